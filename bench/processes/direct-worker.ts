@@ -41,6 +41,7 @@ function voiceProcessor(voices: VoiceCalls): Processor {
         progressBefore: 30,
         progressAfter: 70,
         units: 1,
+        isLast: true,
         send: (signal) => voices.create(job.id, signal),
         find: (signal) => voices.find(job.id, signal),
       });
@@ -81,6 +82,8 @@ const platform: PlatformDeps = {
 };
 
 const sql = postgres(settings.dbUrl, {
+  // One call of each kind is in flight at a time, and a claim for each dispatch.
+  max: 6,
   onnotice: () => {},
   connection: { role: "service_role" },
 });

@@ -35,7 +35,7 @@ async function greedy(
   return found;
 }
 
-Deno.test("batches: a plan kept from small tables reads only its items when the journal has grown", async () => {
+Deno.test("batches and claims: a plan kept from small tables reads only its items when the journal has grown", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     for (const table of ["ai_jobs", "ai_provider_calls", "ai_job_events"]) {
@@ -89,6 +89,8 @@ Deno.test("batches: a plan kept from small tables reads only its items when the 
         report_stage: "storing",
         cache_seconds: 60,
       })),
+      // Nothing waits yet, and then everything that was added.
+      "select * from public.claim_ai_jobs(3)",
     ];
     await withExplainer(db, async (explainer) => {
       // The first time, a session makes its plans, and reads the catalogue for them.

@@ -55,6 +55,7 @@ declare
   -- One claim in eight begins with the job that waits longest, so that neither priority nor turns can starve one.
   v_is_oldest_first boolean := nextval('private.ai_job_claims') % 8 = 0;
   v_open_providers text[];
+  v_claimed record;
   v_job public.ai_jobs;
 begin
   if p_limit is null or p_limit < 0 then
@@ -75,7 +76,7 @@ begin
   v_blocked_users := private.users_without_room();
   select array_agg(p.provider) into v_open_providers from public.ai_providers as p where p.breaker_opened_at is not null;
 
-  for v_job in
+  for v_claimed in
   with
   -- Counted once, not for each row that is read.
   running as materialized (
@@ -108,7 +109,7 @@ begin
   -- Only one, however many are claimed: the others of a batch follow the turns; otherwise one user's backlog would
   -- fill the batch.
   oldest as materialized (
-    select c.*, l.job_type, l.provider, l.room
+    select c.*, l.job_type, l.provider, l.room, l.lease_seconds
     from lanes as l
     cross join lateral (
       select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
@@ -130,7 +131,7 @@ begin
   candidates as (
     select 0 as rank, o.* from oldest as o
     union all
-    select 1, c.*, l.job_type, l.provider, l.room
+    select 1, c.*, l.job_type, l.provider, l.room, l.lease_seconds
     from lanes as l
     cross join lateral (
       select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
@@ -158,11 +159,13 @@ begin
     from in_lane as c
   ),
   chosen as (
-    select j.id
+    select j.id, n.lease_seconds
     from numbered as n
     join public.ai_jobs as j on j.id = n.id
     left join public.ai_limits as l on l.user_id = n.user_id
     where n.of_provider <= n.room
+      -- Named in an array, so that they are looked up (see leases.sql).
+      and j.id = any (array(select c.id from candidates as c))
       -- An open breaker lets one job through at a time.
       and (
         n.of_provider = 1
@@ -183,31 +186,35 @@ begin
         attempt = j.attempt + 1,
         queue_key = null,
         lease_token = gen_random_uuid(),
-        lease_expires_at = clock_timestamp() + make_interval(secs => lanes.lease_seconds),
+        lease_expires_at = clock_timestamp() + make_interval(secs => chosen.lease_seconds),
         -- Never before created_at: after a failover to a machine whose clock is behind, one such row would otherwise
         -- fail its check and with it every claim.
         started_at = coalesce(j.started_at, greatest(clock_timestamp(), j.created_at)),
         stage = 'claimed',
         event_seq = j.event_seq + 1,
         last_event = 'claimed'
-    from chosen, lanes
-    where j.id = chosen.id and lanes.job_type = j.job_type and lanes.provider = j.provider
+    from chosen
+    where j.id = chosen.id and j.id = any (array(select c.id from chosen as c))
     returning j.*
   )
-  select c.* from claimed as c
+  select c as job,
+    -- The cache entry is not trusted: reuse_ai_job_result checks that the job exists and is equal.
+    (
+      select (r.value ->> 'job_id')::uuid
+      from public.ai_result_cache as r
+      where r.cache_key = 'ai_job:' || c.input_hash and r.expires_at > now()
+        and r.value ->> 'job_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' and r.value ->> 'job_id' <> c.id::text
+    ) as cached_from_job_id
+  from claimed as c
   loop
+    v_job := v_claimed.job;
     if v_job.provider = any (v_open_providers) then
       update public.ai_providers as p
       set breaker_probe_job_id = v_job.id
       where p.provider = v_job.provider and p.breaker_opened_at is not null;
     end if;
-    if v_job.input_hash is not null then
-      -- Only in the response. The cache entry is not trusted: reuse_ai_job_result checks that the job exists and is equal.
-      select (c.value ->> 'job_id')::uuid into v_job.cached_from_job_id
-      from public.ai_result_cache as c
-      where c.cache_key = 'ai_job:' || v_job.input_hash and c.expires_at > now()
-        and c.value ->> 'job_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' and c.value ->> 'job_id' <> v_job.id::text;
-    end if;
+    -- Only in the response.
+    v_job.cached_from_job_id := v_claimed.cached_from_job_id;
     return next v_job;
   end loop;
 end;
