@@ -1,10 +1,11 @@
 /**
- * Writes the baseline migrations, one for each module, from the files of `supabase/schemas`. From the first release on
- * they are frozen, because databases have run them.
+ * Writes the baseline migrations, one for each module, from the files of `supabase/schemas`. Refuses after the first
+ * release: databases have run them.
  *
  * usage: deno task db:baseline
  */
 import { fromFileUrl, join } from "@std/path";
+import { readReleased } from "./released-migrations.ts";
 import {
   readSchemaFiles,
   SCHEMA_MODULES,
@@ -43,23 +44,18 @@ export function baselineOf(
   ].join("\n");
 }
 
-/**
- * The release that freezes the baselines. The commit that is tagged as the first release sets it; until then no
- * database depends on them.
- */
-const FROZEN_SINCE: string | undefined = undefined;
-
 async function say(to: typeof Deno.stdout, text: string): Promise<void> {
   await to.write(new TextEncoder().encode(`${text}\n`));
 }
 
 if (import.meta.main) {
   const root = fromFileUrl(new URL("../../", import.meta.url));
-  if (FROZEN_SINCE !== undefined) {
+  const { version } = await readReleased(root);
+  if (version !== null) {
     await say(
       Deno.stderr,
-      `The baselines are frozen since ${FROZEN_SINCE}. Write a small migration for your change of the schema:\n` +
-        "supabase/migrations/<timestamp>_<module>_<what>.sql; see CONTRIBUTING.md.",
+      `Version ${version} was released with these migrations: they never change. Change the schema file, and write a small\n` +
+        "migration, supabase/migrations/<timestamp>_<module>_<what>.sql; see CONTRIBUTING.md.",
     );
     Deno.exit(1);
   }

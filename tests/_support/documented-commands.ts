@@ -86,6 +86,10 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
     how: "help",
     why: minutes,
   }],
+  [/^deno task db:(baseline|release)$/, {
+    how: "elsewhere",
+    file: "tests/e2e/release.test.ts",
+  }],
   [/^deno task (db:\w+|model|fonts|lock|demo:picture|openapi)$/, {
     how: "run",
   }],

@@ -23,5 +23,9 @@ Deno.test("schema files: a database built from them is the one that the migratio
   assert(
     migrated.some((fact) => fact.startsWith("function public.claim_ai_jobs")),
   );
-  assertEquals(compareCatalogues(built, migrated), []);
+  assertEquals(
+    compareCatalogues(built, migrated),
+    [],
+    "the migrations lack the lines with -, and have those with +: run db:baseline or, after a release, write a migration",
+  );
 });

@@ -1,6 +1,12 @@
 /** The version stands in one place, client/package.json; everything else must agree with it. */
 import { assertEquals, assertMatch } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import { z } from "zod";
+import {
+  digestMigrations,
+  findMigrationFaults,
+  readReleased,
+} from "../../dev/tools/released-migrations.ts";
 
 const read = (path: string) =>
   Deno.readTextFile(new URL(`../../${path}`, import.meta.url));
@@ -19,6 +25,19 @@ Deno.test("version: the changelog's newest entry has the version of the package"
   const [, next, released] =
     /^(?:Next: (\S+)|(\S+) - \d{4}-\d{2}-\d{2})$/.exec(headings[1] ?? "") ?? [];
   assertEquals(next ?? released, version);
+});
+
+Deno.test("version: the newest release has recorded its migrations, and none has changed since", async () => {
+  const root = fromFileUrl(new URL("../../", import.meta.url));
+  const [, newest = null] = /^## (\d\S*) - \d{4}-\d{2}-\d{2}$/m.exec(
+    await read("CHANGELOG.md"),
+  ) ?? [];
+  const released = await readReleased(root);
+  assertEquals(released.version, newest, "deno task db:release");
+  assertEquals(
+    findMigrationFaults(released, await digestMigrations(root)),
+    [],
+  );
 });
 
 Deno.test("version: docs/openapi.json describes the version of the package", async () => {
