@@ -52,8 +52,8 @@ const SECTIONS: readonly (readonly [string, string])[] = [
   [
     "relation",
     `select format(
-       '%s kind %s owner %s rls %s forced %s options %s rights %s', c.oid::regclass, c.relkind, c.relowner::regrole,
-       c.relrowsecurity, c.relforcerowsecurity, c.reloptions, ${
+       '%s kind %s persistence %s identity %s owner %s rls %s forced %s options %s rights %s', c.oid::regclass, c.relkind,
+       c.relpersistence, c.relreplident, c.relowner::regrole, c.relrowsecurity, c.relforcerowsecurity, c.reloptions, ${
       rights("c.relacl", "r", "c.relowner")
     })
      from pg_class as c where c.relnamespace::regnamespace::text in ${OURS} and c.relkind in ('r', 'p', 'v', 'm')`,
@@ -70,12 +70,13 @@ const SECTIONS: readonly (readonly [string, string])[] = [
   [
     "column",
     `select format(
-       '%s %s %s %s not null %s default %s identity %s generated %s collation %s rights %s', c.oid::regclass,
+       '%s %s %s %s not null %s default %s identity %s generated %s collation %s storage %s statistics %s rights %s',
+       c.oid::regclass,
        -- Position among the existing columns, because a dropped column leaves a gap.
        (select count(*) from pg_attribute as b where b.attrelid = a.attrelid and b.attnum > 0 and b.attnum <= a.attnum
          and not b.attisdropped),
        a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attidentity,
-       a.attgenerated, a.attcollation::regcollation,
+       a.attgenerated, a.attcollation::regcollation, a.attstorage, a.attstattarget,
        (select string_agg(x::text, ' ' order by x::text) from unnest(a.attacl) as x)
      )
      from pg_attribute as a
@@ -102,6 +103,11 @@ const SECTIONS: readonly (readonly [string, string])[] = [
     `select format('%s valid %s', pg_get_indexdef(i.indexrelid), i.indisvalid)
      from pg_index as i join pg_class as c on c.oid = i.indrelid
      where c.relnamespace::regnamespace::text in ${OURS}`,
+  ],
+  [
+    "statistics",
+    `select pg_get_statisticsobjdef(s.oid)
+     from pg_statistic_ext as s where s.stxnamespace::regnamespace::text in ${OURS}`,
   ],
   [
     "type",

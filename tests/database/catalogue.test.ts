@@ -17,6 +17,18 @@ const CHANGES: [change: string, line: string][] = [
     `comment table column public.media.title: It's the title.`,
   ],
   [
+    `create statistics public.note on title, media_type from public.media`,
+    `statistics CREATE STATISTICS public.note ON`,
+  ],
+  [
+    `alter table public.media replica identity full`,
+    `relation public.media kind r persistence p identity f`,
+  ],
+  [
+    `alter table public.media alter column title set statistics 50`,
+    `column public.media`,
+  ],
+  [
     `comment on function private.touch_updated_at() is 'Another.'`,
     `comment function private.touch_updated_at(): Another.`,
   ],
