@@ -861,7 +861,7 @@ create table private.storage_removals (
 );
 comment on table private.storage_removals is
   'Objects in Storage to remove: their row or owner was deleted, or a job without a result left them. The janitor '
-  'removes them; private.due_storage_removals says which may be removed.';
+  'removes those that claim_storage_removals leases to it.';
 comment on column private.storage_removals.object_path is 'As <bucket>/<path>.';
 comment on column private.storage_removals.user_id is
   'The owner of the object. Not a foreign key: the account may be deleted.';
@@ -879,7 +879,6 @@ comment on column private.storage_removals.outcome is
 comment on column private.storage_removals.done_at is 'When Storage was found not to have the object any more.';
 
 create unique index storage_removals_object_path_key on private.storage_removals (object_path) where done_at is null;
-create index storage_removals_id_idx on private.storage_removals (id) where done_at is null;
 create index storage_removals_next_attempt_at_idx on private.storage_removals (next_attempt_at) where done_at is null;
 create index storage_removals_done_at_idx on private.storage_removals (done_at) where done_at is not null;
 
@@ -909,7 +908,7 @@ create table private.provider_removals (
 comment on table private.provider_removals is
   'Objects at providers that no row names any more, such as a voice that occupies a place of the plan, or a rendered '
   'video.';
-comment on column private.provider_removals.object_type is 'voice, avatar, or the operation of a journalled call.';
+comment on column private.provider_removals.object_type is 'voice, a type in provider_references, or the operation of a journalled call.';
 comment on column private.provider_removals.provider_object_id is
   'The provider''s id; null if its response never arrived.';
 comment on column private.provider_removals.marker is
@@ -6112,12 +6111,16 @@ create table private.provider_references (
   table_name text not null,
   object_type text not null,
   column_name text not null,
-  constraint provider_references_pkey primary key (table_name)
+  operation text not null,
+  constraint provider_references_pkey primary key (table_name),
+  constraint provider_references_object_type_key unique (object_type)
 );
 comment on table private.provider_references is
   'Tables of other modules whose rows name objects at a provider. They have the columns provider, job_id, created_at '
   'and provider_missing_since. Delete a row here before you drop its table.';
-comment on column private.provider_references.object_type is 'The type of the objects, for reports: avatar.';
+comment on column private.provider_references.object_type is 'The type of the objects, for reports: model.';
+comment on column private.provider_references.operation is
+  'The paid call that creates such an object. The janitor removes what such a call left behind without a row.';
 
 alter table private.provider_references enable row level security;
 revoke all on private.provider_references from public, anon, authenticated, service_role;
@@ -6763,23 +6766,6 @@ comment on function private.is_object_referenced(private.storage_removals) is
   'Whether something still needs the object: a row names it, a job may still read it, or, if a deleted or ended job '
   'requested the removal, another job shares it as its output or the job itself continues.';
 
-create function private.due_storage_removals(p_limit integer, p_after_id bigint default 0)
-returns setof private.storage_removals
-language sql
-stable
-security invoker
-set search_path = ''
-as $$
-  select r.*
-  from private.storage_removals as r
-  where r.done_at is null and r.id > p_after_id and not private.is_object_referenced(r)
-  order by r.id
-  limit p_limit;
-$$;
-comment on function private.due_storage_removals(integer, bigint) is
-  'Open removals whose object no row needs any more, oldest first, after the given id. Check again right before '
-  'deleting an object.';
-
 create function private.removal_pause(p_attempts integer)
 returns interval
 language sql
@@ -7077,7 +7063,12 @@ begin
       settled_at = clock_timestamp(),
       discarded_at = clock_timestamp()
   where c.job_id = p_job_id and c.provider = p_provider and c.outcome = 'unknown'
-    and c.operation = case p_object_type when 'voice' then 'create_voice' when 'avatar' then 'create_video' else p_object_type end;
+    and c.operation = case
+      when p_object_type = 'voice' then 'create_voice'
+      else coalesce(
+        (select r.operation from private.provider_references as r where r.object_type = p_object_type), p_object_type
+      )
+    end;
   if not found then
     return;
   end if;
@@ -7606,7 +7597,10 @@ begin
       case when c.provider_object_id is null then 'job:' || c.job_id end, c.job_id, c.sent_at
     from public.ai_provider_calls as c
     -- Speech and transcripts do not count against a plan's limit, and a retry of a failed job reads them again.
-    where c.job_id = any (v_jobs) and c.operation in ('create_voice', 'create_video')
+    where c.job_id = any (v_jobs)
+      and (
+        c.operation = 'create_voice' or c.operation in (select r.operation from private.provider_references as r)
+      )
       and c.outcome not in ('rejected', 'absent') and c.discarded_at is null
       and private.provider_object_standing(c.provider, c.provider_object_id, c.job_id) = 'orphan'
     on conflict (provider, coalesce(provider_object_id, marker)) where done_at is null do nothing;
@@ -7630,7 +7624,7 @@ end;
 $$;
 comment on function private.queue_job_leftovers(integer) is
   'Queues for removal what ended jobs without a result left behind, once their grace period is over: the voice or '
-  'video of a call, and the files in the job''s folder. Parked jobs keep everything. Continues where the last call '
+  'registered object of a call, and the files in the job''s folder. Parked jobs keep everything. Continues where the last call '
   'stopped; returns the number of jobs.';
 
 create function public.begin_janitor_run(p_message_id text, p_sent_at_unix double precision)

@@ -224,8 +224,8 @@ for each row execute function private.record_provider_removal('avatar', 'provide
 
 insert into private.storage_references (table_name, column_name) values ('public.avatars', 'video_url');
 
-insert into private.provider_references (table_name, object_type, column_name)
-values ('public.avatars', 'avatar', 'provider_avatar_id');
+insert into private.provider_references (table_name, object_type, column_name, operation)
+values ('public.avatars', 'avatar', 'provider_avatar_id', 'create_video');
 
 -- ===== supabase/schemas/people/slideshows.sql
 

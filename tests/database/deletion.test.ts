@@ -41,9 +41,8 @@ async function storageRemovals(
   return [
     ...await db.sql<StorageRemoval[]>`
       select object_path, reason from ${
-      which === "all"
-        ? db.sql`private.storage_removals`
-        : db.sql`private.due_storage_removals(1000)`
+      which === "all" ? db.sql`private.storage_removals` : db
+        .sql`(select * from private.storage_removals as r where not private.is_object_referenced(r)) as due`
     } where user_id = ${userId} and done_at is null order by object_path`,
   ];
 }

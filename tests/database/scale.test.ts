@@ -372,12 +372,13 @@ function othersCases({ clerk, vendorId }: Sample): Case[] {
       pages: 300,
     },
     {
-      // Twenty times a look at what one user has.
       name: "removals: what is due",
       caller: { role: "postgres" },
-      statement: "select * from private.due_storage_removals(20)",
-      index: "storage_removals_id_idx",
-      pages: 6000,
+      statement: `
+        select * from private.storage_removals
+        where done_at is null and next_attempt_at <= clock_timestamp() order by next_attempt_at limit 20`,
+      index: "storage_removals_next_attempt_at_idx",
+      pages: 300,
     },
   ];
 }

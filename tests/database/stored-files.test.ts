@@ -396,7 +396,9 @@ Deno.test("removals: the recording of an avatar video is kept while its job may 
       values (${anna}, 'audio', ${audio_url}, 'me.mp3', 'audio/mpeg', 1000)`;
     await db.sql`delete from public.media where user_id = ${anna}`;
     const due = () =>
-      db.sql`select object_path from private.due_storage_removals(10)`;
+      db.sql`
+        select r.object_path from private.storage_removals as r
+        where r.done_at is null and not private.is_object_referenced(r)`;
     assertEquals([...await due()], []);
     await db.sql`delete from public.ai_jobs where id = ${job?.id ?? ""}`;
     assertEquals([...await due()], [{ object_path: audio_url }]);

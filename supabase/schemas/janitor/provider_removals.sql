@@ -19,7 +19,12 @@ begin
       settled_at = clock_timestamp(),
       discarded_at = clock_timestamp()
   where c.job_id = p_job_id and c.provider = p_provider and c.outcome = 'unknown'
-    and c.operation = case p_object_type when 'voice' then 'create_voice' when 'avatar' then 'create_video' else p_object_type end;
+    and c.operation = case
+      when p_object_type = 'voice' then 'create_voice'
+      else coalesce(
+        (select r.operation from private.provider_references as r where r.object_type = p_object_type), p_object_type
+      )
+    end;
   if not found then
     return;
   end if;

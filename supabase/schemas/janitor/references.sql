@@ -18,12 +18,16 @@ create table private.provider_references (
   table_name text not null,
   object_type text not null,
   column_name text not null,
-  constraint provider_references_pkey primary key (table_name)
+  operation text not null,
+  constraint provider_references_pkey primary key (table_name),
+  constraint provider_references_object_type_key unique (object_type)
 );
 comment on table private.provider_references is
   'Tables of other modules whose rows name objects at a provider. They have the columns provider, job_id, created_at '
   'and provider_missing_since. Delete a row here before you drop its table.';
-comment on column private.provider_references.object_type is 'The type of the objects, for reports: avatar.';
+comment on column private.provider_references.object_type is 'The type of the objects, for reports: model.';
+comment on column private.provider_references.operation is
+  'The paid call that creates such an object. The janitor removes what such a call left behind without a row.';
 
 alter table private.provider_references enable row level security;
 revoke all on private.provider_references from public, anon, authenticated, service_role;

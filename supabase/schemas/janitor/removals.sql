@@ -19,7 +19,7 @@ create table private.storage_removals (
 );
 comment on table private.storage_removals is
   'Objects in Storage to remove: their row or owner was deleted, or a job without a result left them. The janitor '
-  'removes them; private.due_storage_removals says which may be removed.';
+  'removes those that claim_storage_removals leases to it.';
 comment on column private.storage_removals.object_path is 'As <bucket>/<path>.';
 comment on column private.storage_removals.user_id is
   'The owner of the object. Not a foreign key: the account may be deleted.';
@@ -37,7 +37,6 @@ comment on column private.storage_removals.outcome is
 comment on column private.storage_removals.done_at is 'When Storage was found not to have the object any more.';
 
 create unique index storage_removals_object_path_key on private.storage_removals (object_path) where done_at is null;
-create index storage_removals_id_idx on private.storage_removals (id) where done_at is null;
 create index storage_removals_next_attempt_at_idx on private.storage_removals (next_attempt_at) where done_at is null;
 create index storage_removals_done_at_idx on private.storage_removals (done_at) where done_at is not null;
 
@@ -67,7 +66,7 @@ create table private.provider_removals (
 comment on table private.provider_removals is
   'Objects at providers that no row names any more, such as a voice that occupies a place of the plan, or a rendered '
   'video.';
-comment on column private.provider_removals.object_type is 'voice, avatar, or the operation of a journalled call.';
+comment on column private.provider_removals.object_type is 'voice, a type in provider_references, or the operation of a journalled call.';
 comment on column private.provider_removals.provider_object_id is
   'The provider''s id; null if its response never arrived.';
 comment on column private.provider_removals.marker is

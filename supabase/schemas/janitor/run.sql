@@ -65,7 +65,10 @@ begin
       case when c.provider_object_id is null then 'job:' || c.job_id end, c.job_id, c.sent_at
     from public.ai_provider_calls as c
     -- Speech and transcripts do not count against a plan's limit, and a retry of a failed job reads them again.
-    where c.job_id = any (v_jobs) and c.operation in ('create_voice', 'create_video')
+    where c.job_id = any (v_jobs)
+      and (
+        c.operation = 'create_voice' or c.operation in (select r.operation from private.provider_references as r)
+      )
       and c.outcome not in ('rejected', 'absent') and c.discarded_at is null
       and private.provider_object_standing(c.provider, c.provider_object_id, c.job_id) = 'orphan'
     on conflict (provider, coalesce(provider_object_id, marker)) where done_at is null do nothing;
@@ -89,7 +92,7 @@ end;
 $$;
 comment on function private.queue_job_leftovers(integer) is
   'Queues for removal what ended jobs without a result left behind, once their grace period is over: the voice or '
-  'video of a call, and the files in the job''s folder. Parked jobs keep everything. Continues where the last call '
+  'registered object of a call, and the files in the job''s folder. Parked jobs keep everything. Continues where the last call '
   'stopped; returns the number of jobs.';
 
 create function public.begin_janitor_run(p_message_id text, p_sent_at_unix double precision)

@@ -36,23 +36,6 @@ comment on function private.is_object_referenced(private.storage_removals) is
   'Whether something still needs the object: a row names it, a job may still read it, or, if a deleted or ended job '
   'requested the removal, another job shares it as its output or the job itself continues.';
 
-create function private.due_storage_removals(p_limit integer, p_after_id bigint default 0)
-returns setof private.storage_removals
-language sql
-stable
-security invoker
-set search_path = ''
-as $$
-  select r.*
-  from private.storage_removals as r
-  where r.done_at is null and r.id > p_after_id and not private.is_object_referenced(r)
-  order by r.id
-  limit p_limit;
-$$;
-comment on function private.due_storage_removals(integer, bigint) is
-  'Open removals whose object no row needs any more, oldest first, after the given id. Check again right before '
-  'deleting an object.';
-
 create function private.removal_pause(p_attempts integer)
 returns interval
 language sql
