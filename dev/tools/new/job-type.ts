@@ -97,22 +97,18 @@ function insertionsOf(
     },
     {
       path: index,
-      before: "import { createElevenLabsSpeech }",
-      text:
-        `import { createElevenLabs${pascal} } from "../_shared/providers/elevenlabs/${kebab}.ts";\n`,
-    },
-    {
-      path: index,
-      before: "import { createTextToSpeechProcessor }",
-      text:
-        `import { create${pascal}Processor } from "./processors/${kebab}.ts";\n`,
-    },
-    {
-      path: index,
-      before: "  createVoiceCloneProcessor({",
-      text: `  create${pascal}Processor({
-    supabase,
-    maker: createElevenLabs${pascal}(elevenLabs),
+      before: '  lazyProcessor("voice_clone",',
+      text: `  lazyProcessor("${snake}", async () => {
+    const { createElevenLabs${pascal} } = await import(
+      "../_shared/providers/elevenlabs/${kebab}.ts"
+    );
+    const { create${pascal}Processor } = await import(
+      "./processors/${kebab}.ts"
+    );
+    return create${pascal}Processor({
+      supabase,
+      maker: createElevenLabs${pascal}(elevenLabs),
+    });
   }),
 `,
     },

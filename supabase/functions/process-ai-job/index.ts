@@ -7,22 +7,13 @@ import {
   supabaseEnv,
 } from "../_shared/config/env.ts";
 import type { Database } from "../_shared/database.types.ts";
-import { createCallJournal } from "../_shared/jobs/call-journal.ts";
+import { lazyProcessor } from "../_shared/jobs/lazy-processor.ts";
 import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
 import { platformDeps } from "../_shared/platform/deps.ts";
 import { createLogger } from "../_shared/platform/log.ts";
-import { dIdCallbackUrl } from "../_shared/providers/d-id/webhook.ts";
-import { elevenLabsAccess } from "../_shared/providers/elevenlabs/index.ts";
-import { createElevenLabsSpeech } from "../_shared/providers/elevenlabs/speech.ts";
-import { createElevenLabsTranscripts } from "../_shared/providers/elevenlabs/transcripts.ts";
-import { createElevenLabsVoices } from "../_shared/providers/elevenlabs/voices.ts";
-import { openAvatarVideos } from "../_shared/providers/index.ts";
+import { elevenLabsAccess } from "../_shared/providers/elevenlabs/access.ts";
 import { STORAGE_TIMEOUT_SECONDS } from "../_shared/storage/object-store.ts";
 import { createWorkerFunction } from "../_shared/worker/function.ts";
-import { createAvatarVideoProcessor } from "./processors/avatar-video.ts";
-import { createTextToSpeechProcessor } from "./processors/text-to-speech.ts";
-import { createTranscriptionProcessor } from "./processors/transcription.ts";
-import { createVoiceCloneProcessor } from "./processors/voice-clone.ts";
 
 const platform = platformDeps();
 const env = readEnv(platform);
@@ -54,29 +45,69 @@ const providerDeps = {
   timeoutSeconds: env.AI_API_TIMEOUT,
 };
 const elevenLabs = elevenLabsAccess(providerDeps);
+// Each type's modules are loaded at its first job: a boot loads none of them.
 const processors = [
-  createVoiceCloneProcessor({
-    supabase,
-    voices: createElevenLabsVoices(elevenLabs),
+  lazyProcessor("voice_clone", async () => {
+    const { createElevenLabsVoices } = await import(
+      "../_shared/providers/elevenlabs/voices.ts"
+    );
+    const { createVoiceCloneProcessor } = await import(
+      "./processors/voice-clone.ts"
+    );
+    return createVoiceCloneProcessor({
+      supabase,
+      voices: createElevenLabsVoices(elevenLabs),
+    });
   }),
-  createTextToSpeechProcessor({
-    supabase,
-    speech: createElevenLabsSpeech({ ...elevenLabs, now: platform.now }),
-    journal: createCallJournal(supabase),
+  lazyProcessor("text_to_speech", async () => {
+    const { createElevenLabsSpeech } = await import(
+      "../_shared/providers/elevenlabs/speech.ts"
+    );
+    const { createCallJournal } = await import(
+      "../_shared/jobs/call-journal.ts"
+    );
+    const { createTextToSpeechProcessor } = await import(
+      "./processors/text-to-speech.ts"
+    );
+    return createTextToSpeechProcessor({
+      supabase,
+      speech: createElevenLabsSpeech({ ...elevenLabs, now: platform.now }),
+      journal: createCallJournal(supabase),
+    });
   }),
-  createTranscriptionProcessor({
-    supabase,
-    transcripts: createElevenLabsTranscripts(elevenLabs),
-    waitMaxBytes: env.TRANSCRIPT_WAIT_MAX_BYTES,
-    hasWebhook: env.ELEVENLABS_WEBHOOK_SECRET !== undefined,
-    storageUrl: providerStorageUrl(env),
-    random: platform.random,
+  lazyProcessor("transcription", async () => {
+    const { createElevenLabsTranscripts } = await import(
+      "../_shared/providers/elevenlabs/transcripts.ts"
+    );
+    const { createTranscriptionProcessor } = await import(
+      "./processors/transcription.ts"
+    );
+    return createTranscriptionProcessor({
+      supabase,
+      transcripts: createElevenLabsTranscripts(elevenLabs),
+      waitMaxBytes: env.TRANSCRIPT_WAIT_MAX_BYTES,
+      hasWebhook: env.ELEVENLABS_WEBHOOK_SECRET !== undefined,
+      storageUrl: providerStorageUrl(env),
+      random: platform.random,
+    });
   }),
-  createAvatarVideoProcessor({
-    supabase,
-    ...openAvatarVideos({ ...providerDeps, resolveHost: platform.resolveHost }),
-    callbackUrl: (jobId) => dIdCallbackUrl(env, jobId),
-    random: platform.random,
+  lazyProcessor("avatar_video", async () => {
+    const { openAvatarVideos } = await import("../_shared/providers/index.ts");
+    const { dIdCallbackUrl } = await import(
+      "../_shared/providers/d-id/webhook.ts"
+    );
+    const { createAvatarVideoProcessor } = await import(
+      "./processors/avatar-video.ts"
+    );
+    return createAvatarVideoProcessor({
+      supabase,
+      ...openAvatarVideos({
+        ...providerDeps,
+        resolveHost: platform.resolveHost,
+      }),
+      callbackUrl: (jobId) => dIdCallbackUrl(env, jobId),
+      random: platform.random,
+    });
   }),
 ];
 

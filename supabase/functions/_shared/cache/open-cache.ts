@@ -5,11 +5,11 @@ import type { Database } from "../database.types.ts";
 import type { Logger } from "../platform/log.ts";
 import { createPostgresReader } from "./postgres-reader.ts";
 import {
+  type CacheStore,
   createCacheLookup,
   createResultCache,
   type ResultCache,
 } from "./result-cache.ts";
-import { createUpstashStore } from "./upstash-store.ts";
 
 /** The cache for reading, with the rights of `supabase`. */
 export function openResultCache(
@@ -33,5 +33,22 @@ function openUpstash(env: Env, log: Logger): ResultCache | undefined {
   const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = env;
   return url === undefined || token === undefined
     ? undefined
-    : createResultCache(createUpstashStore({ url, token }), log);
+    : createResultCache(upstashStore({ url, token }), log);
+}
+
+/** The store on Upstash, whose client is imported at the first call: most deployments never need it. */
+function upstashStore(access: { url: string; token: string }): CacheStore {
+  let opening: Promise<CacheStore> | undefined;
+  const open = () => opening ??= openUpstashStore(access);
+  return {
+    get: async (key) => await (await open()).get(key),
+    set: async (...entry) => await (await open()).set(...entry),
+  };
+}
+
+async function openUpstashStore(
+  access: { url: string; token: string },
+): Promise<CacheStore> {
+  const { createUpstashStore } = await import("./upstash-store.ts");
+  return createUpstashStore(access);
 }
