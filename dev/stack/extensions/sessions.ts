@@ -71,11 +71,18 @@ export class Sessions implements AsyncDisposable {
     }
   }
 
-  /** Runs `work` in a transaction: committed when it resolves; rolled back, with its session closed, when it throws. */
-  async transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
+  /**
+   * Runs `work` in a transaction: committed when it resolves; rolled back, with its session closed, when it throws.
+   *
+   * @param first a statement without parameters that travels with the beginning; `work` gets what it returned.
+   */
+  async transaction<T>(
+    work: (session: Session, first: StatementResult) => Promise<T>,
+    first = "",
+  ): Promise<T> {
     return await this.use(async (session) => {
-      await session.query("begin");
-      const result = await work(session);
+      const begun = await session.query(`begin; ${first}`);
+      const result = await work(session, begun);
       await session.query("commit");
       return result;
     });

@@ -138,6 +138,14 @@ async function toInner(
   };
 }
 
+/** The claims of a verified user token, unless REST has to refuse it for its time of issue. */
+function presentClaims(claims: JWTPayload): JWTPayload | undefined {
+  return claims.sub !== undefined && claims.iat !== undefined &&
+      claims.iat * 1000 <= Date.now()
+    ? claims
+    : undefined;
+}
+
 const sessionSchema = z.looseObject({
   access_token: z.string(),
   user: z.looseObject({
@@ -232,8 +240,10 @@ async function answer(
   }
   if (path.startsWith("/rest/v1/")) {
     const whole = await withWholeBody(request);
-    const { request: inner } = await toInner(deps, whole);
-    return withCors(await deps.services.fetch(inner));
+    const { request: inner, caller } = await toInner(deps, whole);
+    return withCors(
+      await deps.services.fetch(inner, caller && presentClaims(caller.claims)),
+    );
   }
   if (path.startsWith("/auth/v1/")) {
     const whole = await withWholeBody(request);

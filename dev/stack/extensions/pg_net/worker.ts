@@ -13,6 +13,13 @@ const batchSize = 200;
 const timeToLive = "6 hours";
 const pollMs = 1000;
 
+const TAKE_BATCH = `delete from net.http_request_queue q
+  using (
+    select id from net.http_request_queue order by id limit ${batchSize}
+  ) batch
+  where q.id = batch.id
+  returning q.id, q.method, q.url, q.headers, q.body, q.timeout_milliseconds`;
+
 const requestRow = z.object({
   id: z.coerce.number().int(),
   method: z.string(),
@@ -186,15 +193,7 @@ export class NetWorker {
   /** Sends one batch and returns its number of requests. */
   async #deliverBatch(): Promise<number> {
     if (this.#isCleaningDue && !await this.#clean()) return 0;
-    return await this.#sessions.transaction(async (session) => {
-      const { rows } = await session.query(
-        `delete from net.http_request_queue q
-        using (
-          select id from net.http_request_queue order by id limit ${batchSize}
-        ) batch
-        where q.id = batch.id
-        returning q.id, q.method, q.url, q.headers, q.body, q.timeout_milliseconds`,
-      );
+    return await this.#sessions.transaction(async (session, { rows }) => {
       const requests = z.array(requestRow).parse(rows);
       if (requests.length === 0) return 0;
       const results = await Promise.all(
@@ -214,6 +213,6 @@ export class NetWorker {
         [JSON.stringify(results)],
       );
       return requests.length;
-    });
+    }, TAKE_BATCH);
   }
 }

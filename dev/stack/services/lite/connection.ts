@@ -163,6 +163,18 @@ export class RestConnection extends PostgresConnection {
     await this.clearSchemaCache();
   }
 
+  /**
+   * The schema, without the text of the views. For each request the library would search it for the type of every column of
+   * every view, which Postgres has reported already.
+   */
+  override async introspect(
+    ...options: Parameters<PostgresConnection["introspect"]>
+  ): ReturnType<PostgresConnection["introspect"]> {
+    const schema = await super.introspect(...options);
+    for (const view of schema.views) view.sql = "";
+    return schema;
+  }
+
   override async close(): Promise<void> {
     await Promise.all([
       this.driver.end({ timeout: 2 }),
@@ -214,23 +226,26 @@ export class RestConnection extends PostgresConnection {
       ? ""
       : await this.#context(vars, options);
     return await pool.connection().execute(async (db) => {
-      const say = (text: string) => db.executeQuery(CompiledQuery.raw(text));
+      // Not awaited: what follows leaves without the time of another round trip. It fails when this does.
+      const begun = say(db, `begin; ${context}`);
+      begun.catch(() => {});
       try {
-        // Sent to the server as one message.
-        await say(`begin; ${context}`);
         const result = await run(db);
+        await begun;
         // An error response must leave no change: `single()` of two updated rows, for example.
         await say(
+          db,
           options?.forceRollback === true || isRefusal(result)
             ? "rollback"
             : "commit",
         );
         return result;
       } catch (error) {
-        noteDatabaseError(this.#notes(), error);
+        const first = await firstError(begun, error);
+        noteDatabaseError(this.#notes(), first);
         // It fails when the session has ended; then there is nothing to roll back.
-        await say("rollback").catch(() => {});
-        throw error;
+        await say(db, "rollback").catch(() => {});
+        throw first;
       }
     });
   }
@@ -242,19 +257,21 @@ export class RestConnection extends PostgresConnection {
   async inOneTransaction(run: () => Promise<Response>): Promise<Response> {
     return await this.#rest.connection().execute(
       async (db) => {
-        const say = (text: string) => db.executeQuery(CompiledQuery.raw(text));
+        const begun = say(db, "begin");
+        begun.catch(() => {});
         try {
-          await say("begin");
           const response = await this.#shared.run(
             { db, hasContext: false },
             run,
           );
-          await say(isRefusal(response) ? "rollback" : "commit");
+          await begun;
+          await say(db, isRefusal(response) ? "rollback" : "commit");
           return response;
         } catch (error) {
-          noteDatabaseError(this.#notes(), error);
-          await say("rollback").catch(() => {});
-          throw error;
+          const first = await firstError(begun, error);
+          noteDatabaseError(this.#notes(), first);
+          await say(db, "rollback").catch(() => {});
+          throw first;
         }
       },
     );
@@ -336,6 +353,24 @@ function kyselyOf(sessions: SessionPool): Database {
   return new Kysely({
     dialect: new PostgresJSDialect({ postgres: () => sessions }),
   });
+}
+
+/** Runs a statement, or several, without parameters. */
+async function say(db: Database, text: string): Promise<void> {
+  await db.executeQuery(CompiledQuery.raw(text));
+}
+
+/** The error of the beginning of a transaction, if it has one: it is the cause of all later ones. */
+async function firstError(
+  begun: Promise<void>,
+  later: unknown,
+): Promise<unknown> {
+  try {
+    await begun;
+    return later;
+  } catch (error) {
+    return error;
+  }
 }
 
 function isRefusal(result: unknown): boolean {

@@ -2,6 +2,7 @@
 import { App, InMemoryEmailDriver, setExperimental } from "@supabase/lite";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { format } from "node:util";
+import type { JWTPayload } from "jose";
 import postgres from "postgres";
 import type { StackKeys } from "../../keys/keys.ts";
 import type { LogBook } from "../../console/log-book.ts";
@@ -17,14 +18,19 @@ import { FileStorage } from "./storage-files.ts";
 
 /** The three services behind one `fetch`. They only see inner tokens. */
 export interface DataServices {
-  fetch(request: Request): Promise<Response>;
+  /** @param claims of the request's token, if the gateway has verified it: REST then trusts them. */
+  fetch(request: Request, claims?: JWTPayload): Promise<Response>;
   connection: RestConnection;
   /** The content of Storage objects. */
   files: FileStorage;
   close(): Promise<void>;
 }
 
-const serving = new AsyncLocalStorage<{ logs: LogBook; notes: RequestNotes }>();
+const serving = new AsyncLocalStorage<{
+  logs: LogBook;
+  notes: RequestNotes;
+  claims?: JWTPayload | undefined;
+}>();
 
 /** Database errors are responses to requests, not failures of the service; one line is enough. */
 function brief(value: unknown): unknown {
@@ -112,11 +118,16 @@ export async function startDataServices(options: {
         admin: false,
         disableStudio: true,
         middlewares: [async (context, next) => {
-          // Like PostgREST, REST trusts a verified token. The library would look up user and session first; it still
-          // verifies the token and reads role and claims from it.
+          // Like PostgREST, REST trusts a verified token. The library would look up user and session first. It verifies the
+          // token, unless the gateway has done so, and reads role and claims from it.
           if (context.req.path.startsWith("/rest/")) {
             context.set("userId", "not looked up");
             context.set("sessionId", "not looked up");
+            const claims = serving.getStore()?.claims;
+            if (claims !== undefined) {
+              context.set("ignoreAuthorization", true);
+              context.set("jwt", claims);
+            }
           }
           await next();
         }],
@@ -134,10 +145,10 @@ export async function startDataServices(options: {
     });
   });
   return {
-    async fetch(request) {
+    async fetch(request, claims) {
       const notes: RequestNotes = {};
       const response = await serving.run(
-        { logs, notes },
+        { logs, notes, claims },
         () =>
           answersWithMore(request)
             ? connection.inOneTransaction(() =>

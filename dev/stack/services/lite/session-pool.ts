@@ -27,11 +27,21 @@ globalThis.addEventListener("unhandledrejection", (event) => {
   if (isSessionEnd(event.reason)) event.preventDefault();
 });
 
+type Values = Parameters<postgres.ReservedSql["unsafe"]>[1];
+
+/** Whether a prepared statement returns other columns since a change of the schema. Postgres has executed nothing of it. */
+function isStale(error: unknown): boolean {
+  return error instanceof postgres.PostgresError && error.code === "0A000" &&
+    error.routine === "RevalidateCachedQuery";
+}
+
 /** A client with one session, which is reserved for its whole life. */
 class SingleSession {
   readonly #sql: postgres.Sql;
   readonly #ended = Promise.withResolvers<never>();
   #reserved: postgres.ReservedSql | undefined;
+  /** How the newest transaction began, and how many statements the session has run since. */
+  #transaction = { opening: "", statements: 0 };
   isEnded = false;
 
   private constructor(url: string, options: SessionOptions) {
@@ -69,16 +79,39 @@ class SingleSession {
     this.#ended.reject(new SessionLost("the server ended the session"));
   }
 
-  /** Rejects when the session ends before the response. */
-  async run(
-    text: string,
-    parameters?: Parameters<postgres.ReservedSql["unsafe"]>[1],
-  ) {
+  /**
+   * Runs a statement, or several without parameters. A statement with parameters is prepared once in this session, so that
+   * it is one round trip from then on. Calls may be made before the answer of earlier ones: they run in order, without
+   * waiting for the answers.
+   *
+   * Rejects with the error of Postgres, and when the session ends before the answer.
+   */
+  async run(text: string, parameters: Values = []) {
+    if (/^begin\b/.test(text)) {
+      this.#transaction = { opening: text, statements: 0 };
+      return await this.#send(text);
+    }
+    const { opening, statements } = this.#transaction;
+    this.#transaction.statements += 1;
+    try {
+      return await this.#send(text, parameters);
+    } catch (error) {
+      // The driver has forgotten the statement, and prepares it again. Only what a transaction began with can be repeated.
+      if (!isStale(error) || opening === "" || statements > 0) throw error;
+      await this.#send("rollback");
+      await this.#send(opening);
+      return await this.#send(text, parameters);
+    }
+  }
+
+  async #send(text: string, parameters: Values = []) {
     if (this.isEnded || this.#reserved === undefined) {
       return await this.#ended.promise;
     }
     return await Promise.race([
-      this.#reserved.unsafe(text, parameters),
+      this.#reserved.unsafe(text, parameters, {
+        prepare: parameters.length > 0,
+      }),
       this.#ended.promise,
     ]);
   }

@@ -39,13 +39,7 @@ export async function verifyDispatchSignature(
   ) {
     throw new AppError("dispatch_signature_invalid");
   }
-  const key = await crypto.subtle.importKey(
-    "raw",
-    decodeBase64(secret.replace(/^whsec_/, "")),
-    { name: "HMAC", hash: "SHA-256" },
-    false,
-    ["verify"],
-  );
+  const key = await keyOf(secret);
   const signed = new TextEncoder().encode(
     `${messageId}.${timestamp}.${await readBody()}`,
   );
@@ -57,6 +51,25 @@ export async function verifyDispatchSignature(
   }
   if (!isValid) throw new AppError("dispatch_signature_invalid");
   return { messageId, sentAtUnix: Number(timestamp) };
+}
+
+/** Imported once: an isolate has one secret. */
+let imported: { secret: string; key: Promise<CryptoKey> } | undefined;
+
+function keyOf(secret: string): Promise<CryptoKey> {
+  if (imported?.secret !== secret) {
+    imported = {
+      secret,
+      key: crypto.subtle.importKey(
+        "raw",
+        decodeBase64(secret.replace(/^whsec_/, "")),
+        { name: "HMAC", hash: "SHA-256" },
+        false,
+        ["sign", "verify"],
+      ),
+    };
+  }
+  return imported.key;
 }
 
 function tryDecodeBase64(text: string): Bytes {

@@ -1,0 +1,95 @@
+/** The sessions of the embedded REST: statements that leave before the answer of earlier ones, and prepared statements. */
+import { assertEquals, assertRejects } from "@std/assert";
+import postgres from "postgres";
+import { SessionPool } from "../../dev/stack/services/lite/session-pool.ts";
+import { withDatabase } from "../_support/database.ts";
+
+/** A pool of one session on a database with a table of one row. */
+async function withSession(
+  work: (
+    session: Awaited<ReturnType<SessionPool["reserve"]>>,
+    sql: postgres.Sql,
+  ) => Promise<void>,
+): Promise<void> {
+  await withDatabase(async (db) => {
+    await db.sql`create table public.noted as select 1 as n`;
+    const pool = new SessionPool(db.url, 1, {});
+    const session = await pool.reserve();
+    try {
+      await work(session, db.sql);
+    } finally {
+      session.release();
+      await pool.end();
+    }
+  });
+}
+
+const rowsOf = (result: Iterable<unknown>) => [...result];
+
+Deno.test("session pool: statements that do not await their transaction's beginning are part of it", async () => {
+  await withSession(async (session, sql) => {
+    const begun = session.unsafe("begin; set local role postgres", []);
+    const written = session.unsafe("insert into public.noted values ($1)", [2]);
+    await Promise.all([begun, written]);
+    await session.unsafe("rollback", []);
+    assertEquals(rowsOf(await sql`select n from public.noted`), [{ n: 1 }]);
+  });
+});
+
+Deno.test("session pool: when a transaction cannot begin, what was sent after it changes nothing and the session works on", async () => {
+  await withSession(async (session, sql) => {
+    const begun = session.unsafe("begin; set local role nobody_here", []);
+    const written = session.unsafe("insert into public.noted values ($1)", [2]);
+    await assertRejects(
+      async () => await begun,
+      postgres.PostgresError,
+      'role "nobody_here" does not exist',
+    );
+    await assertRejects(
+      async () => await written,
+      postgres.PostgresError,
+      "current transaction is aborted",
+    );
+    await session.unsafe("rollback", []);
+    await session.unsafe("insert into public.noted values ($1)", [3]);
+    assertEquals(rowsOf(await sql`select n from public.noted order by n`), [
+      { n: 1 },
+      { n: 3 },
+    ]);
+  });
+});
+
+Deno.test("session pool: a statement with parameters is prepared once", async () => {
+  await withSession(async (session) => {
+    const text = "select n from public.noted where n = $1";
+    for (const n of [1, 2, 1]) await session.unsafe(text, [n]);
+    assertEquals(
+      rowsOf(
+        await session.unsafe(
+          "select count(*)::integer as n from pg_prepared_statements where statement = $1",
+          [text],
+        ),
+      ),
+      [{ n: 1 }],
+    );
+  });
+});
+
+Deno.test("session pool: a change of the schema is seen by the next transaction", async () => {
+  await withSession(async (session, sql) => {
+    const read = async () => {
+      const begun = session.unsafe("begin", []);
+      const rows = session.unsafe(
+        "select * from public.noted where n = $1",
+        [1],
+      );
+      await begun;
+      const result = rowsOf(await rows);
+      await session.unsafe("commit", []);
+      return result;
+    };
+    assertEquals(await read(), [{ n: 1 }]);
+    await sql`alter table public.noted add column m integer`;
+    assertEquals(await read(), [{ n: 1, m: null }]);
+  });
+});
