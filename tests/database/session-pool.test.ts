@@ -36,7 +36,7 @@ Deno.test("session pool: statements that do not await their transaction's beginn
   });
 });
 
-Deno.test("session pool: when a transaction cannot begin, what was sent after it changes nothing and the session works on", async () => {
+Deno.test("session pool: what follows a transaction that cannot begin changes nothing", async () => {
   await withSession(async (session, sql) => {
     const begun = session.unsafe("begin; set local role nobody_here", []);
     const written = session.unsafe("insert into public.noted values ($1)", [2]);

@@ -37,6 +37,8 @@ export function functionSettings(
     env: {
       ...projectEnv,
       DISPATCH_SECRET: keys.dispatchSecret,
+      // The stand-in of pg_net is as fast, and when it is paused nothing is dispatched.
+      DIRECT_DISPATCH: "off",
       SUPABASE_URL: apiUrl,
       SUPABASE_DB_URL: dbUrl,
       SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({

@@ -18,6 +18,7 @@ import {
   createUserEndpoint,
   type UserContext,
 } from "../_shared/http/caller.ts";
+import { createDirectDispatch } from "../_shared/http/direct-dispatch.ts";
 import type { AppDeps } from "../_shared/http/endpoint.ts";
 import { jsonResponse } from "../_shared/http/problem.ts";
 import { checkRecordingLength } from "./recording-check.ts";
@@ -47,6 +48,7 @@ const COLUMNS =
 export function createHandler(
   deps: AppDeps,
 ): (request: Request) => Promise<Response> {
+  const dispatch = createDirectDispatch(deps);
   return createUserEndpoint(
     deps,
     { name: "create-ai-job", method: "POST" },
@@ -71,10 +73,20 @@ export function createHandler(
           job_type: job.job_type,
           cached: job.cached_from_job_id !== null,
         });
+        if (isForProcessAiJob(request, job)) dispatch(job.id, context.log);
       }
       return answer(job, isNew && job.status !== "completed" ? 202 : 200);
     },
   );
+}
+
+/** Whether the job may be claimed now, by `process-ai-job`. A book takes much longer than its dispatch. */
+function isForProcessAiJob(
+  request: CreateAiJobRequest,
+  { status, job_type }: CreatedJob,
+): boolean {
+  return status === "pending" && request.depends_on === undefined &&
+    job_type !== "pdf_render";
 }
 
 function readIdempotencyKey(request: Request): string | null {

@@ -129,6 +129,9 @@ export const envSchema = z.object({
     .describe(
       "Number of jobs that one isolate of process-ai-job runs at the same time.",
     ),
+  DIRECT_DISPATCH: z.enum(["on", "off"]).default("on").describe(
+    "Whether create-ai-job calls process-ai-job itself, besides the database.",
+  ),
   LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info")
     .describe("Lowest severity that is logged."),
 }).refine(

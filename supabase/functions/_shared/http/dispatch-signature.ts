@@ -1,5 +1,5 @@
 /** Verifies that a request comes from our own database: Standard Webhooks, HMAC-SHA256. */
-import { decodeBase64 } from "@std/encoding";
+import { decodeBase64, encodeBase64 } from "@std/encoding";
 import { AppError } from "../failures/app-error.ts";
 import type { Bytes } from "../platform/bytes.ts";
 
@@ -51,6 +51,28 @@ export async function verifyDispatchSignature(
   }
   if (!isValid) throw new AppError("dispatch_signature_invalid");
   return { messageId, sentAtUnix: Number(timestamp) };
+}
+
+/** The headers that sign a call, as the database signs its own. `sentAt` is truncated to seconds. */
+export async function dispatchHeaders(
+  { messageId, sentAt, body }: {
+    messageId: string;
+    sentAt: Date;
+    body: string;
+  },
+  secret: string,
+): Promise<Record<string, string>> {
+  const timestamp = Math.floor(sentAt.getTime() / 1000);
+  const signature = await crypto.subtle.sign(
+    "HMAC",
+    await keyOf(secret),
+    new TextEncoder().encode(`${messageId}.${timestamp}.${body}`),
+  );
+  return {
+    "webhook-id": messageId,
+    "webhook-timestamp": `${timestamp}`,
+    "webhook-signature": `v1,${encodeBase64(signature)}`,
+  };
 }
 
 /** Imported once: an isolate has one secret. */

@@ -39,6 +39,7 @@ Deno.test("readEnv: the required variables are enough, and the rest has these de
     ISOLATE_WALL_CLOCK: 150,
     WORKER_CONCURRENCY: 5,
     TRANSCRIPT_WAIT_MAX_BYTES: 26_214_400,
+    DIRECT_DISPATCH: "on",
     LOG_LEVEL: "info",
   };
   // Of the providers, of which there can be more.
