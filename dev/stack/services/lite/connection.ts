@@ -226,7 +226,7 @@ export class RestConnection extends PostgresConnection {
       ? ""
       : await this.#context(vars, options);
     return await pool.connection().execute(async (db) => {
-      // Not awaited: what follows leaves without the time of another round trip. It fails when this does.
+      // Not awaited, which saves a round trip. If it fails, so do the statements that follow it.
       const begun = say(db, `begin; ${context}`);
       begun.catch(() => {});
       try {
@@ -360,7 +360,7 @@ async function say(db: Database, text: string): Promise<void> {
   await db.executeQuery(CompiledQuery.raw(text));
 }
 
-/** The error of the beginning of a transaction, if it has one: it is the cause of all later ones. */
+/** The error with which the transaction failed to begin, which causes all later errors; otherwise the later one. */
 async function firstError(
   begun: Promise<void>,
   later: unknown,
