@@ -3,6 +3,7 @@
  * its own clock, randomness, network or shutdown in its place.
  */
 import type {} from "@supabase/functions-js/edge-runtime.d.ts";
+import { abortableFetch } from "./abortable-fetch.ts";
 
 /** The runtime's services for a function. */
 export interface PlatformDeps {
@@ -13,6 +14,7 @@ export interface PlatformDeps {
   uuid(): string;
   /** Uniform in [0, 1). */
   random(): number;
+  /** Its signal also ends a response body that stalls. */
   fetch: typeof fetch;
   /**
    * The IP addresses that DNS has for a host. Empty when it has none, does not answer within a moment, or cannot be asked
@@ -43,7 +45,7 @@ export function platformDeps(): PlatformDeps {
     uptimeMs: () => performance.now(),
     uuid: () => crypto.randomUUID(),
     random: () => Math.random(),
-    fetch: (input, init) => fetch(input, init),
+    fetch: abortableFetch((input, init) => fetch(input, init)),
     async resolveHost(host) {
       const signal = AbortSignal.timeout(DNS_MS);
       const answers = await Promise.allSettled([
