@@ -167,12 +167,14 @@ export async function visitBatches(
     await until(() => run.worker.jobs.length >= JOBS, POINT_TIMEOUT_SECONDS);
   }
   isLoaded = true;
-  await until(
+  const areAllReached = await until(
     () => runs.every(({ batch }) => batch > 0),
     POINT_TIMEOUT_SECONDS,
   );
+  if (areAllReached) await rig.holdLeases();
   await rig.heal();
   await rig.untilSettled(POINT_TIMEOUT_SECONDS * 2);
+  await rig.setLease();
   for (const { worker, point } of runs) {
     if (point.fault === "stall") worker.resume();
   }

@@ -85,6 +85,7 @@ async function runOnce(
   const worker = await rig.workers.start({ slug, concurrency: 1 });
   let ids: string[] = [];
   if (after === undefined) {
+    await rig.holdLeases();
     rig.deliverTo(worker);
     ids = await rig.insert(subject);
   } else {
@@ -92,7 +93,9 @@ async function runOnce(
     const armed = arm(rig, new Map([[first, after]]));
     rig.deliverTo(first);
     await rig.insert(subject);
-    await until(armed.isOver, POINT_TIMEOUT_SECONDS);
+    if (await until(armed.isOver, POINT_TIMEOUT_SECONDS)) {
+      await rig.holdLeases();
+    }
     rig.deliverTo(worker);
   }
   rig.watch = (one, moment) => {
@@ -109,6 +112,7 @@ async function runOnce(
     5,
   );
   await worker.kill();
+  await rig.setLease();
   rig.watch = () => "continue";
   const { events } = await rig.facts();
   return {
@@ -243,8 +247,10 @@ export async function visitPoints(
     for (const _ of points) await insert();
   }
   await untilReachedOrMissed(rig, visitors, reached, subject);
+  if (reached.size === places.size) await rig.holdLeases();
   await rig.heal(subject.slug);
   await rig.untilSettled(POINT_TIMEOUT_SECONDS * 2);
+  await rig.setLease();
   for (const [worker, { fault }] of places) {
     if (fault === "stall") worker.resume();
   }

@@ -32,6 +32,8 @@ const POLICY = {
   backoff_base_seconds: 1,
   backoff_max_seconds: 2,
 };
+/** Long enough for a job on a machine so busy that a worker cannot send a heartbeat for seconds. */
+const LEASE_WITHOUT_FAULTS_SECONDS = 300;
 const RENDER_MS = 600;
 const SAMPLE_EVERY_MS = 100;
 const SKIP_WAITS_EVERY_MS = 500;
@@ -124,12 +126,20 @@ export class Rig implements AsyncDisposable {
     this.#startBackgroundLoops();
   }
 
-  /** Sets the lease of voice clones, by default to its initial value. */
+  /** Sets the lease of the claims that follow, by default to its initial value. */
   async setLease(seconds = POLICY.lease_seconds): Promise<void> {
     await this.database.query(
-      "update public.ai_job_types set lease_seconds = $1 where job_type = 'voice_clone'",
+      "update public.ai_job_types set lease_seconds = $1",
       [seconds],
     );
+  }
+
+  /**
+   * Lets no claim that follows expire until {@link setLease} is called, so that a busy machine alone interrupts no job.
+   * Call it only when every worker to which a fault happens has claimed, or no rescue would come in time.
+   */
+  async holdLeases(): Promise<void> {
+    await this.setLease(LEASE_WITHOUT_FAULTS_SECONDS);
   }
 
   /** Sets the caps of each provider and user. Call it only while no job runs. */
