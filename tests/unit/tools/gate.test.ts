@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { runLanes, runSteps } from "../../../dev/tools/gate.ts";
+import { limitedTo, runLanes, runSteps } from "../../../dev/tools/gate.ts";
 
 /** Steps that note that they ran, and pass but for those named. */
 function steps(failing: string[]) {
@@ -51,4 +51,20 @@ Deno.test("runLanes: the lanes run in parallel, each to its end, and each failur
   );
   assertEquals(failed, ["slow", "types"]);
   assertEquals(others.ran, ["format", "types", "ring unit"]);
+});
+
+Deno.test("limitedTo: checks of single files get those that they can read, others read the whole tree", () => {
+  const checks = [
+    ["fmt", "--check"],
+    ["lint", "--quiet"],
+    ["check", "--quiet"],
+    ["run", "docs.ts"],
+  ].map((args) => ({ name: "check", args }));
+  const files = ["a.ts", "b.tsx", "docs/c.md", "d.sql"];
+  assertEquals(limitedTo(files, checks).map(({ args }) => args), [
+    ["fmt", "--check", "a.ts", "b.tsx", "docs/c.md"],
+    ["lint", "--quiet", "a.ts", "b.tsx"],
+    ["check", "--quiet", "a.ts", "b.tsx"],
+    ["run", "docs.ts"],
+  ]);
 });
