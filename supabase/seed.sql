@@ -5,6 +5,7 @@
 --   anna@example.com   has recordings, a voice, an avatar, a slideshow with a share link, a keepsake and an order
 --   paul@example.com   has an unfinished order
 --   shop@example.com   works for the vendor and sees Anna's order
+--   ops@example.com    is an operator and may use the console
 --
 -- The embedded stack puts the files of these rows into Storage (dev/seed). Elsewhere they are missing, and opening one
 -- returns an error. Running this file again changes nothing.
@@ -14,6 +15,7 @@ declare
   v_anna constant uuid := 'a11a0000-0000-4000-8000-000000000001';
   v_paul constant uuid := 'a11a0000-0000-4000-8000-000000000002';
   v_clerk constant uuid := 'a11a0000-0000-4000-8000-000000000003';
+  v_operator constant uuid := 'a11a0000-0000-4000-8000-000000000004';
   v_vendor constant uuid := 'a11a0000-0000-4000-8000-000000000010';
   v_book constant uuid := 'a11a0000-0000-4000-8000-000000000011';
   v_cards constant uuid := 'a11a0000-0000-4000-8000-000000000012';
@@ -40,17 +42,23 @@ begin
   select
     '00000000-0000-0000-0000-000000000000', p.id, 'authenticated', 'authenticated', p.email,
     extensions.crypt('family-album', extensions.gen_salt('bf', 10)), now(),
-    '{"provider": "email", "providers": ["email"]}',
+    jsonb_build_object('provider', 'email', 'providers', jsonb_build_array('email')) || p.app_meta_data,
     jsonb_build_object('sub', p.id, 'email', p.email, 'email_verified', true, 'phone_verified', false),
     now(), now(), '', '', '', ''
-  from (values (v_anna, 'anna@example.com'), (v_paul, 'paul@example.com'), (v_clerk, 'shop@example.com')) as p (id, email);
+  from (
+    values
+      (v_anna, 'anna@example.com', '{}'::jsonb),
+      (v_paul, 'paul@example.com', '{}'),
+      (v_clerk, 'shop@example.com', '{}'),
+      (v_operator, 'ops@example.com', '{"role": "ai_operator"}')
+  ) as p (id, email, app_meta_data);
 
   insert into auth.identities (id, provider, provider_id, user_id, identity_data, last_sign_in_at, created_at, updated_at)
   select
     gen_random_uuid(), 'email', u.id::text, u.id, jsonb_build_object('sub', u.id, 'email', u.email, 'email_verified', true),
     now(), now(), now()
   from auth.users as u
-  where u.id in (v_anna, v_paul, v_clerk);
+  where u.id in (v_anna, v_paul, v_clerk, v_operator);
 
   insert into public.profiles (user_id, display_name, locale)
   values (v_anna, 'Anna Berger', 'de-AT'), (v_paul, 'Paul Berger', 'de-AT'), (v_clerk, 'Lindner Printing', 'de-AT');

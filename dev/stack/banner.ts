@@ -1,7 +1,8 @@
 /** The text that the terminal shows once the stack is ready. */
-import { relative, resolve } from "@std/path";
-import { defaultDataDir, stopCommand } from "./process/data-folder.ts";
+import { relative } from "@std/path";
+import { dataFolderOf, taskCommand } from "./process/data-folder.ts";
 import type { StackOptions } from "./options.ts";
+import type { SeededPeople } from "./page.ts";
 import type { Stack } from "./stack.ts";
 
 const nameWidth = 16;
@@ -26,15 +27,11 @@ function pathFor(path: string): string {
   return short === "" || short.startsWith("..") ? path : short;
 }
 
-function folderOf({ dataDir, projectDir }: StackOptions): string {
-  return resolve(dataDir ?? defaultDataDir(projectDir));
-}
-
 function dataLine(stack: Shown, options: StackOptions): string {
   const { applied } = stack.migrations;
   const where = options.ephemeral
     ? "nowhere, gone when this ends"
-    : pathFor(folderOf(options));
+    : pathFor(dataFolderOf(options));
   return applied.length > 0
     ? `${where} (${applied.length} migration${
       applied.length === 1 ? "" : "s"
@@ -115,6 +112,8 @@ export type Shown =
       url: string;
       networkUrls: string[];
       problem: string | undefined;
+      /** Who can sign in, of the seed data. */
+      people?: SeededPeople | undefined;
     } | undefined;
   };
 
@@ -124,6 +123,7 @@ export function banner(
   options: StackOptions & { envFile: string | undefined },
   elapsedMs: number,
 ): string {
+  const { url: pageUrl, people } = stack.page ?? {};
   const urls = new Set([stack.appUrl, ...stack.networkUrls, stack.apiUrl]);
   const seed = stack.seeded.map((path) =>
     `${path}; its head says who can sign in`
@@ -131,7 +131,9 @@ export function banner(
   const functions = stack.functions.slugs;
   const stop = options.ephemeral
     ? "Ctrl-C stops it."
-    : `Ctrl-C stops it, and so does: ${stopCommand(folderOf(options))}`;
+    : `Ctrl-C stops it, and so does: ${
+      taskCommand("stop", dataFolderOf(options))
+    }`;
   return [
     "",
     `  The stack is ready (${(elapsedMs / 1000).toFixed(1)} s).`,
@@ -140,6 +142,13 @@ export function banner(
       "Open",
       stack.page ? [stack.page.url, ...stack.page.networkUrls] : [],
     ),
+    ...row("Sign in", [
+      people && `${people.user.email}, password ${people.user.password}`,
+    ]),
+    ...row("Console", [
+      pageUrl &&
+      `${pageUrl}/ops${people ? `, as ${people.operator.email}` : ""}`,
+    ]),
     ...row("API URL", [...urls]),
     ...row("Publishable key", [stack.publishableKey]),
     ...row("Secret key", [stack.secretKey]),

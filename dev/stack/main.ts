@@ -72,7 +72,10 @@ async function run(args: string[]): Promise<number> {
       });
       say(
         banner(
-          { ...stack, page: page && { ...page.addresses, problem } },
+          {
+            ...stack,
+            page: page && { ...page.addresses, people: page.people, problem },
+          },
           { ...options, envFile },
           performance.now() - started,
         ),

@@ -1,11 +1,18 @@
 /** The page of `deno task start`: the demo app and the console. */
 import { type Page, servePage } from "../web/serve.ts";
+import { dataFolderOf, taskCommand } from "./process/data-folder.ts";
 import { freePort, isPortTaken } from "./process/free-port.ts";
 import { defaultPort, type StackOptions } from "./options.ts";
 import type { Stack } from "./stack.ts";
 
-/** The seed user who can sign in, see dev/seed/family.ts. */
-const SEEDED_USER = { email: "anna@example.com", password: "family-album" };
+/** Who can sign in once the seed data is there: supabase/seed.sql. */
+export const SEEDED_PEOPLE = {
+  user: { email: "anna@example.com", password: "family-album" },
+  operator: { email: "ops@example.com", password: "family-album" },
+} as const;
+
+/** The people of the seed data whom the page and the terminal name. */
+export type SeededPeople = typeof SEEDED_PEOPLE;
 
 const SIMULATED =
   "The AI providers are simulated: every voice reads the same page of Jane Austen, and the faces of films do not move.";
@@ -13,6 +20,8 @@ const SIMULATED =
 /** A page server that has no stack yet. */
 export interface StackPage extends AsyncDisposable {
   addresses: Pick<Page, "url" | "networkUrls">;
+  /** Who can sign in; undefined without the seed data. */
+  people: SeededPeople | undefined;
   /**
    * Connects the page to its stack. Resolves once the page is bundled: with undefined, or with the reason why it cannot
    * be.
@@ -34,6 +43,9 @@ function pagePort({ port, ephemeral }: StackOptions): number {
 /** Starts to bundle the page and serves it at the port after the database's, or at any free port. */
 export async function startPage(options: StackOptions): Promise<StackPage> {
   let stack: Pick<Stack, "apiUrl" | "publishableKey" | "providers"> | undefined;
+  const people = options.seed === true && options.projectDir === undefined
+    ? SEEDED_PEOPLE
+    : undefined;
   const page = await servePage({
     port: pagePort(options),
     host: options.host,
@@ -41,9 +53,12 @@ export async function startPage(options: StackOptions): Promise<StackPage> {
       stack && {
         url: stack.apiUrl,
         publishableKey: stack.publishableKey,
-        ...(options.seed === true && options.projectDir === undefined
-          ? { demoUser: SEEDED_USER }
-          : {}),
+        ...(people === undefined
+          ? {}
+          : { demoUser: people.user, demoOperator: people.operator }),
+        ...(options.ephemeral === true
+          ? {}
+          : { sqlCommand: taskCommand("sql", dataFolderOf(options)) }),
         ...(stack.providers.some(({ mode }) => mode === "simulated")
           ? { note: SIMULATED }
           : {}),
@@ -51,6 +66,7 @@ export async function startPage(options: StackOptions): Promise<StackPage> {
   });
   return {
     addresses: { url: page.url, networkUrls: page.networkUrls },
+    people,
     open(given) {
       stack = given;
       return page.ready;

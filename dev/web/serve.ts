@@ -22,6 +22,8 @@ export interface ServedConfig {
   url: string;
   publishableKey: string;
   demoUser?: { email: string; password: string };
+  demoOperator?: { email: string; password: string };
+  sqlCommand?: string;
   note?: string;
 }
 

@@ -95,7 +95,8 @@ browserTest(
     const { page } = visitor;
     const email = await signUp(page);
     await page.getByRole("link", { name: "Console" }).click();
-    await page.getByText("Your account has no operator role").waitFor();
+    await page.getByText(`${email} does not have the operator role.`)
+      .waitFor();
     await page.getByText(`where email = '${email}'`).waitFor();
     assertEquals(await page.getByText("Waiting").count(), 0);
   },
@@ -113,13 +114,13 @@ browserTest(
     );
     assertEquals(await tiles.count(), 4);
     for (const tile of await tiles.all()) {
-      assertMatch(await tile.innerText(), /(Good|Look|Bad)/);
+      assertMatch(await tile.innerText(), /(Good|Check|Bad)/);
     }
     await site().sql(
       "update auth.users set raw_app_meta_data = raw_app_meta_data - 'role'",
     );
-    await page.getByText("not an operator of this project any more").first()
-      .waitFor();
+    await page.getByText("not an operator of this project any more").waitFor();
+    assertEquals(await tiles.count(), 0, "nothing of before stays on the page");
   },
 );
 
@@ -201,7 +202,8 @@ browserTest(
     const card = page.getByRole("region", { name: "elevenlabs" });
     await card.locator(".badge", { hasText: "Breaker open" }).waitFor();
     await card.getByText("2 jobs waiting").waitFor(PATIENCE);
-    await page.getByText("Open breakers: 1 provider, none expected").waitFor();
+    await page.getByText("elevenlabs is down: too many calls failed")
+      .waitFor();
     await assertAccessibleInAll(page, "console-down");
     await card.getByRole("button", { name: "Probe elevenlabs now" }).click();
     await page.getByText("The next job tries elevenlabs.").waitFor();
@@ -361,7 +363,7 @@ browserTest(
     await section(page, "Jobs");
     await page.getByLabel("Job", { exact: true }).fill("nonsense");
     await page.getByLabel("Job", { exact: true }).press("Enter");
-    await page.getByText("A job's id has 36 characters.").waitFor();
+    await page.getByText("Paste the whole id: 36 characters.").waitFor();
   },
 );
 

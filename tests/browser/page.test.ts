@@ -47,7 +47,7 @@ browserTest(
     await page.getByLabel("Email").fill(email);
     await page.getByLabel("Password").fill("not this one");
     await page.getByRole("button", { name: "Sign in", exact: true }).click();
-    await page.getByText("Email and password do not belong together.")
+    await page.getByText("The email or the password is wrong.")
       .waitFor();
     await assertAccessibleInAll(page, "sign-in-error");
     await page.getByLabel("Password").fill("correct horse battery");
@@ -188,15 +188,15 @@ browserTest(
     await using visitor = await visit(site(), { initScript: MP4_ONLY });
     const { page } = visitor;
     await signUp(page);
-    await choose(page, "Write down");
+    await choose(page, "Transcribe");
     await record(page, 2);
-    await page.getByRole("button", { name: "Write it down" }).click();
+    await page.getByRole("button", { name: "Transcribe it" }).click();
     await page.locator("li.job", { hasText: "Transcript" }).waitFor();
     await page.locator("input[type=file]").setInputFiles(
       fixture("recordings/speech-24s.mp3"),
     );
     await page.getByLabel("How many people speak?").selectOption("2");
-    await page.getByRole("button", { name: "Write it down" }).click();
+    await page.getByRole("button", { name: "Transcribe it" }).click();
     await settled(page, "speech-24s");
     const lines = cardOf(page, "speech-24s").locator(".transcript li");
     await lines.nth(1).waitFor();
@@ -324,7 +324,7 @@ browserTest(
     } finally {
       await simulator.clearFaults();
     }
-    await page.getByText("The credits at the AI service are used up.")
+    await page.getByText("The credit at the AI service is used up.")
       .waitFor();
     await assertAccessibleInAll(page, "job-failed", "li.job");
     await page.getByRole("button", { name: "Try again" }).click();
@@ -422,7 +422,7 @@ browserTest(
     await page.locator("li.job").first().waitFor();
     await speak(page, "The lake lies still.");
     await settled(page, "The lake lies still.");
-    for (const tool of ["Speak", "Talking photo", "Write down", "Book"]) {
+    for (const tool of ["Speak", "Talking photo", "Transcribe", "Book"]) {
       await choose(page, tool);
       await assertAccessibleInAll(page, `make-${tool}`, ".make");
     }
@@ -531,7 +531,7 @@ browserTest(
       .press("Enter");
     await page.locator(".timeline li").first().waitFor();
     await walk(page, everything);
-    for (const tool of ["Speak", "Talking photo", "Write down", "Book"]) {
+    for (const tool of ["Speak", "Talking photo", "Transcribe", "Book"]) {
       await page.getByRole("list", { name: "What to make" })
         .getByRole("button", { name: tool }).press("Enter");
       await page.locator(`.tool[aria-pressed=true]:has-text("${tool}")`)

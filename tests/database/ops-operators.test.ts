@@ -415,6 +415,72 @@ Deno.test("parked: the marker, the call and both answers are at hand; the answer
   });
 });
 
+Deno.test("parked: of two operators who answer at once, one settles the job and the other learns of it", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const operators = [await createOperator(db), await createOperator(db)];
+    const sessions = await db.connections(2, "service_role");
+    for (const wasMade of [true, false]) {
+      const job = await insertClaimedJob(bench);
+      await queue.begin(job);
+      await queue.fail(job, { isRetryable: false });
+      const codes = await Promise.all(sessions.map((sql, index) =>
+        sql`
+          select public.ops_resolve(
+            ${operators[index] ?? ""}, ${job.id}, ${wasMade},
+            ${wasMade ? `voice-${job.id}` : null}
+          )`.then(() => "settled", (error) => String(error.code))
+      ));
+      assertEquals(codes.toSorted(), ["AJ097", "settled"]);
+      const recorded = (await actionsOf(db)).filter(({ details }) =>
+        JSON.stringify(details).includes(job.id)
+      );
+      assertEquals(recorded.map(({ operator_id }) => operator_id), [
+        operators[codes.indexOf("settled")] ?? "",
+      ]);
+      assertEquals((await readJob(db, job.id)).status, "pending");
+    }
+  });
+});
+
+Deno.test("redrive: of two operators who run the same filter again, each job runs again once", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const operators = [await createOperator(db), await createOperator(db)];
+    const sessions = await db.connections(2, "service_role");
+    // Of many users, in another order than their jobs failed in: quotas are locked by user.
+    for (let round = 0; round < 3; round++) {
+      for (let count = 0; count < 10; count++) await insertJobs(db, 2);
+      for (const job of await queue.claim(20)) {
+        await queue.fail(job, { code: "input_not_found", isRetryable: false });
+      }
+      const [found] = await db.sql<{ count: number }[]>`
+        select count(*)::int as count from public.ai_jobs where status = 'failed'`;
+      const answers = await Promise.all(
+        sessions.map(async (sql, index) => {
+          const [row] = await sql<{ answer: { retried: number } }[]>`
+          select public.ops_redrive(${operators[index] ?? ""}, ${
+            found?.count ?? 0
+          }) as answer`;
+          return row?.answer.retried ?? 0;
+        }).map((one) =>
+          // One that begins when the other has ended finds another count.
+          one.catch((error) => {
+            assertEquals(error.code, "AJ096");
+            return 0;
+          })
+        ),
+      );
+      assertEquals(answers.reduce((a, b) => a + b), found?.count);
+      const [left] = await db.sql`
+        select count(*)::int as count from public.ai_jobs where status = 'failed'`;
+      assertEquals(left?.["count"], 0);
+      const pending = await queue.claim(100);
+      for (const job of pending) await queue.complete(job);
+    }
+  });
+});
+
 Deno.test("search: every filter narrows, pages neither skip nor repeat, an unknown address finds no user", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;

@@ -153,7 +153,7 @@ Deno.test("seed: the real CLI accepts it, and its users can sign in with the doc
       from auth.users as u join auth.identities as i on i.user_id = u.id order by u.email`;
     assertEquals(
       [...people],
-      ["anna", "paul", "shop"].map((name) => ({
+      ["anna", "ops", "paul", "shop"].map((name) => ({
         email: `${name}@example.com`,
         knows: true,
         confirmed: true,

@@ -1,7 +1,7 @@
 /** Small bar charts, with their sums in words for a screen reader. */
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
-import { momentOf, whenOf } from "../words/times.ts";
+import { momentOf, startOf } from "../words/times.ts";
 
 /** One series; null where there is no value. */
 export interface Series {
@@ -100,7 +100,7 @@ export function Chart(
           )}
         </svg>
         <p class="row apart small soft">
-          <span>{first === undefined ? "" : whenOf(first)}</span>
+          <span>{first === undefined ? "" : startOf(first)}</span>
           <span>now</span>
         </p>
       </div>

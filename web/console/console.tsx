@@ -1,9 +1,7 @@
 /** The console for operators: the state in numbers, what needs a person, and a section for each question. */
 import type { ComponentChild } from "preact";
-import { useMemo } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { Badge, type Tone } from "../parts/badge.tsx";
-import { Button } from "../parts/button.tsx";
-import { EmptyState } from "../parts/empty-state.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { useBackend } from "../shell/backend.ts";
 import { Link, query } from "../shell/router.tsx";
@@ -12,18 +10,20 @@ import { countOf, lengthOf, microsOf, secondOf } from "../words/times.ts";
 import { Activity } from "./activity.tsx";
 import type { Judged, Overview } from "./answers.ts";
 import { Budgets } from "./budgets.tsx";
+import { Check } from "./checks.tsx";
+import { Gate } from "./gate.tsx";
 import { JobPanel } from "./job-panel.tsx";
 import { Jobs } from "./jobs.tsx";
 import { Log } from "./log.tsx";
 import { Ops, OpsProvider, useAnswer, useRefresh } from "./ops.ts";
 import { Parked } from "./parked.tsx";
-import { Copyable, Loaded } from "./parts.tsx";
+import { Loaded } from "./parts.tsx";
 import { Providers } from "./providers.tsx";
 
 const TONES: Record<Judged<unknown>["verdict"], { tone: Tone; word: string }> =
   {
     good: { tone: "good", word: "Good" },
-    attention: { tone: "warn", word: "Look" },
+    attention: { tone: "warn", word: "Check" },
     bad: { tone: "bad", word: "Bad" },
   };
 
@@ -37,26 +37,6 @@ const SECTIONS: Readonly<
   log: { name: "Log", view: () => <Log /> },
 };
 const FIRST = "activity";
-
-function Gate({ person }: { person: Person }) {
-  const { session } = useBackend();
-  const email = person.email.replaceAll("'", "''");
-  return (
-    <EmptyState
-      icon="gauge"
-      title="The console is for operators"
-      text="Your account has no operator role in this project. Somebody who runs the project can grant it, with this line in the SQL editor:"
-    >
-      <Copyable
-        label="Copy the statement"
-        text={`update auth.users set raw_app_meta_data = raw_app_meta_data || '{"role": "ai_operator"}' where email = '${email}';`}
-      />
-      <Button icon="retry" onClick={() => session.renew()}>
-        I have the role now
-      </Button>
-    </EmptyState>
-  );
-}
 
 function Tile(
   { name, number, shown }: {
@@ -76,12 +56,6 @@ function Tile(
       <p class="small soft">{number.words}</p>
     </li>
   );
-}
-
-/** `1 provider`, `2.5 seconds`; units are plurals. */
-function countedOf(observed: number, unit: string): string {
-  const number = Math.round(observed * 100) / 100;
-  return `${number} ${number === 1 ? unit.replace(/s$/, "") : unit}`;
 }
 
 function Numbers({ overview }: { overview: Overview }) {
@@ -129,9 +103,7 @@ function Numbers({ overview }: { overview: Overview }) {
         <Tile
           name="Oldest waiting"
           number={oldest_waiting}
-          shown={oldest === null || waiting.value === 0
-            ? "–"
-            : lengthOf(oldest * 1000)}
+          shown={oldest === null ? "–" : lengthOf(oldest * 1000)}
         />
         <Tile
           name="Failed in the last hour"
@@ -140,14 +112,14 @@ function Numbers({ overview }: { overview: Overview }) {
         />
       </ul>
       {wrong.length > 0 && (
-        <Notice kind="warn">
-          {wrong.map(({ name, observed, limit, unit }) => (
-            <p key={name}>
-              {name.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase())}:
-              {" "}
-              {countedOf(observed, unit)},{" "}
-              {limit === 0 ? "none" : `at most ${limit}`} expected
-            </p>
+        <Notice kind={overview.status === "failing" ? "bad" : "warn"}>
+          {wrong.map(({ name, observed }) => (
+            <Check
+              key={name}
+              name={name}
+              observed={observed}
+              overview={overview}
+            />
           ))}
         </Notice>
       )}
@@ -167,7 +139,9 @@ function Board() {
       <Loaded answer={overview}>
         {(data) => <Numbers overview={data} />}
       </Loaded>
-      {(overview.data?.parked.value ?? 0) > 0 && <Parked />}
+      {(overview.data?.parked.value ?? 0) > 0 && (
+        <Parked count={overview.data?.parked.value ?? 0} />
+      )}
       <nav class="tabs" aria-label="Sections">
         {Object.entries(SECTIONS).map(([id, { name }]) => (
           <Link
@@ -189,7 +163,9 @@ function Board() {
 export function Console({ person }: { person: Person }) {
   const backend = useBackend();
   const ops = useMemo(() => new Ops(backend), [backend]);
+  const wasOperator = useRef(false);
   if (person.isOperator) {
+    wasOperator.current = true;
     return (
       <OpsProvider value={ops}>
         <Board />
@@ -199,7 +175,7 @@ export function Console({ person }: { person: Person }) {
   return (
     <>
       <h1 tabIndex={-1}>Console</h1>
-      <Gate person={person} />
+      <Gate person={person} hasLost={wasOperator.current} />
     </>
   );
 }

@@ -10,6 +10,7 @@ import { eventOf } from "../words/jobs.ts";
 import { microsOf, momentOf, secondOf } from "../words/times.ts";
 import type { JobDetails } from "./answers.ts";
 import { useAnswer, useOps } from "./ops.ts";
+import { ParkedAnswers } from "./parked.tsx";
 import {
   Copyable,
   Facts,
@@ -43,7 +44,7 @@ function Payload({ id }: { id: string }) {
     <div class="row">
       <Button isSmall icon="text" onClick={show}>Show the content</Button>
       <span class="small soft">
-        It belongs to the user. That you looked at it is recorded.
+        It belongs to the user. The log records that you opened it.
       </span>
       {problem.value !== null && <Notice kind="bad">{problem.value}</Notice>}
     </div>
@@ -169,7 +170,19 @@ function Details({ details }: { details: JobDetails }) {
       </div>
       {job.is_parked && (
         <Notice kind="warn">
-          A paid call of this job needs an answer: see “Needs a person”.
+          <p>
+            A paid call of this job has an unknown outcome. Search for{" "}
+            <code>{job.marker}</code> at {job.provider}, then answer:
+          </p>
+          <div class="row">
+            <ParkedAnswers
+              job={{
+                job_id: job.id,
+                provider: job.provider,
+                calls: journal.filter(({ outcome }) => outcome === "unknown"),
+              }}
+            />
+          </div>
         </Notice>
       )}
       <Copyable text={job.id} label="Copy the id" />

@@ -76,14 +76,15 @@ function Search({ values }: { values: Readonly<Record<Name, string>> }) {
         "Job",
         "its id",
         values.id !== "" && !UUID.test(values.id) &&
-          "A job's id has 36 characters.",
+          "Paste the whole id: 36 characters.",
       )}
       {text(
         "user",
         "User",
         "email or id",
         values.user !== "" && !/@/.test(values.user) &&
-          !UUID.test(values.user) && "An email, or an id of 36 characters.",
+          !UUID.test(values.user) &&
+          "An email address, or an id of 36 characters.",
       )}
       {select("status", "Status", STATUS_WORDS)}
       {select("type", "Type", TYPE_WORDS)}
@@ -145,6 +146,17 @@ function Results({ body }: { body: Record<string, string> }) {
       <Loaded answer={answer}>
         {({ jobs, next_cursor }) => (
           <>
+            {canRedrive && jobs.length > 0 && (
+              <div class="row end">
+                <Button
+                  isSmall
+                  icon="retry"
+                  onClick={() => isRedriving.value = true}
+                >
+                  Run all that match again …
+                </Button>
+              </div>
+            )}
             <Table
               caption="Jobs"
               rows={jobs}
@@ -230,15 +242,6 @@ function Results({ body }: { body: Record<string, string> }) {
                   Older
                 </Button>
               </div>
-              {canRedrive && jobs.length > 0 && (
-                <Button
-                  isSmall
-                  icon="retry"
-                  onClick={() => isRedriving.value = true}
-                >
-                  Run all that match again …
-                </Button>
-              )}
             </div>
           </>
         )}

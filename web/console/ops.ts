@@ -2,7 +2,7 @@
 import { signal, useSignal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext, useEffect, useRef } from "preact/hooks";
-import { NotSignedIn } from "../../client/mod.ts";
+import { isAiJobsError, NotSignedIn } from "../../client/mod.ts";
 import { callFunction } from "../../client/server.ts";
 import { toast } from "../parts/toast.tsx";
 import type { Backend } from "../shell/backend.ts";
@@ -47,6 +47,7 @@ export function useRefresh(): void {
 /** The operator's API for the signed-in user. */
 export class Ops {
   readonly #backend: Backend;
+  #hasRenewed = false;
 
   constructor(backend: Backend) {
     this.#backend = backend;
@@ -56,11 +57,19 @@ export class Ops {
   async call<A extends Action>(action: A, body?: Body): Promise<OpsAnswers[A]>;
   async call(action: Action, body: Body = {}): Promise<unknown> {
     try {
-      return await callFunction(this.#backend.supabase, "ops", {
+      const answer = await callFunction(this.#backend.supabase, "ops", {
         body: { action, ...body },
       });
+      this.#hasRenewed = false;
+      return answer;
     } catch (error) {
-      if (error instanceof NotSignedIn) await this.#backend.session.renew();
+      const hasLostRole = isAiJobsError(error) &&
+        error.code === "operator_required" && !this.#hasRenewed;
+      // A new token says whether the role is gone. Once: an account whose token keeps the role must not renew for ever.
+      if (hasLostRole) this.#hasRenewed = true;
+      if (hasLostRole || error instanceof NotSignedIn) {
+        await this.#backend.session.renew();
+      }
       throw error;
     }
   }

@@ -11,9 +11,19 @@ import type { ParkedJob } from "./answers.ts";
 import { useAnswer, useOps } from "./ops.ts";
 import { Copyable, JobLink, Loaded, typeName } from "./parts.tsx";
 
+/** What the answers need to know of a parked job. */
+export interface AnsweredJob {
+  job_id: string;
+  provider: string;
+  calls: readonly { estimated_cost_micros: number }[];
+}
+
+/** Jobs that are shown at once. */
+const MOST = 20;
+
 function Answer(
   { job, wasMade, onClose }: {
-    job: ParkedJob;
+    job: AnsweredJob;
     wasMade: boolean;
     onClose: () => void;
   },
@@ -44,7 +54,7 @@ function Answer(
   };
   return (
     <Dialog
-      title={wasMade ? "It is at the provider" : "It is not at the provider"}
+      title={wasMade ? "It was made" : "It was not made"}
       onClose={onClose}
       actions={
         <>
@@ -95,8 +105,29 @@ function Answer(
   );
 }
 
-function ParkedItem({ job }: { job: ParkedJob }) {
+/** The two answers about a parked job. */
+export function ParkedAnswers({ job }: { job: AnsweredJob }) {
   const answer = useSignal<boolean | null>(null);
+  return (
+    <>
+      <Button isSmall icon="check" onClick={() => answer.value = true}>
+        It was made
+      </Button>
+      <Button isSmall icon="close" onClick={() => answer.value = false}>
+        It was not made
+      </Button>
+      {answer.value !== null && (
+        <Answer
+          job={job}
+          wasMade={answer.value}
+          onClose={() => answer.value = null}
+        />
+      )}
+    </>
+  );
+}
+
+function ParkedItem({ job }: { job: ParkedJob }) {
   const [call] = job.calls;
   return (
     <li class="parked">
@@ -114,31 +145,19 @@ function ParkedItem({ job }: { job: ParkedJob }) {
         </span>
       </div>
       <p class="small">
-        Where to look: <b>{job.where}</b>
+        Where to search: <b>{job.where}</b>
       </p>
       <div class="row">
         <Copyable text={job.marker} label="Copy the marker" />
-        <Button isSmall icon="check" onClick={() => answer.value = true}>
-          It was made
-        </Button>
-        <Button isSmall icon="close" onClick={() => answer.value = false}>
-          It was not made
-        </Button>
+        <ParkedAnswers job={job} />
       </div>
-      {answer.value !== null && (
-        <Answer
-          job={job}
-          wasMade={answer.value}
-          onClose={() => answer.value = null}
-        />
-      )}
     </li>
   );
 }
 
-/** The section. */
-export function Parked() {
-  const answer = useAnswer("parked", { limit: 20 });
+/** The section; `count` are all parked jobs. */
+export function Parked({ count }: { count: number }) {
+  const answer = useAnswer("parked", { limit: MOST });
   return (
     <Card
       title={
@@ -147,16 +166,23 @@ export function Parked() {
         </span>
       }
       class="needs"
-      end={<Badge tone="warn">{answer.data?.jobs.length ?? "…"}</Badge>}
+      end={<Badge tone="warn">{count}</Badge>}
     >
       <p class="soft">
-        A paid call was sent, and no answer says what became of it. It is never
-        sent again by itself: look at the provider, and say what you found.
+        A paid call was sent, and its outcome is unknown. It is never sent again
+        automatically. Search at the provider, then answer here.
       </p>
       <Loaded answer={answer}>
         {({ jobs }) => (
           <ul class="stack">
             {jobs.map((job) => <ParkedItem key={job.job_id} job={job} />)}
+            {count > MOST && (
+              <li class="small soft">
+                These {MOST}{" "}
+                have waited longest. To answer another one first, open it in the
+                section Jobs.
+              </li>
+            )}
           </ul>
         )}
       </Loaded>

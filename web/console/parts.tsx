@@ -64,7 +64,11 @@ export function Loaded<T>(
       {problem !== undefined && <Notice kind="bad">{problem}</Notice>}
       {data !== undefined
         ? children(data)
-        : problem === undefined && <p class="loading">Loading …</p>}
+        : problem === undefined && (
+          <div class="ghost block" role="status">
+            <span class="visually-hidden">Loading …</span>
+          </div>
+        )}
     </>
   );
 }
@@ -77,7 +81,10 @@ export function Facts(
     <dl class="facts">
       {Object.entries(facts).filter(([, fact]) => fact !== null && fact !== "")
         .map(([name, fact]) => (
-          <div key={name}>
+          <div
+            key={name}
+            class={typeof fact === "string" && fact.length > 20 ? "wide" : ""}
+          >
             <dt>{name}</dt>
             <dd>{fact}</dd>
           </div>

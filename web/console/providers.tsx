@@ -23,11 +23,13 @@ function standing(one: Provider): string {
     const next = one.next_probe_at === null
       ? ""
       : ` Next probe at ${secondOf(one.next_probe_at)}.`;
-    return `Fails since ${whenOf(one.open_since)}. Its jobs wait.${next}`;
+    return `Down since ${whenOf(one.open_since)}. Its jobs wait.${next}`;
   }
   return one.state === "probing"
-    ? "One job at a time tries it."
-    : "Its breaker is closed.";
+    ? "One job at a time tries whether it works again."
+    : one.provider === "internal"
+    ? "No AI service: what the functions make themselves, such as books."
+    : "It answers normally.";
 }
 
 function ProviderCard({ one }: { one: Provider }) {
@@ -47,7 +49,10 @@ function ProviderCard({ one }: { one: Provider }) {
           <span>
             <b>{running}</b> in flight of {max_concurrent}
           </span>
-          <span class="soft">{countOf(one.waiting, "job")} waiting</span>
+          <span class="soft">
+            {countOf(one.waiting, "job")} waiting
+            {one.scheduled > 0 && `, ${one.scheduled} for later`}
+          </span>
         </p>
         <Progress
           label={`In flight at ${provider}`}

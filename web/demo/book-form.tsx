@@ -155,7 +155,7 @@ export function BookForm() {
       problem={length === 0
         ? "Add at least one photo."
         : length > MOST_PHOTOS
-        ? `A book has ${MOST_PHOTOS} photos at most.`
+        ? `A book can have ${MOST_PHOTOS} photos at most.`
         : title.value.trim() === ""
         ? "Give the book a title."
         : undefined}

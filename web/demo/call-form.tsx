@@ -17,7 +17,7 @@ export function CallForm() {
   return (
     <JobForm
       type="transcription"
-      action="Write it down"
+      action="Transcribe it"
       problem={file.value === null
         ? "Record something or choose a file first."
         : undefined}
@@ -48,7 +48,7 @@ export function CallForm() {
           },
         });
         file.value = null;
-        toast("The call is being written down.");
+        toast("The call is being transcribed.");
       }}
     >
       <RecordingPicker

@@ -54,10 +54,10 @@ const TOOLS: readonly Tool[] = [FIRST, {
   form: () => <FilmForm />,
 }, {
   id: "call",
-  name: "Write down",
+  name: "Transcribe",
   icon: "text",
   title: "Read a call",
-  text: "Who said what and when, to read and to listen to again.",
+  text: "Turn a call into text: who said what, and when.",
   form: () => <CallForm />,
 }, {
   id: "book",
@@ -69,6 +69,7 @@ const TOOLS: readonly Tool[] = [FIRST, {
 }];
 
 function Make() {
+  const { note } = useBackend().config;
   const wanted = query.value.get("make");
   const tool = TOOLS.find(({ id }) => id === wanted) ?? FIRST;
   return (
@@ -95,6 +96,7 @@ function Make() {
         </div>
         <div key={tool.id} class="stack">{tool.form()}</div>
       </div>
+      {note !== undefined && <p class="note small soft">{note}</p>}
     </section>
   );
 }
@@ -151,7 +153,7 @@ function Made() {
           <EmptyState
             icon="brand"
             title="Nothing here yet"
-            text="Clone your first voice: what you make appears here, and stays."
+            text="Clone your first voice. Everything you make is kept here."
           />
         </div>
       )}
@@ -171,7 +173,6 @@ function Made() {
 export function DemoApp({ person }: { person: Person }) {
   const backend = useBackend();
   const studio = useMemo(() => new Studio(backend), [backend, person.id]);
-  const { note } = backend.config;
   return (
     <StudioProvider value={studio}>
       <h1 class="visually-hidden" tabIndex={-1}>Studio</h1>
@@ -179,7 +180,6 @@ export function DemoApp({ person }: { person: Person }) {
         <Make />
         <Made />
       </div>
-      {note !== undefined && <p class="note small soft">{note}</p>}
     </StudioProvider>
   );
 }

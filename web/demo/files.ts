@@ -43,7 +43,7 @@ export function checkFile(
   if (file.size === 0) throw new FileProblem(`“${file.name}” is empty.`);
   if (file.size > maxBytes) {
     throw new FileProblem(
-      `“${file.name}” has ${(file.size / 1e6).toFixed(1)} MB. The most is ${
+      `“${file.name}” has ${(file.size / 1e6).toFixed(1)} MB; the limit is ${
         Math.floor(maxBytes / 1e6)
       } MB.`,
     );

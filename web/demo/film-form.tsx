@@ -55,7 +55,7 @@ export function FilmForm() {
     }
     photo.value = recording.value = null;
     text.value = "";
-    toast("The film is being made. That takes a minute or two.");
+    toast("The film is being made. This takes a minute or two.");
   }
 
   return (
@@ -65,11 +65,11 @@ export function FilmForm() {
       problem={photo.value === null
         ? "Choose a photo first."
         : isWritten.value && words === ""
-        ? "Write what the photo is to say."
+        ? "Write what the photo should say."
         : isWritten.value && voice.value === ""
-        ? "Your voices are not there yet. Try again in a moment."
+        ? "Your voices are still loading. Try again in a moment."
         : isWritten.value && words.length > TEXT_MAX
-        ? `That are ${words.length} characters. The most for a film is ${TEXT_MAX}.`
+        ? `These are ${words.length} characters; the limit for a film is ${TEXT_MAX}.`
         : !isWritten.value && recording.value === null
         ? "Record something or choose a file first."
         : undefined}

@@ -19,7 +19,9 @@ export function JobForm(
   },
 ) {
   const studio = useStudio();
+  /** Why the last try ended; null while what was missing is still missing. */
   const refusal = useSignal<string | null>(null);
+  const wasIncomplete = useSignal(false);
   const sent = useSignal<number | null>(null);
   const offers = studio.offers.value;
   if (offers !== null && !offers.has(type)) {
@@ -31,7 +33,8 @@ export function JobForm(
   }
   async function send(): Promise<void> {
     if (sent.value !== null) return;
-    refusal.value = problem ?? null;
+    refusal.value = null;
+    wasIncomplete.value = problem !== undefined;
     if (problem !== undefined) return;
     sent.value = 0;
     try {
@@ -42,17 +45,26 @@ export function JobForm(
       sent.value = null;
     }
   }
+  // What is missing goes from the page as soon as it is there.
+  const shown = wasIncomplete.value ? problem : refusal.value;
   return (
     <form
       class="stack"
       noValidate
+      onClickCapture={({ target }) => {
+        const isSending = target instanceof Element &&
+          target.closest("[type=submit]") !== null;
+        if (!isSending) wasIncomplete.value = false;
+      }}
       onSubmit={(event) => {
         event.preventDefault();
         void send();
       }}
     >
       {children}
-      {refusal.value !== null && <Notice kind="bad">{refusal.value}</Notice>}
+      {shown !== undefined && shown !== null && (
+        <Notice kind="bad">{shown}</Notice>
+      )}
       {sent.value !== null && sent.value > 0 && (
         <Progress label="Sending your files" value={sent.value} />
       )}

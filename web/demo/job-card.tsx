@@ -46,7 +46,14 @@ function Elapsed({ job }: { job: Job }) {
   const end = job.completed_at === null
     ? isFinal(job.status) ? Date.parse(job.updated_at) : now.value
     : Date.parse(job.completed_at);
-  return <span>{lengthOf(end - Date.parse(job.created_at))}</span>;
+  const ms = end - Date.parse(job.created_at);
+  return (
+    <span>
+      {isFinal(job.status) && ms < 9950
+        ? `${(Math.max(ms, 0) / 1000).toFixed(1)} s`
+        : lengthOf(ms)}
+    </span>
+  );
 }
 
 const END_WORDS: Record<string, string> = {
@@ -105,7 +112,10 @@ export function JobCard({ job }: { job: Job }) {
         <Notice kind="bad">
           <p>{failure.text}</p>
           {job.error_message !== null && (
-            <p class="small">{job.error_message}</p>
+            <details class="small">
+              <summary>What the service reported</summary>
+              {job.error_message}
+            </details>
           )}
         </Notice>
       )}

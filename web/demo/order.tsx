@@ -115,7 +115,7 @@ function OrderDialog(
       }
     >
       {products.value?.length === 0 && (
-        <Notice kind="warn">Nobody prints books here yet.</Notice>
+        <Notice kind="warn">No printer is set up here yet.</Notice>
       )}
       <div class="two">
         <Field label="Print as">
@@ -166,8 +166,7 @@ function OrderDialog(
       </div>
       {problem.value !== null && <Notice kind="bad">{problem.value}</Notice>}
       <p class="small soft">
-        The printer is paid by the app that you build; this page places the
-        order.
+        This page only places the order. Your app takes the payment.
       </p>
     </Dialog>
   );

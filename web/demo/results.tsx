@@ -74,7 +74,9 @@ function Speech({ job, name }: { job: Job; name: string }) {
   return (
     <div ref={box} class="stack tight">
       {text !== undefined && text.length > 70 && (
-        <blockquote class="said">{text}</blockquote>
+        <blockquote class="said" tabIndex={0} aria-label="The text">
+          {text}
+        </blockquote>
       )}
       {problem !== null && <Missing text={problem} onRetry={renew} />}
       {url === null ? <div class="ghost audio" /> : (

@@ -19,11 +19,11 @@ export function SpeechForm() {
       type="text_to_speech"
       action="Speak it"
       problem={length === 0
-        ? "Write what the voice is to say."
+        ? "Write what the voice should say."
         : voice.value === ""
-        ? "Your voices are not there yet. Try again in a moment."
+        ? "Your voices are still loading. Try again in a moment."
         : length > MOST
-        ? `That are ${length} characters. The most is ${MOST}.`
+        ? `These are ${length} characters; the limit is ${MOST}.`
         : undefined}
       submit={async () => {
         await backend.jobs.create({

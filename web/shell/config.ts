@@ -1,5 +1,11 @@
 /** Where the page finds its project: `config.json`, which lies beside it and is never built in. */
 
+/** An account whose password is no secret. */
+interface Account {
+  email: string;
+  password: string;
+}
+
 /** What `config.json` says. */
 export interface PageConfig {
   /** Address of the Supabase project. */
@@ -7,7 +13,11 @@ export interface PageConfig {
   /** A key that is meant to be public: `sb_publishable_…`. */
   publishableKey: string;
   /** Somebody whom a visitor may sign in as with one click; for a stack on one's own machine alone. */
-  demoUser?: { email: string; password: string };
+  demoUser?: Account;
+  /** The same for the console. */
+  demoOperator?: Account;
+  /** The command that runs SQL on the stack of this machine, without the statement. */
+  sqlCommand?: string;
   /** A sentence that every visitor should read, such as that the AI providers are simulated. */
   note?: string;
 }
@@ -37,6 +47,14 @@ export function numberOf(fields: Fields, name: string): number | undefined {
     : undefined;
 }
 
+function accountOf(value: unknown): Account | undefined {
+  const email = isFields(value) ? textOf(value, "email") : undefined;
+  const password = isFields(value) ? textOf(value, "password") : undefined;
+  return email === undefined || password === undefined
+    ? undefined
+    : { email, password };
+}
+
 /**
  * The configuration out of what `config.json` holds.
  *
@@ -61,16 +79,16 @@ export function readConfig(value: unknown): PageConfig {
       "config.json holds a secret key, which everybody can read here. Revoke it, and put the publishable key there.",
     );
   }
-  const demo = fields["demoUser"];
-  const email = isFields(demo) ? textOf(demo, "email") : undefined;
-  const password = isFields(demo) ? textOf(demo, "password") : undefined;
+  const demoUser = accountOf(fields["demoUser"]);
+  const demoOperator = accountOf(fields["demoOperator"]);
+  const sqlCommand = textOf(fields, "sqlCommand");
   const note = textOf(fields, "note");
   return {
     url: url.replace(/\/+$/, ""),
     publishableKey,
-    ...(email === undefined || password === undefined
-      ? {}
-      : { demoUser: { email, password } }),
+    ...(demoUser === undefined ? {} : { demoUser }),
+    ...(demoOperator === undefined ? {} : { demoOperator }),
+    ...(sqlCommand === undefined ? {} : { sqlCommand }),
     ...(note === undefined ? {} : { note }),
   };
 }

@@ -101,7 +101,12 @@ export function Shell() {
         {current.state === "loading" && (
           <p class="loading" role="status">Loading …</p>
         )}
-        {current.state === "out" && <SignIn isExpired={current.isExpired} />}
+        {current.state === "out" && (
+          <SignIn
+            isExpired={current.isExpired}
+            isConsole={route.startsWith("/ops")}
+          />
+        )}
         {person !== undefined && <Route person={person} />}
       </main>
       <Toasts />

@@ -9,8 +9,63 @@ import { useBackend } from "./backend.ts";
 
 const SHORTEST_PASSWORD = 6;
 
+function StudioPitch() {
+  return (
+    <section class="welcome-text">
+      <h1 tabIndex={-1}>Keep a voice. Make a photo talk.</h1>
+      <p class="lead">
+        Record somebody for a minute, and hear them read anything you write.
+        Bring an old portrait to life, turn a call into text, and print your
+        photos as a book.
+      </p>
+      <ul class="welcome-list">
+        <li>
+          <Icon name="microphone" /> Clone a voice from one recording
+        </li>
+        <li>
+          <Icon name="film" /> Let a portrait speak
+        </li>
+        <li>
+          <Icon name="text" /> Read a call, speaker by speaker
+        </li>
+        <li>
+          <Icon name="book" /> Print a keepsake of your photos
+        </li>
+      </ul>
+    </section>
+  );
+}
+
+function ConsolePitch() {
+  return (
+    <section class="welcome-text">
+      <h1 tabIndex={-1}>See what runs, and act on it.</h1>
+      <p class="lead">
+        The console is for operators: the people who keep the jobs of all users
+        running. Sign in with an account that has the operator role.
+      </p>
+      <ul class="welcome-list">
+        <li>
+          <Icon name="gauge" /> Know at a glance whether jobs run
+        </li>
+        <li>
+          <Icon name="person" /> Settle paid calls whose outcome is unknown
+        </li>
+        <li>
+          <Icon name="pause" /> Pause a provider, or test one that is down
+        </li>
+        <li>
+          <Icon name="retry" /> Run failed jobs again, after a count and a price
+        </li>
+      </ul>
+    </section>
+  );
+}
+
 /** The form, and beside it what the page is for. */
-export function SignIn({ isExpired }: { isExpired: boolean }) {
+export function SignIn(
+  { isExpired, isConsole }: { isExpired: boolean; isConsole: boolean },
+) {
   const { session, config } = useBackend();
   const isNew = useSignal(false);
   const email = useSignal("");
@@ -18,7 +73,7 @@ export function SignIn({ isExpired }: { isExpired: boolean }) {
   const problem = useSignal<string | null>(null);
   const isConfirming = useSignal(false);
   const isBusy = useSignal(false);
-  const { demoUser } = config;
+  const demo = isConsole ? config.demoOperator : config.demoUser;
 
   async function attempt(action: () => Promise<unknown>): Promise<void> {
     isBusy.value = true;
@@ -45,28 +100,7 @@ export function SignIn({ isExpired }: { isExpired: boolean }) {
 
   return (
     <div class="welcome">
-      <section class="welcome-text">
-        <h1 tabIndex={-1}>Keep a voice. Make a photo talk.</h1>
-        <p class="lead">
-          Record somebody for a minute, and hear them read anything you write.
-          Bring an old portrait to life, write a call down, and print the photos
-          as a book.
-        </p>
-        <ul class="welcome-list">
-          <li>
-            <Icon name="microphone" /> Clone a voice from one recording
-          </li>
-          <li>
-            <Icon name="film" /> Let a portrait speak
-          </li>
-          <li>
-            <Icon name="text" /> Read a call, speaker by speaker
-          </li>
-          <li>
-            <Icon name="book" /> Print a keepsake of your photos
-          </li>
-        </ul>
-      </section>
+      {isConsole ? <ConsolePitch /> : <StudioPitch />}
       <section class="card welcome-form" aria-labelledby="sign-in-title">
         <h2 id="sign-in-title">
           {isNew.value ? "Create an account" : "Sign in"}
@@ -78,7 +112,7 @@ export function SignIn({ isExpired }: { isExpired: boolean }) {
         )}
         {isConfirming.value && (
           <Notice kind="good">
-            We have sent you a letter. Open the link in it, then sign in here.
+            We sent you an email. Open the link in it, then sign in here.
           </Notice>
         )}
         <form
@@ -137,19 +171,19 @@ export function SignIn({ isExpired }: { isExpired: boolean }) {
             {isNew.value ? "Sign in" : "Create an account"}
           </button>
         </p>
-        {demoUser !== undefined && (
+        {demo !== undefined && (
           <div class="demo-user">
             <p class="soft">
-              Or look around as a family that has made a few things already.
+              {isConsole
+                ? "Or look around as the operator of this stack."
+                : "Or look around as a family that has made a few things already."}
             </p>
             <Button
               isBusy={isBusy.value}
               onClick={() =>
-                attempt(() =>
-                  session.signIn(demoUser.email, demoUser.password)
-                )}
+                attempt(() => session.signIn(demo.email, demo.password))}
             >
-              Sign in as {demoUser.email}
+              Sign in as {demo.email}
             </Button>
           </div>
         )}

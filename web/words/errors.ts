@@ -24,7 +24,9 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   account_not_found: final(
     "This account no longer exists. Sign in with another one.",
   ),
-  not_found: final("It is not here any more, or it belongs to somebody else."),
+  not_found: final(
+    "This does not exist any more, or it belongs to somebody else.",
+  ),
   method_not_allowed: final(OURS),
   payload_too_large: final(
     "That is too much text for one request. Shorten it.",
@@ -34,7 +36,7 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   idempotency_key_known: final("This was started already."),
   internal_error: again(OURS),
   service_unavailable: again("The service is busy. Try again in a moment."),
-  request_timeout: again("That was too slow. Try again."),
+  request_timeout: again("The request was too slow. Try again."),
   job_type_unknown: final("This project cannot do that."),
   job_type_disabled: again(
     "This is switched off at the moment. Try again later.",
@@ -47,9 +49,9 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   ),
   input_size_not_allowed: final("The file is empty, too large or too long."),
   metadata_invalid: final("One of the settings is not valid."),
-  dependency_not_found: final("What this builds on is gone. Start again."),
+  dependency_not_found: final("The step before this one is gone. Start again."),
   dependency_failed: final(
-    "What this builds on did not work out. Retry that first.",
+    "The step before this one failed. Try that one again first.",
   ),
   voice_not_found: final(
     "That voice is gone. Choose another one, or clone it again.",
@@ -61,15 +63,17 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
     "That is more than fits into one book. Leave some photos out.",
   ),
   active_jobs_exceeded: again(
-    "You have as many jobs running as you may. Wait until one ends.",
+    "You have reached the limit of running jobs. Wait until one ends.",
   ),
   daily_jobs_exceeded: again(
-    "That was the last job for today. Come back tomorrow.",
+    "You have reached the limit of jobs for today. Come back tomorrow.",
   ),
   voices_exceeded: final(
-    "You have as many voices as you may. Delete one first.",
+    "You have reached the limit of voices. Delete one first.",
   ),
-  voice_places_exceeded: final(`All places for voices are taken. ${OPERATOR}`),
+  voice_places_exceeded: final(
+    `This service has no room for another voice. ${OPERATOR}`,
+  ),
   account_not_established: again(
     "Your account is new. Confirm your email, and try again in an hour.",
   ),
@@ -78,7 +82,7 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   job_spend_unknown: final(
     `Nobody knows yet whether this was paid for, so it is not sent again. ${OPERATOR}`,
   ),
-  bucket_not_allowed: final("That file cannot be stored here."),
+  bucket_not_allowed: final("This file cannot be stored here."),
   path_not_allowed: final("That file is not yours."),
   object_not_found: final("The file is gone."),
   file_type_not_allowed: final(
@@ -86,10 +90,10 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   ),
   file_size_not_allowed: final("The file is empty or too large."),
   unused_uploads_exceeded: again(
-    "You have many uploads that nothing uses. Wait a day, or use them.",
+    "Too many of your uploads are unused. Use them, or wait a day.",
   ),
   unused_upload_bytes_exceeded: again(
-    "Your unused uploads take too much room. Wait a day, or use them.",
+    "Your unused uploads are too large together. Use them, or wait a day.",
   ),
   upload_refused: final("The file was refused. Choose another one."),
   // Operators
@@ -97,10 +101,10 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
     "Your account is not an operator of this project any more.",
   ),
   redrive_count_changed: final(
-    "The number of matching jobs has changed. Count them again.",
+    "The number of matching jobs has changed. They were counted again.",
   ),
   job_not_parked: final(
-    "No paid call of this job waits for an answer any more.",
+    "Somebody has already answered this. Nothing was changed.",
   ),
   metrics_token_invalid: final(OURS),
   // Between our own services; no visitor causes them.
@@ -113,9 +117,9 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   cancelled: final("You cancelled this."),
   job_type_not_supported: final(`This project cannot do that. ${OPERATOR}`),
   job_expired: again("It did not finish in time. Start it again."),
-  lease_expired: again("The work stopped half-way. Try again."),
+  lease_expired: again("The work stopped before it was done. Try again."),
   worker_limit_exceeded: final(
-    "That is more than we can work on at once. Send less.",
+    "This is too large for us to process at once. Send something smaller.",
   ),
   storage_unavailable: again("The file store did not answer. Try again."),
   photo_not_found: final("One of the photos is gone. Add it again."),
@@ -123,15 +127,17 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
     "One of the photos cannot be printed. Replace it.",
   ),
   text_not_printable: final(
-    "The text has letters that we cannot print. Use Latin, Greek or Cyrillic ones.",
+    "The text has letters that we cannot print. Use Latin, Greek or Cyrillic letters.",
   ),
-  output_invalid: again("What came back was damaged. Try again."),
+  output_invalid: again("The result was damaged. Try again."),
   output_too_large: final(
     "The result is too large to keep. Choose a shorter one.",
   ),
-  provider_unauthorized: final(`The AI service does not know us. ${OPERATOR}`),
+  provider_unauthorized: final(
+    `The AI service did not accept our account. ${OPERATOR}`,
+  ),
   provider_quota_exceeded: final(
-    `The credits at the AI service are used up. ${OPERATOR}`,
+    `The credit at the AI service is used up. ${OPERATOR}`,
   ),
   provider_limit_reached: final(
     `A limit at the AI service is reached. ${OPERATOR}`,
@@ -146,7 +152,7 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
     "The AI service could not make this. Try another photo or recording.",
   ),
   provider_concurrency_limited: again(
-    "The AI service is busy. It is tried again by itself.",
+    "The AI service is busy. This is tried again automatically.",
   ),
   provider_rate_limited: again(
     "The AI service is busy. Try again in a few minutes.",
@@ -155,54 +161,54 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
     "The AI service did not answer. Try again in a few minutes.",
   ),
   provider_answer_invalid: again(
-    "The AI service answered nonsense. Try again later.",
+    "The AI service sent an unexpected answer. Try again later.",
   ),
   provider_answer_too_large: final(
-    "The recording is too long for one piece. Split it.",
+    "The recording is too long. Split it into shorter parts.",
   ),
   provider_webhook_missing: final(
-    `Recordings this large cannot be written down here yet. ${OPERATOR}`,
+    `Recordings of this size cannot be transcribed here yet. ${OPERATOR}`,
   ),
   provider_timeout: again("The AI service was too slow. Try again."),
   budget_exceeded: final(
-    "Your budget of this month is used up. Raise it, or wait for the next month.",
+    "Your budget for this month is used up. Raise it, or wait for next month.",
   ),
   provider_budget_exceeded: final(
-    `The budget of this service is used up for the month. ${OPERATOR}`,
+    `The budget for this AI service is used up for the month. ${OPERATOR}`,
   ),
   result_not_saved: again(
-    "The result could not be saved. Try again; it is not paid for twice.",
+    "The result could not be saved. Try again; you do not pay twice.",
   ),
   outcome_unknown: final(
-    `The line went dead at the wrong moment, and nobody knows yet whether the work was done. Nothing is paid for twice. ${OPERATOR}`,
+    `The connection to the AI service broke at the wrong moment, so we do not know yet whether the work was done. You do not pay twice. The people who run this service check it.`,
   ),
   // The client
   network_error: again(
-    "No connection to the service. Check yours, and try again.",
+    "There is no connection to the service. Check yours, and try again.",
   ),
   answer_invalid: again(
-    "The service answered nonsense. Try again in a moment.",
+    "The service sent an unexpected answer. Try again in a moment.",
   ),
-  wait_timeout: again("It takes longer than usual. It keeps running."),
+  wait_timeout: again("This takes longer than usual. It keeps running."),
   // Auth
-  invalid_credentials: final("Email and password do not belong together."),
+  invalid_credentials: final("The email or the password is wrong."),
   email_not_confirmed: final(
-    "Confirm your email first: open the link in the letter that we sent.",
+    "Confirm your email first: open the link in the email that we sent you.",
   ),
   user_already_exists: final(
-    "There is an account with this email already. Sign in instead.",
+    "There already is an account with this email. Sign in instead.",
   ),
   email_exists: final(
-    "There is an account with this email already. Sign in instead.",
+    "There already is an account with this email. Sign in instead.",
   ),
   weak_password: final(
-    "That password is too easy to guess. Choose a longer one.",
+    "This password is too easy to guess. Choose a longer one.",
   ),
-  email_address_invalid: final("That is no email address that we can use."),
+  email_address_invalid: final("This is not a valid email address."),
   signup_disabled: final("This project takes no new accounts at the moment."),
   over_request_rate_limit: again("Too many attempts. Wait a minute."),
   over_email_send_rate_limit: again(
-    "Too many letters were sent. Wait an hour.",
+    "Too many emails were sent. Wait an hour.",
   ),
   session_expired: final("Your session has ended. Sign in again."),
   session_not_found: final("Your session has ended. Sign in again."),
@@ -233,9 +239,7 @@ export function describeError(error: unknown): Described {
   if (known !== undefined) {
     return error instanceof LimitReached && error.retryAfterMs !== undefined
       ? again(
-        `${known.text} The next try is possible in ${
-          minutes(error.retryAfterMs)
-        }.`,
+        `${known.text} You can try again in ${minutes(error.retryAfterMs)}.`,
       )
       : known;
   }

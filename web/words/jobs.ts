@@ -46,7 +46,7 @@ const STAGES: Readonly<Record<string, string>> = {
   fetching_input: "Fetching your file",
   calling_provider: "With the AI service",
   speaking: "Speaking",
-  transcribing: "Writing down what is said",
+  transcribing: "Transcribing",
   rendering: "Making the film",
   next_part: "Speaking the next part",
   reconciling: "Checking what the AI service did",
@@ -73,7 +73,7 @@ export function stageOf(
   }: Job,
 ): string {
   if (status === "completed") return "Ready";
-  if (status === "failed") return "Did not work out";
+  if (status === "failed") return "Failed";
   if (status === "cancelled") return "Cancelled";
   if (cancel_requested_at !== null) return "Stopping";
   const known = stage === null ? undefined : STAGES[stage];
@@ -93,8 +93,8 @@ const EVENTS: Readonly<Record<string, string>> = {
   claimed: "Work began",
   submitted: "Sent to the AI service",
   settled: "The AI service answered",
-  retried: "Did not work; will be tried again",
-  snoozed: "Waits for the AI service",
+  retried: "Did not work; it will be tried again",
+  snoozed: "Waiting for the AI service",
   released: "Handed to another worker",
   rescued: "Taken over from a worker that stopped",
   unblocked: "The step before is ready",
@@ -128,5 +128,7 @@ export function titleOf({ metadata, job_type, input_url }: Job): string {
   const title = typeof given === "string"
     ? given
     : fileNameOf(input_url) ?? TYPE_WORDS[job_type]?.name ?? job_type;
-  return title.length > 70 ? `${title.slice(0, 68).trimEnd()} …` : title;
+  return title.length > 70
+    ? `${title.slice(0, 68).replace(/\s+\S*$/, "")} …`
+    : title;
 }

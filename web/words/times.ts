@@ -42,6 +42,14 @@ export function whenOf(iso: string): string {
     : day.format(time);
 }
 
+/** The start of a chart: `14:05` within a day, `3 Nov` before. */
+export function startOf(iso: string): string {
+  const time = new Date(iso);
+  return Date.now() - time.getTime() < 25 * 3600_000
+    ? clock.format(time)
+    : day.format(time);
+}
+
 /** `14:05:09` */
 export function secondOf(iso: string): string {
   return dayClock.format(new Date(iso));

@@ -15,6 +15,13 @@ export function defaultDataDir(projectDir = repository): string {
   return join(resolve(projectDir), ".data", "stack");
 }
 
+/** The folder that a stack with these options keeps its data in. */
+export function dataFolderOf(
+  { dataDir, projectDir }: { dataDir?: string; projectDir?: string },
+): string {
+  return resolve(dataDir ?? defaultDataDir(projectDir));
+}
+
 const holderSchema = z.object({
   pid: z.number().int().positive(),
   started: z.string(),
@@ -46,9 +53,9 @@ export interface DataFolder extends Disposable {
   announce(apiUrl: string, dbPort?: number): Promise<void>;
 }
 
-/** Options for stopping the stack of a folder. */
-export function stopCommand(folder: string): string {
-  const words = `${denoCommandName()} task stop`;
+/** The command of a task, such as `stop` or `sql`, for the stack of a folder. */
+export function taskCommand(task: "stop" | "sql", folder: string): string {
+  const words = `${denoCommandName()} task ${task}`;
   if (folder === defaultDataDir()) return words;
   const isPlain = /^[\w@%+=:,./-]+$/.test(folder);
   return `${words} --data ${
@@ -84,7 +91,7 @@ async function inUse(path: string): Promise<StackError> {
     })`;
   return new StackError(
     `The data folder ${path} is in use by another stack${who}. Stop it with \`${
-      stopCommand(path)
+      taskCommand("stop", path)
     }\`, or choose another folder with --data.`,
   );
 }

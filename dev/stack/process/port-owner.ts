@@ -1,6 +1,6 @@
 /** Finds the process that listens on a port, for the message that the port is in use. */
 import { basename, dirname } from "@std/path";
-import { lockName, readHolder, stopCommand } from "./data-folder.ts";
+import { lockName, readHolder, taskCommand } from "./data-folder.ts";
 import { readCommand } from "./processes.ts";
 
 /** The inodes of the sockets that listen on the port, from `/proc` (proc_pid_net(5)). */
@@ -110,7 +110,7 @@ export async function describePortInUse(port: number): Promise<string> {
   const folder = await dataFolderOf(pid);
   if (folder !== undefined) {
     return `Port ${port} is in use by the stack on ${folder} (process ${pid}). Stop it with \`${
-      stopCommand(folder)
+      taskCommand("stop", folder)
     }\`, or ${other}.`;
   }
   const command = (await readCommand(pid)).join(" ");

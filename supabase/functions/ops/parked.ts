@@ -8,7 +8,7 @@ type ParkedCall = z.infer<typeof parkedCallSchema>;
 const WHERE: Readonly<Record<string, string>> = {
   "elevenlabs create_voice": "ElevenLabs, Voices: the description of the voice",
   "elevenlabs":
-    "ElevenLabs, History: the time and the text, since it keeps no marker",
+    "ElevenLabs, History. It keeps no marker: compare the time and the text, which the job's panel shows",
   "d-id": "D-ID, talks: the fields user_data and name",
   "heygen": "HeyGen, Videos: the title of the video",
 };

@@ -133,11 +133,16 @@ begin
     raise exception 'the filter matches % jobs now, and not %', v_found, p_expected_count using
       errcode = 'AJ096', detail = 'expected_count';
   end if;
+  -- Ordered by user, as every function locks quotas: otherwise two operators' redrives could deadlock.
   for v_id in
-    select f.id
-    from private.ai_jobs_to_redrive(p_job_type, p_provider, p_error_code, p_user_id, p_failed_since) as f
-    order by f.completed_at, f.id
-    limit least(greatest(p_limit, 1), 5000)
+    select o.id
+    from (
+      select f.id, f.user_id
+      from private.ai_jobs_to_redrive(p_job_type, p_provider, p_error_code, p_user_id, p_failed_since) as f
+      order by f.completed_at, f.id
+      limit least(greatest(p_limit, 1), 5000)
+    ) as o
+    order by o.user_id, o.id
   loop
     -- One that somebody else has just retried, or deleted, is left to them.
     perform 1 from public.ai_jobs as j where j.id = v_id and j.status = 'failed' for update skip locked;

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "@std/path";
 import { banner, type Shown } from "../../../dev/stack/banner.ts";
+import { SEEDED_PEOPLE } from "../../../dev/stack/page.ts";
 
 const stack: Shown = {
   apiUrl: "http://127.0.0.1:54321",
@@ -115,6 +116,21 @@ Deno.test("banner: the page comes before everything else", () => {
     text,
     /ready \(1\.2 s\)\.\n\n +Open +http:\/\/127\.0\.0\.1:54323\n +http:\/\/192\.168\.1\.2:54323\n/,
   );
+});
+
+Deno.test("banner: who can sign in stands beside the addresses of the page and of the console", () => {
+  const page = {
+    url: "http://127.0.0.1:54323",
+    networkUrls: [],
+    problem: undefined,
+  };
+  assertMatch(
+    shown({ page: { ...page, people: SEEDED_PEOPLE } }),
+    /Sign in +anna@example\.com, password family-album\n +Console +http:\/\/127\.0\.0\.1:54323\/ops, as ops@example\.com\n/,
+  );
+  const unseeded = shown({ page });
+  assert(!unseeded.includes("Sign in"), unseeded);
+  assertMatch(unseeded, /Console +http:\/\/127\.0\.0\.1:54323\/ops\n/);
 });
 
 Deno.test("banner: a page that cannot be bundled is named with the reason", () => {

@@ -150,6 +150,22 @@ Deno.test("page config: what is missing, wrong or secret is named", () => {
     url: "https://a.supabase.co",
     publishableKey: "sb_publishable_x",
   });
+  const local = {
+    demoUser: { email: "a@example.com", password: "p" },
+    demoOperator: { email: "o@example.com", password: "p" },
+    sqlCommand: "deno task sql",
+    note: "Simulated.",
+  };
+  assertEquals(readConfig({ ...good, ...local }), {
+    url: "https://a.supabase.co",
+    publishableKey: "sb_publishable_x",
+    ...local,
+  });
+  assertEquals(
+    readConfig({ ...good, demoOperator: { email: "o@example.com" } })
+      .demoOperator,
+    undefined,
+  );
   for (
     const [wrong, message] of [
       [null, '"url"'],

@@ -5,6 +5,7 @@ import type {
 } from "../../../supabase/functions/_shared/contracts/ops.ts";
 import { OPS_RESPONSES } from "../../../supabase/functions/_shared/contracts/ops.ts";
 import type { OpsAnswers } from "../../../web/console/answers.ts";
+import { CHECK_WORDS } from "../../../web/words/checks.ts";
 
 /** Compiles only while each answer of the contract has what the page reads of it. */
 const fits: {
@@ -33,4 +34,17 @@ const fits: {
 
 Deno.test("console: the page has a message for every action of the contract", () => {
   assertEquals(Object.keys(fits).sort(), Object.keys(OPS_RESPONSES).sort());
+});
+
+Deno.test("console: every health check of the database has words", async () => {
+  const sql = await Deno.readTextFile(
+    new URL("../../../supabase/schemas/ops/health.sql", import.meta.url),
+  );
+  const names = [...sql.matchAll(/^\s+\(?\s*\d, '([a-z_]+)',/gm)].map(
+    ([, name]) => name ?? "",
+  );
+  assertEquals(
+    names.filter((name) => name !== "parked_jobs").sort(),
+    Object.keys(CHECK_WORDS).sort(),
+  );
 });

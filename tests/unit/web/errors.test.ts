@@ -17,7 +17,7 @@ Deno.test("page words: a limit has the time of the next possible try", () => {
     code: "active_jobs_exceeded",
     retryAfterMs: 90_000,
   });
-  assert(describeError(error).text.endsWith("possible in 2 minutes."));
+  assert(describeError(error).text.endsWith("You can try again in 2 minutes."));
 });
 
 Deno.test("page words: an unknown error keeps whether it can be repeated, and shows nothing technical", () => {

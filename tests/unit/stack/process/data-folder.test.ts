@@ -4,8 +4,8 @@ import {
   defaultDataDir,
   openDataFolder,
   readHolder,
-  stopCommand,
   stopStackOf,
+  taskCommand,
 } from "../../../../dev/stack/process/data-folder.ts";
 import { StackError } from "../../../../dev/stack/console/stack-error.ts";
 
@@ -122,7 +122,7 @@ Deno.test("stop: a missing folder, or one without a stack, is not changed", asyn
 });
 
 Deno.test("stop: the command to type names the folder, unless it is the usual one", () => {
-  assertMatch(stopCommand(defaultDataDir()), / task stop$/);
-  assertMatch(stopCommand("/a/b"), / task stop --data \/a\/b$/);
-  assertMatch(stopCommand("/a/it's b"), / --data '\/a\/it'\\''s b'$/);
+  assertMatch(taskCommand("stop", defaultDataDir()), / task stop$/);
+  assertMatch(taskCommand("stop", "/a/b"), / task stop --data \/a\/b$/);
+  assertMatch(taskCommand("stop", "/a/it's b"), / --data '\/a\/it'\\''s b'$/);
 });

@@ -1,0 +1,23 @@
+/** Failing health checks, each with a link to where it can be acted on. */
+import { Link } from "../shell/router.tsx";
+import { CHECK_WORDS } from "../words/checks.ts";
+import type { Overview } from "./answers.ts";
+
+/** What a failing check means. */
+export function Check(
+  { name, observed, overview }: {
+    name: string;
+    observed: number;
+    overview: Overview;
+  },
+) {
+  const check = CHECK_WORDS[name];
+  return (
+    <p>
+      {check?.say(observed, overview) ?? `${name}: ${observed}`}{" "}
+      {check?.to !== undefined && (
+        <Link to={`/ops?${check.to.view}`}>{check.to.name}</Link>
+      )}
+    </p>
+  );
+}

@@ -1,0 +1,78 @@
+/** What a user without the operator role sees in place of the console. */
+import { Button } from "../parts/button.tsx";
+import { EmptyState } from "../parts/empty-state.tsx";
+import { toast } from "../parts/toast.tsx";
+import { useBackend } from "../shell/backend.ts";
+import type { Person } from "../shell/session.ts";
+import { describeError } from "../words/errors.ts";
+import { Copyable } from "./parts.tsx";
+
+/** How to get the role; `hasLost` when the account had it a moment ago. */
+export function Gate(
+  { person, hasLost }: { person: Person; hasLost: boolean },
+) {
+  const { session, config } = useBackend();
+  const { demoOperator, sqlCommand } = config;
+  const email = person.email.replaceAll("'", "''");
+  const statement =
+    `update auth.users set raw_app_meta_data = raw_app_meta_data || jsonb_build_object('role', 'ai_operator') where email = '${email}'`;
+  const attempt = async (action: () => Promise<unknown>) => {
+    try {
+      await action();
+    } catch (error) {
+      toast(describeError(error).text, "bad");
+    }
+  };
+  return (
+    <EmptyState
+      icon="gauge"
+      title="The console is for operators"
+      text={hasLost
+        ? "Your account is not an operator of this project any more."
+        : `${person.email} does not have the operator role.`}
+    >
+      {demoOperator !== undefined && (
+        <Button
+          kind="primary"
+          onClick={() =>
+            attempt(() =>
+              session.signIn(demoOperator.email, demoOperator.password)
+            )}
+        >
+          Sign in as {demoOperator.email}
+        </Button>
+      )}
+      <div class="grant">
+        <p>
+          {demoOperator !== undefined && "Or make this account an operator. "}
+          {sqlCommand === undefined
+            ? "Somebody who runs the project grants the role with this line in the SQL editor:"
+            : "Run this in a second terminal, in the folder of the project:"}
+        </p>
+        <Copyable
+          label={sqlCommand === undefined
+            ? "Copy the statement"
+            : "Copy the command"}
+          text={sqlCommand === undefined
+            ? `${statement};`
+            : `${sqlCommand} "${statement}"`}
+        />
+        <Button
+          icon="retry"
+          onClick={() =>
+            attempt(async () => {
+              await session.renew();
+              const { current } = session;
+              if (
+                current.value.state === "in" && !current.value.person.isOperator
+              ) {
+                toast("This account still has no operator role.", "bad");
+              }
+            })}
+        >
+          I have the role now
+        </Button>
+      </div>
+    </EmptyState>
+  );
+}

@@ -1,0 +1,57 @@
+/** Failing health checks in words. */
+import type { Overview } from "../console/answers.ts";
+import { countOf, lengthOf } from "./times.ts";
+
+/** By the names of private.check_ai_health; a test compares them. Parked jobs have their own card. */
+export const CHECK_WORDS: Readonly<
+  Record<
+    string,
+    {
+      say: (observed: number, overview: Overview) => string;
+      to?: { view: string; name: string };
+    }
+  >
+> = {
+  sweep_age: {
+    say: (age) =>
+      `The sweep has not run for ${
+        lengthOf(age * 1000)
+      }: late and lost jobs are not started.`,
+  },
+  dispatch_unconfigured: {
+    say: () => "The database cannot call the functions: a secret is missing.",
+  },
+  stuck_jobs: {
+    say: (count) =>
+      `${countOf(count, "job")} should run and ${
+        count === 1 ? "does" : "do"
+      } not.`,
+    to: { view: "view=jobs&status=pending", name: "Show waiting jobs" },
+  },
+  dispatch_failures: {
+    say: (count) =>
+      `${
+        countOf(count, "call")
+      } from the database to the functions failed in the last ten minutes.`,
+  },
+  open_breakers: {
+    say: (_, { open_breakers }) =>
+      `${open_breakers.join(" and ")} ${
+        open_breakers.length === 1 ? "is" : "are"
+      } down: too many calls failed. Nothing is sent, and the jobs wait.`,
+    to: { view: "view=providers", name: "Show providers" },
+  },
+  failed_share: {
+    say: (share) =>
+      `${Math.round(share * 100)} % of the jobs of the last 15 minutes failed.`,
+  },
+  counters_age: {
+    say: (age) => `These numbers are ${lengthOf(age * 1000)} old.`,
+  },
+  janitor_age: {
+    say: (age) =>
+      `The clean-up has not run for ${
+        lengthOf(age * 1000)
+      }: deleted files and voices are not removed.`,
+  },
+};
