@@ -13,7 +13,9 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw reasonOf(signal);
 }
 
-/** Calls back when the signal is aborted, at once if it is already. The answer takes that back. */
+/**
+ * Calls `callback` when the signal is aborted, or immediately if it already is. Returns a function that unsubscribes.
+ */
 export function onAbort(
   signal: AbortSignal | undefined,
   aborted: () => void,

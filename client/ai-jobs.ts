@@ -169,7 +169,7 @@ export class JobHandle<T extends JobType = JobType> {
         if (job.status === "cancelled") {
           throw new JobCancelled(job.id, job.spend);
         }
-        // It was retried between its last event and this look.
+        // It was retried after its last event.
         throwIfAborted(signal);
       }
     } catch (error) {
@@ -190,7 +190,7 @@ export class JobHandle<T extends JobType = JobType> {
   }
 
   /**
-   * A signed address of the job's output, good for `expiresIn` seconds (an hour by default, seven days at most).
+   * A signed URL of the job's output, valid for `expiresIn` seconds (an hour by default, at most seven days).
    *
    * @throws {NotFound} when the job has no output, or not yet.
    */

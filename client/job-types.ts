@@ -1,6 +1,6 @@
 /**
- * The job types: what each takes as `metadata` and gives back as `result`. Held to the contracts of the functions by
- * tests/unit/client/job-types.test.ts, so that this package needs no schema library.
+ * The job types: the `metadata` and `result` of each. tests/unit/client/job-types.test.ts compares them with the
+ * contracts of the functions, so that this package needs no schema library.
  */
 
 /** Clones a voice from a recording. */
@@ -219,7 +219,7 @@ export type JobStatus =
   | "failed"
   | "cancelled";
 
-/** Whether money was spent: `unknown` while nobody can know. */
+/** Whether money was spent: `unknown` while the outcome of a paid call is unknown. */
 export type Spend = "none" | "unknown" | "incurred";
 
 /** A job as its owner reads it. Times are ISO 8601. */
@@ -233,7 +233,7 @@ export interface Job<T extends JobType = JobType> {
   metadata: JobTypes[T]["metadata"];
   /** Null until the job is completed. */
   result: JobResult<T> | null;
-  /** A signed address of the output, good for an hour after this answer; null in a list, and where there is none. */
+  /** A signed URL of the output, valid for an hour after this response; null in a list, and where there is none. */
   output_url: string | null;
   output_url_expires_at: string | null;
   /** The output as `<bucket>/<path>`. */
@@ -290,7 +290,7 @@ const FINAL: ReadonlySet<string> = new Set([
   "cancelled",
 ]);
 
-/** Whether a status or event ends a job, as long as nobody retries it. */
+/** Whether a status or event ends a job, unless it is retried. */
 export function isFinal(status: string): boolean {
   return FINAL.has(status);
 }

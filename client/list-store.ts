@@ -146,7 +146,7 @@ export class ListStore extends Store<AiJobsState> {
       }
       const isNew = row === undefined &&
         (event.event === "created" || event.status === this.#wanted.status);
-      // The result of a job, its place, and what a list does not know, are in the row alone.
+      // Only the row has the result of a job, its place, and its fields that a list omits.
       const isInRow = isFinal(event.event) || event.event === "unblocked" ||
         event.event === "retry_requested";
       if (!isReading && (isNew || isInRow)) {

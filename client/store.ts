@@ -5,7 +5,7 @@ import { isAiJobsError, NotFound } from "./errors.ts";
 import type { Job, JobEvent, JobType } from "./job-types.ts";
 import type { Connection } from "./watch.ts";
 
-/** A store stays at work this long without a component: StrictMode and a change of page mount again at once. */
+/** How long a store stays active without a component, because StrictMode and page changes remount immediately. */
 const LINGER_MS = 1000;
 /** Components render at most once in this time, however many events arrive. */
 const FRAME_MS = 16;

@@ -48,7 +48,7 @@ class Inbox {
   #wake: (() => void) | undefined;
 
   readonly add = (batch: readonly JobEvent[] | null): void => {
-    // One look at the table covers everything before it.
+    // Reading the table covers everything before.
     if (batch === null) this.#batches.length = 0;
     this.#batches.push(batch);
     this.#wake?.();
@@ -136,9 +136,9 @@ class Reader {
 }
 
 /**
- * The events of one job: each once and in order, from `after` on. Ends after the event that ends the job.
+ * The events of one job, each once and in order, after `after`. Ends after the event that ends the job.
  *
- * @param readJob called when a first look finds nothing: the job has ended, or throws when there is no such job.
+ * @param readJob called when the first read finds nothing: the job has ended, or it throws when there is no such job.
  * @throws the signal's reason once it is aborted; {@link NotSignedIn} when the session has ended.
  */
 export async function* watchJob(
@@ -168,7 +168,7 @@ export async function* watchJob(
           const events = await look();
           if (events.length > 0 || isKnown) return events;
           if (!isFinal((await readJob()).status)) return events;
-          // It has ended, maybe after the first look.
+          // It has ended, possibly after the first read.
           const late = await look();
           return late.length === 0 ? null : late;
         });

@@ -1,4 +1,4 @@
-/** Additions to `supabase/config.toml`: sections are appended as text, and nothing that stands there is changed. */
+/** Additions to `supabase/config.toml`: sections are appended as text, and existing text never changes. */
 import { parse } from "@std/toml";
 import type { ConfigSection } from "./template.ts";
 

@@ -1,4 +1,6 @@
-/** `supabase/.edge-ai-jobs.json`: what was installed, so that a later version can detect what the project has changed. */
+/**
+ * `supabase/.edge-ai-jobs.json`: the installed files, so that a later version can detect what the project has changed.
+ */
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { MODULES } from "./template.ts";

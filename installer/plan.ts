@@ -27,7 +27,7 @@ import {
 const CONFIG = "supabase/config.toml";
 const MIGRATIONS = "supabase/migrations/";
 
-/** A project as it is: the paths below `supabase/`, and the texts that a plan looks at. */
+/** An existing project: the paths below `supabase/`, and the texts that a plan needs. */
 export interface ProjectState {
   paths: ReadonlySet<string>;
   texts: ReadonlyMap<string, string>;
@@ -215,7 +215,7 @@ class Planner {
     }
   }
 
-  /** Whether the project has a function of this name that nobody installed. */
+  /** Whether the project has another function of this name. */
   #hasFunction(slug: string): boolean {
     const folder = `supabase/functions/${slug}/`;
     const ours = new Map(
@@ -233,7 +233,7 @@ class Planner {
     });
   }
 
-  /** A file that was installed: base is what the manifest says, then the project's text, then the template's. */
+  /** An installed file: base is its text in the manifest, then the project's text, then the template's. */
   update({ path, text }: TemplateFile): void {
     const base = this.#installed?.files[path];
     const found = this.#project.texts.get(path);

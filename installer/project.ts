@@ -1,4 +1,4 @@
-/** Somebody's Supabase project: what is in it that a plan has to know, and the writing of a plan. */
+/** Reads what a plan needs to know about an existing Supabase project, and applies a plan. */
 import {
   mkdir,
   readdir,
@@ -14,7 +14,7 @@ import type { Plan, ProjectState, Step } from "./plan.ts";
 
 const SKIPPED = /^(\.temp|\.branches|node_modules)$/;
 
-/** The paths of everything below `supabase/`; a link counts as a file, since what is behind it is not looked at. */
+/** The paths of everything below `supabase/`. A link counts as a file; its target is not read. */
 async function listPaths(dir: string, folder: string): Promise<string[]> {
   const paths: string[] = [];
   for (
@@ -68,7 +68,7 @@ export async function readProject(
   return { paths, texts };
 }
 
-/** Puts a text in the place of a file at once, so that no reader and no crash meets half of it. */
+/** Replaces a file atomically. */
 async function replaceFile(path: string, text: string): Promise<void> {
   const draft = `${path}.edge-ai-jobs.tmp`;
   await writeFile(draft, text);

@@ -1,4 +1,4 @@
-/** A user of the project, signed up as an app would, and what an app does for them. */
+/** A user of the project, signed up as in an app, and the requests of an app for them. */
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import type { Database } from "../../supabase/functions/_shared/database.types.ts";
@@ -21,12 +21,12 @@ export interface FunctionRequest {
   method?: string;
   /** `?…` */
   query?: string;
-  /** Sent as JSON; a string, bytes or a stream as they are. */
+  /** Sent as JSON; a string, bytes or a stream unchanged. */
   body?: unknown;
   headers?: Record<string, string>;
 }
 
-/** The whole answer of a function; `body` is the parsed JSON, or the text. */
+/** The response of a function; `body` is the parsed JSON, or the text. */
 export interface FunctionAnswer {
   status: number;
   headers: Headers;
@@ -119,7 +119,7 @@ export function readRecording(
   );
 }
 
-/** Puts a recording into the user's folder and answers with its `<bucket>/<path>`. */
+/** Uploads a recording into the user's folder and returns its `<bucket>/<path>`. */
 export async function uploadRecording(
   user: TestUser,
   options: { recording?: Recording; bucket?: string; path?: string } = {},

@@ -1,8 +1,8 @@
-/** Commands run as a reader of the documentation types them: by the shell, and through npx where they say so. */
+/** Runs commands exactly as in the documentation: in a shell, and through npx where they say so. */
 import { join } from "@std/path";
 import { repository } from "./documented-commands.ts";
 
-/** Whether this machine has npx. One with the Deno binary alone cannot try what is written for npx. */
+/** Whether this machine has npx. With the Deno executable alone, npx commands cannot be tried. */
 export const hasNpx: boolean = await new Deno.Command("npx", {
   args: ["--version"],
   stdin: "null",
@@ -10,7 +10,9 @@ export const hasNpx: boolean = await new Deno.Command("npx", {
   stderr: "null",
 }).output().then(({ success }) => success, () => false);
 
-/** As CONTRIBUTING says, `deno` stands for an installed Deno, which is the one that runs this; npx alone fetches one. */
+/**
+ * As CONTRIBUTING says, `deno` stands for an installed Deno, here the one that runs the tests; only npx downloads one.
+ */
 function spellOut(text: string): string {
   const installed = `'${Deno.execPath()}'`;
   const viaNpx = hasNpx ? `npx -y deno@${Deno.version.deno}` : installed;
@@ -39,7 +41,7 @@ export function startAsWritten(
   }).spawn();
 }
 
-/** Sends a signal to every process of the group that {@link startAsWritten} has made. Nothing when they are over. */
+/** Sends a signal to every process of the group of {@link startAsWritten}. Does nothing when they have ended. */
 export function signalGroup(
   process: Deno.ChildProcess,
   signal: Deno.Signal,
@@ -51,7 +53,7 @@ export function signalGroup(
   }
 }
 
-/** What a command that ends by itself printed, and how it ended. After `seconds` its group is killed. */
+/** The output and exit code of a command that ends by itself. After `seconds` its group is killed. */
 export async function runAsWritten(
   text: string,
   options: { cwd: string; env?: Record<string, string>; seconds?: number },
@@ -75,7 +77,7 @@ export async function runAsWritten(
   };
 }
 
-/** Made on this machine, and no part of what a reader clones. */
+/** Generated on this machine, and not part of a clone. */
 const skipped = /^(\.git|\.data|\.env(\.local)?|node_modules|coverage|\.temp)$/;
 
 async function copyFolder(from: string, to: string): Promise<void> {
@@ -87,12 +89,12 @@ async function copyFolder(from: string, to: string): Promise<void> {
   }
 }
 
-/** The repository as a reader has cloned it, in a temporary folder that goes when disposed of. */
+/** A clone of the repository in a temporary folder, deleted when disposed of. */
 export async function cloneRepository(): Promise<
   { dir: string } & AsyncDisposable
 > {
   const dir = await Deno.makeTempDir({ prefix: "clone-" });
-  // Under root Postgres runs as another user, who has to reach the data in it.
+  // Under root Postgres runs as another user, who must be able to reach its data.
   await Deno.chmod(dir, 0o755);
   await copyFolder(repository, dir);
   return {

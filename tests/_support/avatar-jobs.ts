@@ -1,4 +1,4 @@
-/** Avatar videos as an app requests them, and what must hold for each finished one. */
+/** Avatar videos as an app requests them, and assertions for each finished one. */
 import { assert, assertEquals } from "@std/assert";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import type { TestUser } from "./as-user.ts";
@@ -6,7 +6,7 @@ import { type JobFacts, jobFacts } from "./job-facts.ts";
 import type { SimulatedProvider } from "./simulator-control.ts";
 import type { TestStack } from "./stack.ts";
 
-/** Both providers, with the name of the paid call, of the look-up, and of the look at one. */
+/** Both providers, with the names of the paid call, of the listing and of the poll. */
 export const AVATAR_PROVIDERS = [
   {
     provider: "d-id",
@@ -30,7 +30,7 @@ export const AVATAR_PROVIDERS = [
   remove: string;
 }[];
 
-/** Puts the drawn portrait of the fixtures into the user's folder and answers with its `<bucket>/<path>`. */
+/** Uploads the drawn portrait of the fixtures into the user's folder and returns its `<bucket>/<path>`. */
 export async function uploadPortrait(
   user: TestUser,
   file: "face.jpg" | "face.png" = "face.jpg",
@@ -72,7 +72,7 @@ export async function requestVideo(
   return createAiJobResponseSchema.parse(data).job_id;
 }
 
-/** A row of `avatars`, as a test looks at it. */
+/** The columns of `avatars` that tests use. */
 interface AvatarRow {
   name: string;
   provider: string;

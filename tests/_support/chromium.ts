@@ -3,7 +3,7 @@ import { type Browser, chromium } from "playwright-core";
 import { findChromium } from "../../dev/tools/chromium.ts";
 
 /**
- * Starts Chromium without a window, whose microphone hears `recording`, a WAV file, over and over.
+ * Starts a headless Chromium whose microphone plays `recording`, a WAV file, repeatedly.
  *
  * @throws {Error} that says what to install.
  */
@@ -18,7 +18,7 @@ export async function startChromium(recording: string): Promise<Browser> {
     executablePath: found.path,
     env: { ...Deno.env.toObject(), ...found.env },
     args: [
-      // A container has no user namespaces for the sandbox; the only pages are ours.
+      // A container has no user namespaces for the sandbox, and only our pages are opened.
       "--no-sandbox",
       "--use-fake-ui-for-media-stream",
       "--use-fake-device-for-media-stream",

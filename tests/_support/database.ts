@@ -1,6 +1,6 @@
 /**
  * A separate database for each test: a copy of a template on a cluster that the whole ring shares. Nothing has to be
- * cleaned up, and no test sees what another test wrote.
+ * cleaned up, and no test sees another test's rows.
  */
 import postgres from "postgres";
 import { fromFileUrl } from "@std/path";
@@ -14,13 +14,13 @@ import {
   testClusterSchema,
 } from "../../dev/tools/test-cluster.ts";
 
-/** A statement, or several, inside one transaction. Errors are postgres.js's and carry the SQLSTATE as `code`. */
+/** Runs one or several statements in a transaction. Errors are postgres.js's and carry the SQLSTATE as `code`. */
 export type Transaction = postgres.TransactionSql;
 
 /** Roles of the Data API. */
 export type ApiRole = "anon" | "authenticated" | "service_role";
 
-/** A row of `storage.objects`, as far as a test chooses it. */
+/** The columns of a row of `storage.objects` that a test may set. */
 export interface StoredObject {
   bucket: string;
   /** Name within the bucket; its first folder is the owner, unless `owner` says otherwise. */
@@ -57,13 +57,13 @@ export interface TestDatabase {
   createUser(values?: { email?: string }): Promise<
     { id: string; email: string }
   >;
-  /** What Storage writes for an uploaded object; there are no bytes. Returns its `<bucket>/<path>`. */
+  /** Inserts the row of an uploaded object; there is no content. Returns its `<bucket>/<path>`. */
   putObject(object: StoredObject): Promise<string>;
 }
 
 /**
- * The cluster of the ring's runner or, when this file is run alone, one of this process. It is started while the
- * module loads: inside a test it would count as that test's leak.
+ * The cluster of the ring's runner or, when this file runs alone, a new one. It is started while the module loads:
+ * inside a test it would count as that test's leak.
  */
 const cluster = await reachCluster();
 
@@ -102,7 +102,7 @@ function at(base: string, database: string): string {
   return url.href;
 }
 
-/** postgres.js leaves out settings that are empty text; a quoted empty name means the same to Postgres. */
+/** postgres.js omits settings that are empty text; a quoted empty name means the same to Postgres. */
 const EMPTY_SEARCH_PATH = { search_path: '""' };
 
 function connect(
@@ -128,9 +128,9 @@ async function actAs<T>(
   userId: string | undefined,
   run: (sql: Transaction) => Promise<T>,
 ): Promise<T> {
-  // A box, because `begin` would await an array of promises that `run` returns.
+  // Wrapped, because `begin` would await an array of promises that `run` returns.
   const { result } = await sql.begin(async (transaction) => {
-    // PostgREST does the same, the settings of the role (statement_timeout) included.
+    // PostgREST does the same, including the settings of the role (statement_timeout).
     await transaction`
       select set_config(split_part(s.setting, '=', 1), split_part(s.setting, '=', 2), true)
       from pg_db_role_setting as r, unnest(r.setconfig) as s (setting)
@@ -145,8 +145,8 @@ async function actAs<T>(
 }
 
 /**
- * Makes a database, gives it to `run`, closes all connections and drops it in any case. With
- * `migrated: false` it is that of a new hosted project, without any migration. Throws what `run` throws.
+ * Creates a database, passes it to `run`, then closes all sessions and drops it. With `migrated: false` it is that of a
+ * new hosted project, without migrations. Throws what `run` throws.
  */
 export async function withDatabase<T>(
   run: (db: TestDatabase) => Promise<T>,

@@ -1,6 +1,6 @@
 /**
- * The shell commands of README and docs, taken from the Markdown, and how each is tried. The unit ring holds that a
- * rule covers each of them, and checks those that cannot run here; the ring e2e runs the others through npx.
+ * The shell commands of README and docs, and how each is tested. The unit ring checks that a rule covers each command,
+ * and checks those that cannot run here; the ring e2e runs the others through npx.
  */
 import { fromFileUrl, join } from "@std/path";
 
@@ -15,21 +15,21 @@ export interface DocumentedCommand {
   line: number;
   /** Without the comment behind it, with the line breaks in it. */
   text: string;
-  /** What the page says that it prints: the comment lines right below it. `…` stands for anything. */
+  /** The expected output on the page: the comment lines right below the command. `…` matches anything. */
   answer: string[];
 }
 
-/** How a command is tried. */
+/** How a command is tested. */
 export type Trial =
   /** Unchanged. */
   | { how: "run" }
-  /** Unchanged except for a port: it runs until it is stopped. */
+  /** Unchanged except for a port; it runs until it is stopped. */
   | { how: "serve"; port: string }
-  /** With `--help`, which our programs answer only once they have understood the other arguments. */
+  /** With `--help`, which our programs print only after they have parsed the other arguments. */
   | { how: "help"; why: string }
-  /** By a file that runs it and has it in its text. */
+  /** By a test file that contains the command and runs it. */
   | { how: "elsewhere"; file: string }
-  /** By a file that runs the whole block of the page in which it stands. */
+  /** By a test file that runs the whole block. */
   | { how: "block"; file: string }
   /** Not run, but `deno.json` has the task and its program is there. */
   | { how: "task"; why: string }

@@ -13,7 +13,7 @@ export interface FakeCall {
   readonly attempt: number;
   /** Milliseconds of the fake's clock. */
   readonly sentAt: number;
-  /** Since when the outcome is unknown, by the same clock. */
+  /** When the outcome became unknown, by the same clock. */
   unknownSince: number | null;
   outcome: "sent" | CallSettlement["outcome"];
   providerObjectId: string | null;
@@ -37,7 +37,7 @@ export class FakeJournal {
     return this.calls.find((call) => call.jobId === jobId && isOpen(call));
   }
 
-  /** Whether a call of the job has made something. */
+  /** Whether a call of the job has created something. */
   isPaid(jobId: string): boolean {
     return this.calls.some((call) =>
       call.jobId === jobId && hasSucceeded(call)
@@ -49,7 +49,7 @@ export class FakeJournal {
     return this.#find(jobId, operation) !== undefined;
   }
 
-  /** The sender has given up waiting. */
+  /** The sender no longer waits. */
   lose(call: FakeCall, now: number): void {
     call.outcome = "unknown";
     call.unknownSince ??= now;
@@ -94,14 +94,14 @@ export class FakeJournal {
     };
   }
 
-  /** What the job's row says about the money. */
+  /** The spend of the job's row. */
   spendOf(jobId: string): "none" | "unknown" | "incurred" {
     const calls = this.calls.filter((call) => call.jobId === jobId);
     if (calls.some(hasSucceeded)) return "incurred";
     return calls.some(isOpen) ? "unknown" : "none";
   }
 
-  /** `settle_provider_calls`: false when the call is settled already. */
+  /** `settle_provider_calls`: false when the call is already settled. */
   settle(
     jobId: string,
     callId: string,

@@ -1,4 +1,4 @@
-/** The platform in the hands of a test: its clock, log, background work, end and environment. */
+/** A platform that a test controls: clock, log, background work, end and environment. */
 import { z } from "zod";
 import type { PlatformDeps } from "../../supabase/functions/_shared/platform/deps.ts";
 
@@ -11,17 +11,20 @@ const logLine = z.looseObject({
 /** A line of the log, parsed. */
 export type LogLine = z.infer<typeof logLine>;
 
-/** A {@link PlatformDeps} of which nothing happens by itself. */
+/** A {@link PlatformDeps} that does nothing by itself. */
 export interface FakePlatform extends PlatformDeps {
-  /** What was logged, as written. */
+  /** The log lines as text. */
   readonly lines: string[];
-  /** What was logged; throws when a line is not one JSON object with time, level and event. */
+  /** The parsed log lines; throws when a line is not one JSON object with time, level and event. */
   logged(): LogLine[];
   /** The names of the logged events, in order. */
   events(): string[];
-  /** Moves the wall clock and the uptime; fires no timer. */
+  /** Advances the wall clock and the uptime; fires no timer. */
   advance(milliseconds: number): void;
-  /** Resolves when everything given to `waitUntil` is over, also what is given meanwhile; rejects with the first that failed. */
+  /**
+   * Resolves when all promises passed to `waitUntil` have settled, including later ones; rejects with the first
+   * failure.
+   */
   background(): Promise<void>;
   /** Announces the end of the isolate. */
   shutDown(reason: string): void;

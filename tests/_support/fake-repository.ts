@@ -20,7 +20,7 @@ import type {
 } from "../../supabase/functions/_shared/jobs/repository.ts";
 import { FakeJournal } from "./fake-journal.ts";
 
-/** What a test may choose of a job. */
+/** The columns of a job that a test may set. */
 export interface JobValues {
   readonly userId: string;
   readonly jobType: string;
@@ -65,7 +65,7 @@ export type Interruption = (
   phase: "before" | "after",
 ) => void | Promise<void>;
 
-/** The queue. Its clock stands still until it is moved. */
+/** The queue. Its clock only moves when it is advanced. */
 export class FakeRepository implements JobRepository {
   readonly jobs = new Map<string, FakeJob>();
   readonly journal: FakeJournal;
@@ -103,7 +103,7 @@ export class FakeRepository implements JobRepository {
     this.journal = new FakeJournal((policy.reconcileSeconds ?? 60) * 1000);
   }
 
-  /** Lets time pass for leases, schedules and the journal. */
+  /** Advances the clock for leases, schedules and the journal. */
   pass(seconds: number): void {
     this.#now += seconds * 1000;
   }
@@ -137,7 +137,7 @@ export class FakeRepository implements JobRepository {
     return job;
   }
 
-  /** Lets time pass until the job is due, and claims it. */
+  /** Advances the clock until the job is due, and claims it. */
   claim(row: FakeJob): ClaimedJob {
     this.#now = Math.max(this.#now, row.scheduledAt);
     const [job] = this.#claim(1, row);
@@ -145,12 +145,12 @@ export class FakeRepository implements JobRepository {
     return job;
   }
 
-  /** Another worker claims the job: its present lease is invalid. */
+  /** Another worker claims the job, which invalidates its current lease. */
   takeOver(row: FakeJob): void {
     row.leaseToken = this.#uuid();
   }
 
-  /** The owner cancels the job: at once while it waits, else when its worker learns of it. */
+  /** The owner cancels the job: immediately while it waits, else when its worker learns of it. */
   requestCancel(row: FakeJob): void {
     if (row.status !== "pending" && row.status !== "processing") return;
     row.isCancelRequested = true;
@@ -301,7 +301,7 @@ export class FakeRepository implements JobRepository {
     });
   }
 
-  /** What `DependencyLookup` finds. */
+  /** The result of `DependencyLookup`. */
   dependencyOf(
     { depends_on_job_id: id, user_id }: Pick<
       ClaimedJob,

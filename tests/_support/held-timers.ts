@@ -1,14 +1,14 @@
-/** Timers that pass only when a test says so. */
+/** Timers that fire only when a test advances them. */
 import { mock } from "node:test";
 import { setImmediate } from "node:timers";
 
-/** Held timers; they run freely again at the end of the block that holds them with `using`. */
+/** Held timers. They run normally again at the end of the block that holds them with `using`. */
 export interface HeldTimers extends Disposable {
-  /** Lets everything happen that is ready, then `milliseconds` pass, then what this made ready happen. */
+  /** Runs everything that is ready, advances by `milliseconds`, then runs what became ready. */
   pass(milliseconds: number): Promise<void>;
 }
 
-/** Longest time that passes in one go: what an interval begins must be able to end before its next time. */
+/** Longest step, so that work started by an interval can end before its next tick. */
 const STEP_MS = 1_000;
 
 /** Holds `setTimeout` and `setInterval`; `AbortSignal.timeout` too when `holdsSignals` is set. */
@@ -42,7 +42,7 @@ function heldSignal(milliseconds: number): AbortSignal {
   return controller.signal;
 }
 
-/** One turn of the event loop, in which what is ready to happen happens; held timers do not pass in it. */
+/** One turn of the event loop, in which held timers do not advance. */
 export function turn(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   setImmediate(resolve);

@@ -1,4 +1,4 @@
-/** People who use a running stack through the unmodified supabase-js. */
+/** Users of a running stack, with the unmodified supabase-js. */
 import { createClient } from "@supabase/supabase-js";
 import type { StackEnv } from "./stack-fixture.ts";
 
@@ -21,7 +21,7 @@ export async function newPerson(env: StackEnv, name: string) {
   return { client, email, password, id: user.id, token: session.access_token };
 }
 
-/** Waits for a query of supabase-js and gives its data, or throws its error. */
+/** Awaits a query of supabase-js and returns its data, or throws its error. */
 export async function dataOf<T>(
   answer: PromiseLike<{ data: T; error: Error | null }>,
 ): Promise<NonNullable<T>> {

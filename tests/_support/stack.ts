@@ -17,25 +17,25 @@ import {
   type TestStackOptions,
 } from "./stack-control.ts";
 
-/** The stack of a test file. Nothing in it is open between two tests, so that none can leak into the next. */
+/** The stack of a test file. Nothing in it is open between two tests, so nothing can leak into the next one. */
 export interface TestStack extends StackFacts {
   readonly simulator: SimulatorControl;
-  /** Runs the sweep once, now; by itself it never runs. Fails when it fails. */
+  /** Runs the sweep once, now; it never runs by itself. Throws when it fails. */
   sweep(): Promise<void>;
-  /** Runs a schedule of the database once, now. Fails when it fails. */
+  /** Runs a schedule of the database once, now. Throws when it fails. */
   runSchedule(name: string): Promise<void>;
-  /** Holds back what the database sends, once what is under way is delivered. */
+  /** Pauses dispatches of the database after the current ones are delivered. */
   pauseNet(): Promise<void>;
   resumeNet(): Promise<void>;
-  /** Sends a signal to every process of a function; with SIGKILL they are gone when this resolves. */
+  /** Sends a signal to every process of a function; with SIGKILL they have ended when this resolves. */
   kill(slug: string, signal: "SIGKILL" | "SIGTERM"): Promise<void>;
-  /** Lets so many milliseconds pass for the processes of all functions, by their clocks and their supervisors'. */
+  /** Advances the clocks of all functions' processes and of their supervisors. */
   advance(milliseconds: number): Promise<void>;
   /** Process ids of a function. */
   pids(slug: string): Promise<number[]>;
   /** A user token with the given claims, signed with the project's key. */
   signToken(claims: Record<string, string | number>): Promise<string>;
-  /** Runs one statement as `postgres`, on a separate connection: to back-date, damage or read rows. */
+  /** Runs one statement as `postgres` on a separate connection: to back-date, damage or read rows. */
   sql<T extends postgres.MaybeRow>(
     statement: TemplateStringsArray,
     ...values: postgres.SerializableParameter[]
@@ -100,7 +100,7 @@ async function take(
   throw new Error("more test files run at once than there are shared stacks");
 }
 
-/** Starts a stack that no other file knows of; it takes no request for a function until it is claimed. */
+/** Starts a stack that no other file uses; it accepts no function request until it is claimed. */
 export async function startOwnStack(
   options: Pick<TestStackOptions, "functionsDeno"> = {},
 ): Promise<{ stack: TestStack; stop(): Promise<void> }> {

@@ -1,4 +1,4 @@
-/** Waiting for what a stack does, by its own events, with a bound, and with the whole story when it does not come. */
+/** Waits for the stack's own events, with a time limit and a full report on a timeout. */
 import {
   AI_JOB_COLUMNS,
   aiJobSchema,
@@ -14,9 +14,9 @@ const PATIENCE_SECONDS = 20;
 export type OwnJob = z.output<typeof aiJobSchema>;
 
 /**
- * The job's timeline, once the `nth` event of that name (or of one of those names) is in it.
+ * The job's timeline, once it includes the `nth` event of that name (or of one of those names).
  *
- * @throws when it does not come in time, with the timeline so far and what the runner logged about the job.
+ * @throws after the time limit, with the timeline so far and the log lines about the job.
  */
 export async function waitForEvent(
   stack: TestStack,
@@ -52,7 +52,7 @@ export function timeline(events: JobEvent[]): string[] {
 }
 
 /**
- * The job as its owner reads it through the Data API, once it has come to its end.
+ * The job as its owner reads it through the Data API, once it has ended.
  *
  * @throws when it does not end in time, or ends with another status.
  */
@@ -88,9 +88,9 @@ export async function readJob(owner: TestUser, jobId: string): Promise<OwnJob> {
 }
 
 /**
- * The log lines of a function that have these fields, or this text, once there are `atLeast` so many.
+ * The log lines of a function with these fields, or this text, once there are `atLeast` of them.
  *
- * @throws when they do not come in time.
+ * @throws after the time limit.
  */
 export async function waitForLog(
   stack: TestStack,
@@ -114,9 +114,9 @@ export async function waitForLog(
 }
 
 /**
- * Waits by polling for a state that no event reports.
+ * Polls for a state that no event reports.
  *
- * @throws when it does not come in time; the message names the state.
+ * @throws after the time limit, with the name of the state.
  */
 export async function waitUntil(
   what: string,
@@ -132,7 +132,7 @@ export async function waitUntil(
   }
 }
 
-/** Ends the wait before the next attempt of a job, and sweeps, so that it is delivered at once. */
+/** Ends the wait before the next attempt of a job, and sweeps, so that it is dispatched. */
 export async function sweepJob(stack: TestStack, jobId: string): Promise<void> {
   await stack.sql`
     update public.ai_jobs set scheduled_at = least(scheduled_at, now()) where id = ${jobId} and status = 'pending'`;

@@ -2,9 +2,9 @@
  * A run of the janitor: removes what is due from Storage and from the providers, and continues reading the providers'
  * lists.
  *
- * Work is leased from the database in small parts, and each result is written at once. A run may be killed at any point
- * and may overlap with another: unfinished work is due again when its lease expires, and removing something twice is
- * harmless.
+ * Work is leased from the database in small parts, and each result is written immediately. A run may be killed at any
+ * point and may overlap with another: unfinished work is due again when its lease expires, and removing something twice
+ * is harmless.
  */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../_shared/database.types.ts";

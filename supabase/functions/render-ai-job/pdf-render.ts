@@ -131,7 +131,7 @@ async function resume(
   else if (contents === null) throw JobFailure.final("slideshow_not_found");
   else {
     check(contents, job.user_id);
-    // Texts that cannot be printed fail the job before anything is made.
+    // Texts that cannot be printed fail the job before any other work.
     await printTexts(contents, metadata);
     plan = newPlan(contents);
   }

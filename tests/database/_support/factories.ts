@@ -1,4 +1,4 @@
-/** What the database tests start from: jobs in a chosen state, and pictures of the tables to compare. */
+/** Starting points of database tests: jobs in a chosen state, and snapshots of the tables to compare. */
 import { assert } from "@std/assert";
 import postgres from "postgres";
 import { type TestDatabase, withDatabase } from "../../_support/database.ts";
@@ -13,7 +13,7 @@ export interface JobEvent {
   data: Record<string, unknown>;
 }
 
-/** The columns of a new job that a test chooses; what is left out is made up. */
+/** The columns of a new job that a test may set; others are generated. */
 export interface NewJob {
   id?: string;
   user_id?: string;
@@ -27,7 +27,7 @@ export interface NewJob {
   depends_on_job_id?: string;
 }
 
-/** What Postgres said no with. `detail` is empty when there was none. */
+/** An error of Postgres. `detail` is empty when there was none. */
 export interface Refusal {
   code: string;
   detail: string;
@@ -41,7 +41,7 @@ export interface Bench {
   queue: Queue;
 }
 
-/** The caps have tests of their own; elsewhere they would only be in the way. */
+/** The caps have separate tests; elsewhere they would only interfere. */
 export async function liftCaps(db: TestDatabase): Promise<void> {
   await db.sql`update public.ai_providers set max_concurrent = 10000`;
   await db
@@ -54,13 +54,13 @@ export function withQueue<T>(run: (bench: Bench) => Promise<T>): Promise<T> {
     const [service] = await db.connections(1, "service_role");
     assert(service !== undefined);
     await liftCaps(db);
-    // So has the breaker, which would keep attempts from being spent.
+    // The breaker too: it would keep attempts from being spent.
     await db.sql`update public.ai_providers set breaker_threshold = null`;
     return await run({ db, queue: queueOver(service) });
   });
 }
 
-/** A recording in the owner's folder that `voice_clone` takes. Returns its `<bucket>/<path>`. */
+/** A recording in the owner's folder that `voice_clone` accepts. Returns its `<bucket>/<path>`. */
 export function uploadSample(
   db: TestDatabase,
   userId: string,
@@ -99,7 +99,7 @@ export async function insertJob(
   return job;
 }
 
-/** Many pending jobs of one new owner, over one recording, in one statement. Their ids, in no order. */
+/** Many pending jobs of one new owner, with one recording, in one statement. Returns their ids, unordered. */
 export async function insertJobs(
   db: TestDatabase,
   count: number,
@@ -161,7 +161,7 @@ export function aVoice() {
   };
 }
 
-/** The row as it is now. */
+/** The current row. */
 export async function readJob(db: TestDatabase, id: string): Promise<Job> {
   const [job] = await db.sql<
     Job[]
@@ -225,7 +225,7 @@ export async function pictureOf(db: TestDatabase): Promise<string[]> {
   return rows.map((row) => row.line);
 }
 
-/** How Postgres refuses what `run` tries; fails when it does not. */
+/** The error with which Postgres refuses `run`; fails when it does not. */
 export async function refusalOf(
   run: () => PromiseLike<unknown>,
 ): Promise<Refusal> {
@@ -248,7 +248,7 @@ export async function refusalOf(
 }
 
 /**
- * Resolves once that session waits for a lock. Asks over and over instead of sleeping; fails after ten seconds.
+ * Resolves once that session waits for a lock. Polls instead of sleeping; fails after ten seconds.
  *
  * @param pid the backend of the session, from `pg_backend_pid()`.
  */

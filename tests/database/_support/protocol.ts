@@ -1,4 +1,4 @@
-/** The functions of the queue that take several jobs, for one: what a test that is not about batches calls. */
+/** The batched functions of the queue, for a single job. */
 import type postgres from "postgres";
 import { z } from "zod";
 import type { BegunCall, Lease } from "./queue.ts";
@@ -10,7 +10,7 @@ const errorSchema = z.object({
   constraint: z.string().optional(),
 });
 
-/** The `error` of an item, thrown as what the statement would have raised for it alone. */
+/** Throws the `error` of an item as the statement would have raised it for the item alone. */
 export class ItemError extends Error {
   override readonly name = "ItemError";
   readonly code: string;

@@ -39,19 +39,19 @@ export interface Job {
   updated_at: Date;
 }
 
-/** A job that somebody holds. */
+/** A claimed job. */
 export interface ClaimedJob extends Job {
   lease_token: string;
   lease_expires_at: Date;
 }
 
-/** What proves that a job is held; a test may make one up. */
+/** The lease token; a test may invent one. */
 export interface Lease {
   id: string;
   lease_token: string | null;
 }
 
-/** An answer of `begin_provider_calls`. */
+/** A row of `begin_provider_calls`. */
 export interface BegunCall {
   call_id: string;
   decision:
@@ -68,7 +68,7 @@ export interface BegunCall {
 /** The functions of the queue over one connection, named and ordered as in the migrations. */
 export type Queue = ReturnType<typeof queueOver>;
 
-/** Calls the queue over this connection; the caller decides which role it has. */
+/** Calls the queue over this connection, with its role. */
 export function queueOver(sql: postgres.ISql) {
   return {
     claim: async (limit: number | null, ids: string[] | null = null) => [

@@ -1,4 +1,7 @@
-/** A shop to test with: a vendor with a price list, customers, and orders in a chosen status, made as they would be. */
+/**
+ * A shop for tests: a vendor with a price list, customers, and orders in a chosen status, created through the usual
+ * steps.
+ */
 import { assert } from "@std/assert";
 import type { TestDatabase, Transaction } from "../../_support/database.ts";
 
@@ -125,7 +128,7 @@ export async function addItem(
   return row.id;
 }
 
-/** Moves an order on, as `postgres`; the triggers see to it that this is allowed. */
+/** Changes the status of an order as `postgres`; the triggers check the transition. */
 export async function setStatus(
   db: TestDatabase,
   orderId: string,
@@ -202,7 +205,7 @@ export async function insertPayment(
   return id;
 }
 
-/** Gives all money of an order back. */
+/** Refunds all payments of an order. */
 export async function refund(db: TestDatabase, orderId: string): Promise<void> {
   await db.sql`
     update public.payments set status = 'refunded', refunded_minor = amount_minor
@@ -221,8 +224,8 @@ export async function ship(db: TestDatabase, orderId: string): Promise<string> {
 }
 
 /**
- * An order of one book and two cards (31.90 EUR) that has come as far as `status`, on the way that orders come there:
- * cancelled after it was placed, refunded after it was paid.
+ * An order of one book and two cards (31.90 EUR) in the given status, reached through the usual steps: cancelled after
+ * it was placed, refunded after it was paid.
  */
 export async function orderIn(
   db: TestDatabase,

@@ -123,7 +123,7 @@ const healthStatus = z.enum(["ok", "degraded", "failing"]);
 const SCHEDULED =
   "For later: a start time, a backoff or a snooze. At most 1000 of all providers together; further ones count as waiting.";
 
-/** One thing that was looked at: fine while `observed` is at most `limit`. */
+/** A check: ok while `observed` is at most `limit`. */
 const healthCheckSchema = z.object({
   name: z.string(),
   status: healthStatus,
@@ -132,7 +132,7 @@ const healthCheckSchema = z.object({
   unit: z.string(),
 });
 
-/** Answer of `health` to an operator. Failing: jobs do not move. Degraded: somebody should look. */
+/** Response of `health` for an operator. Failing: jobs do not run. Degraded: needs attention. */
 export const healthDetailsSchema = z.object({
   status: healthStatus,
   checked_at: timestamp,

@@ -34,8 +34,8 @@ export interface VerifiedUser {
 /**
  * Verifies the access token of a request.
  *
- * @throws {AppError} `unauthenticated` when it is absent, expired, forged or no user's; `internal_error` when nobody can
- *   be verified.
+ * @throws {AppError} `unauthenticated` when it is absent, expired, forged or not a user's; `internal_error` when tokens
+ *   cannot be verified.
  */
 export async function verifyUser(
   request: Request,
@@ -46,7 +46,7 @@ export async function verifyUser(
     env,
   });
   if (error) {
-    // A 500 here means that we cannot verify anybody; that must not look like the caller's fault.
+    // A 500 here means that no token can be verified, which must not look like the caller's fault.
     throw new AppError(
       error.status === 401 ? "unauthenticated" : "internal_error",
       { cause: error },

@@ -16,7 +16,7 @@ export const USELESS_PAUSE_MS = 30_000;
 const answerSchema = z.object({ claimed: z.array(z.uuid()) });
 
 /**
- * Has `process-ai-job` called for a job that was just created. Returns at once and never throws.
+ * Calls `process-ai-job` for a job that was just created. Returns without waiting and never throws.
  *
  * @param log gets a line at debug when the call fails.
  */

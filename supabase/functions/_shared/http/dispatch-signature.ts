@@ -14,11 +14,11 @@ export interface VerifiedDispatch {
 
 /**
  * Checks `webhook-id`, `webhook-timestamp` and `webhook-signature` over the raw body, in constant time
- * (https://www.standardwebhooks.com, "Signature scheme"; several signatures may stand in one header). The body is read
- * only once the headers have the right form.
+ * (https://www.standardwebhooks.com, "Signature scheme"; a header may have several signatures). The body is read only
+ * once the headers have the right form.
  *
- * It does not judge the age: this worker's clock may be wrong, so the database does (AJ040), which also refuses a
- * message that it has seen (AJ041).
+ * The age is not checked here, because this worker's clock may be wrong: the database does that (AJ040), and refuses a
+ * repeated message (AJ041).
  *
  * @throws {AppError} `dispatch_signature_invalid` when a header is missing or malformed or nothing matches.
  */

@@ -24,9 +24,9 @@ interface Waiting<Item, Result> {
 /**
  * A function of one item that sends many in one call.
  *
- * Guarantees: one call at a time. An item that arrives while none is in flight is sent at once, together with those that
- * the same event brings. A call that throws rejects all of its items with that error, unless `isSplit` says that it
- * is worth sending each of them alone: then each has its own result. Throws what `send` throws.
+ * Guarantees: one call at a time. An item that arrives while none is in flight is sent without delay, together with
+ * those of the same event. A call that throws rejects all of its items with that error, unless `isSplit` returns true
+ * for it: then each item is sent alone and has its own result. Throws what `send` throws.
  */
 export function batcher<Item, Result>(
   { limit, weightOf = () => 1, keyOf, send, isSplit }: Batching<Item, Result>,

@@ -8,15 +8,15 @@ import type { Beat, JobRepository, Report } from "./repository.ts";
 /** The heartbeat of one job. */
 export interface Heartbeat {
   /**
-   * Reports progress (1 to 99) and stage, in one call with other jobs' reports: at once, or half a second after the claim
-   * or this job's previous report. Of several reports in that time the last is sent.
+   * Reports progress (1 to 99) and stage, in one call with other jobs' reports: immediately, or half a second after the
+   * claim or this job's previous report. Of several reports in that time the last is sent.
    */
   report(progress: number, stage: string): void;
   /** Sends a pending report now, and resolves when it is sent, so that it cannot overtake a later write. */
   flushed(): Promise<void>;
   /**
-   * Takes a pending report, for a write that carries it and follows at once. Resolves when no call is under way, which
-   * that write could otherwise overtake.
+   * Removes and returns a pending report, for a write that carries it. Resolves when no call is in flight, which that
+   * write could otherwise overtake.
    */
   takeReport(): Promise<Report | undefined>;
   /** Whether the lease cannot have expired: a heartbeat succeeded less than its length ago. */

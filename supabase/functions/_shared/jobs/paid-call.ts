@@ -42,7 +42,7 @@ export interface PaidCall {
    * success is then settled by the completion, in one statement; until then the call is open in the journal.
    */
   isLast?: boolean;
-  /** Does beforehand what needs time, so that the request follows the journal at once. */
+  /** Prepares the input beforehand, so that the request follows its journal entry without delay. */
   prepare?(): Promise<void>;
   /** Sends the request. Returns the provider's id of the created object, with the usage if the provider reports it. */
   send(signal: AbortSignal): Promise<string | PaidResult>;

@@ -161,7 +161,7 @@ export interface JobRepository {
   cancel(lease: Lease): Promise<boolean>;
   /** Requeues the job for a later time; the attempt does not count. */
   snooze(lease: Lease, seconds: number, stage: string): Promise<boolean>;
-  /** Requeues the job to be claimed at once; the attempt does not count. */
+  /** Requeues the job to be claimed immediately; the attempt does not count. */
   release(lease: Lease): Promise<boolean>;
   /** Has the database dispatch this worker again if jobs are due; resolves with whether any were. */
   wake(): Promise<boolean>;

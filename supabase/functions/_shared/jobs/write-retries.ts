@@ -14,9 +14,9 @@ const SCHEDULE = {
 
 /**
  * Repeats `write` while it throws `service_unavailable`, for six to twelve seconds: a restart of the database or a
- * deploy is shorter. `write` must be one that changes nothing when it is done twice.
+ * deploy is shorter. `write` must be idempotent.
  *
- * Throws what the last attempt threw, and any other error at once.
+ * Throws the error of the last attempt, and any other error without a retry.
  */
 export async function retryWrite<T>(write: () => Promise<T>): Promise<T> {
   try {

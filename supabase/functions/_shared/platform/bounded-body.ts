@@ -42,7 +42,7 @@ export async function blobOf(chunks: AsyncIterable<Uint8Array>): Promise<Blob> {
   return new Blob(parts);
 }
 
-/** The chunks in one piece of memory; `maxBytes` are set aside at once. Throws what the chunks throw. */
+/** The chunks in one array, for which `maxBytes` are allocated first. Throws what the chunks throw. */
 export async function bytesOf(
   chunks: AsyncIterable<Uint8Array>,
   maxBytes: number,

@@ -87,8 +87,8 @@ export interface Wire {
   /** Whether the object at `path` exists. */
   has(path: string, signal: AbortSignal): Promise<boolean>;
   /**
-   * Reads an object that is known to have been made. When it is gone, it was deleted by somebody else or is not visible
-   * yet: `provider_answer_invalid`, worth another attempt, and no fault of the input.
+   * Reads an object that is known to exist. If it is gone, it was deleted elsewhere or is not visible yet:
+   * `provider_answer_invalid`, which is retryable and not a fault of the input.
    */
   readMade<T>(
     path: string,

@@ -78,7 +78,7 @@ export async function signDownload(
   };
 }
 
-/** The caller's error for an error of Storage: a refusal looks like absence, everything else is temporary. */
+/** Converts an error of Storage for the caller: a refusal looks like absence, everything else is temporary. */
 export function storageFailure(error: Error): AppError {
   const status = storageStatus(error);
   return new AppError(

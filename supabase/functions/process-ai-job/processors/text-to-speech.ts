@@ -1,8 +1,8 @@
 /**
- * The job type `text_to_speech`: a text becomes one MP3.
+ * The job type `text_to_speech`: creates one MP3 from a text.
  *
- * A long text is spoken in parts. Each part is a separate paid step and is stored at once, so a retry continues with the
- * next one. At the end the parts are joined while they are copied, without being held in memory.
+ * A long text is spoken in parts. Each part is a separate paid step and is stored when it is done, so a retry continues
+ * with the next one. At the end the parts are joined as a stream, without being held in memory.
  */
 import { SPEECH_MODEL_RULES } from "../../_shared/contracts/speech-models.ts";
 import {
@@ -23,7 +23,10 @@ import { joinParts } from "./join-parts.ts";
 import { makePart, type PartDeps, speechFile } from "./speech-part.ts";
 import { explainMissingVoice, findVoice } from "./speech-voice.ts";
 
-/** Longest part, if the model takes it: about five minutes of sound, which is made well within the life of an isolate. */
+/**
+ * Longest part, if the model accepts it: about five minutes of sound, which takes much less than the life of an
+ * isolate.
+ */
 const MAX_PART_CHARACTERS = 5_000;
 /** Length of the text before and after a part that the provider gets, in UTF-16 units: enough for its intonation. */
 const CONTEXT_LENGTH = 300;

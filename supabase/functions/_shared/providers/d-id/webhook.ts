@@ -24,16 +24,16 @@ export function dIdCallbackUrl(env: Env, jobId: string): string | undefined {
 }
 
 /**
- * The last two parts of the address that D-ID gets for a job: its id and a token that nobody can guess, the HMAC-SHA256 of
- * the id. D-ID signs nothing, so the address is what it is known by. Nothing of it is stored.
+ * The last two path segments of the webhook URL for a job: its id and an unguessable token, the HMAC-SHA256 of the id.
+ * D-ID signs nothing, so the URL authenticates the delivery. It is not stored.
  */
 export function dIdCallbackPath(jobId: string, secret: string): string {
   return `${jobId}/${dIdMac(jobId, secret).digest("hex")}`;
 }
 
 /**
- * D-ID: the token in the address belongs to the job in the address. The body stands for the event, so that the same
- * delivery counts once; it says nothing about time.
+ * D-ID: verifies that the token belongs to the job in the URL. The body identifies the event, so a repeated delivery
+ * counts once. There is no timestamp.
  *
  * @throws {AppError} `webhook_signature_invalid`.
  */

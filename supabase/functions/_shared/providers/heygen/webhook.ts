@@ -17,10 +17,10 @@ import {
 
 /**
  * HeyGen v3: `Heygen-Signature: <hex>`, HMAC-SHA256 of the raw body alone with the secret as text, `whsec_` included;
- * `Heygen-Timestamp` (unix seconds) and `Heygen-Event-Id` beside it.
+ * with `Heygen-Timestamp` (unix seconds) and `Heygen-Event-Id`.
  *
- * Neither of the two is signed, so that a recorded body could come back under others: the body itself counts as an event
- * id, too.
+ * These two are not signed, so a recorded body could be replayed with others. Therefore the body counts as an event id
+ * too.
  *
  * @throws {AppError} `webhook_signature_invalid`, also when the timestamp or the event id is missing.
  */
