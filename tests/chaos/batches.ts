@@ -159,6 +159,7 @@ export async function visitBatches(
     if (run.point.fault === "kill") await worker.kill();
     return "cut";
   };
+  await rig.holdLeases();
   for (const run of runs) {
     rig.deliverTo(run.worker);
     for (const subject of subjectsOf(run.point)) {
@@ -167,11 +168,15 @@ export async function visitBatches(
     await until(() => run.worker.jobs.length >= JOBS, POINT_TIMEOUT_SECONDS);
   }
   isLoaded = true;
-  const areAllReached = await until(
+  await until(
     () => runs.every(({ batch }) => batch > 0),
     POINT_TIMEOUT_SECONDS,
   );
-  if (areAllReached) await rig.holdLeases();
+  await rig.expireLeases(
+    runs.filter(({ worker, batch, point }) =>
+      worker.isAlive && (batch === 0 || point.fault === "cut")
+    ).map(({ worker }) => worker),
+  );
   await rig.heal();
   await rig.untilSettled(POINT_TIMEOUT_SECONDS * 2);
   await rig.setLease();

@@ -136,10 +136,19 @@ export class Rig implements AsyncDisposable {
 
   /**
    * Lets no claim that follows expire until {@link setLease} is called, so that a busy machine alone interrupts no job.
-   * Call it only when every worker to which a fault happens has claimed, or no rescue would come in time.
+   * Jobs of workers to which a fault happens later need {@link expireLeases}.
    */
   async holdLeases(): Promise<void> {
     await this.setLease(LEASE_WITHOUT_FAULTS_SECONDS);
+  }
+
+  /** Backdates the leases of all running jobs except those of the given workers, so that the next sweep rescues them. */
+  async expireLeases(except: readonly ChaosWorker[]): Promise<void> {
+    await this.database.query(
+      `update public.ai_jobs set lease_expires_at = clock_timestamp()
+       where status = 'processing' and id <> all($1::uuid[])`,
+      [except.flatMap(({ jobs }) => jobs)],
+    );
   }
 
   /** Sets the caps of each provider and user. Call it only while no job runs. */
