@@ -9,7 +9,7 @@
 -- `in (select …)` beside an `or` would read the whole table.
 
 create table public.vendors (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   name text not null,
   country text not null,
   is_active boolean not null default true,
@@ -62,7 +62,7 @@ using (
 );
 
 create table public.vendor_products (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   vendor_id uuid not null,
   sku text not null,
   name text not null,
@@ -123,7 +123,7 @@ for each row execute function private.touch_updated_at();
 -- customer.
 
 create table public.orders (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid default auth.uid(),
   vendor_id uuid not null,
   status text not null default 'draft',
@@ -223,7 +223,7 @@ for each row execute function private.touch_updated_at();
 -- The items of an order.
 
 create table public.order_items (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   order_id uuid not null,
   vendor_id uuid not null,
   product_id uuid not null,
@@ -308,7 +308,7 @@ for each row execute function private.touch_updated_at();
 -- Payments of orders.
 
 create table public.payments (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   order_id uuid not null,
   user_id uuid,
   provider text not null,
@@ -378,7 +378,7 @@ for each row execute function private.touch_updated_at();
 -- Deliveries of orders. For the bounds on vendor_id see orders.sql.
 
 create table public.deliveries (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   order_id uuid not null,
   vendor_id uuid not null,
   user_id uuid,

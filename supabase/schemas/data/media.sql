@@ -1,7 +1,7 @@
 -- Files that users upload.
 
 create table public.media (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null default auth.uid(),
   media_type text not null,
   storage_path text not null,

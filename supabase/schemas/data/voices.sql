@@ -1,7 +1,7 @@
 -- Cloned voices, the result of a voice clone.
 
 create table public.voices (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null,
   job_id uuid,
   provider text not null,

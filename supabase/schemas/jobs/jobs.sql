@@ -5,7 +5,7 @@
 -- check of a table again for every statement, and the steps of a job would pay for checks that they cannot break.
 
 create table public.ai_jobs (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null default auth.uid(),
   job_type text not null,
   status text not null default 'pending',

@@ -2,7 +2,7 @@
 -- attempt sees that a call may have been sent, and queries the provider instead of sending again. See journal.sql.
 
 create table public.ai_provider_calls (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   job_id uuid not null,
   user_id uuid not null,
   provider text not null,

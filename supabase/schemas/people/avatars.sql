@@ -1,7 +1,7 @@
 -- Photos that talk.
 
 create table public.avatars (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null,
   job_id uuid,
   voice_id uuid,

@@ -1,7 +1,7 @@
 -- Recorded conversations and their transcripts.
 
 create table public.calls (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null default auth.uid(),
   title text not null,
   recording_id uuid,

@@ -1,7 +1,7 @@
 -- Keepsakes: rendered slideshows.
 
 create table public.pdfs (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null,
   slideshow_id uuid,
   job_id uuid,

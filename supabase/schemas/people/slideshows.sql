@@ -1,7 +1,7 @@
 -- Slideshows, private or shared by link.
 
 create table public.slideshows (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null default auth.uid(),
   title text not null,
   description text,
@@ -59,7 +59,7 @@ grant insert (user_id, title, description, is_published) on public.slideshows to
 grant update (title, description, is_published) on public.slideshows to authenticated;
 
 create table public.slideshow_items (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null default auth.uid(),
   slideshow_id uuid not null,
   media_id uuid not null,

@@ -1,7 +1,7 @@
 -- Deliveries of orders. For the bounds on vendor_id see orders.sql.
 
 create table public.deliveries (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   order_id uuid not null,
   vendor_id uuid not null,
   user_id uuid,

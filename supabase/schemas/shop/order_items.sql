@@ -1,7 +1,7 @@
 -- The items of an order.
 
 create table public.order_items (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   order_id uuid not null,
   vendor_id uuid not null,
   product_id uuid not null,

@@ -10,7 +10,7 @@
 -- customer.
 
 create table public.orders (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid default auth.uid(),
   vendor_id uuid not null,
   status text not null default 'draft',

@@ -1,7 +1,7 @@
 -- Payments of orders.
 
 create table public.payments (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   order_id uuid not null,
   user_id uuid,
   provider text not null,

@@ -4,7 +4,7 @@
 -- `in (select …)` beside an `or` would read the whole table.
 
 create table public.vendors (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   name text not null,
   country text not null,
   is_active boolean not null default true,
@@ -57,7 +57,7 @@ using (
 );
 
 create table public.vendor_products (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   vendor_id uuid not null,
   sku text not null,
   name text not null,
