@@ -14,7 +14,10 @@ declare
   v_settled uuid[] := '{}';
   v_is_carrying boolean;
   v_done uuid[];
-  v_item record;
+  v_kind text;
+  v_is_known boolean;
+  v_jobs public.ai_jobs[];
+  v_products jsonb[];
 begin
   if jsonb_path_exists(p_jobs, '$[*].call_id') then
     v_settled := private.write_call_outcomes(p_jobs);
@@ -74,18 +77,22 @@ begin
     perform set_config('private.carried_changes', '', true);
   end if;
 
-  for v_item in
-    select j as job, b.product, k.kind
+  for v_kind, v_is_known, v_jobs, v_products in
+    select b.product ->> 'kind', k.kind is not null, array_agg(j order by j.id), array_agg(b.product order by j.id)
     from jsonb_to_recordset(p_jobs) as b (job_id uuid, product jsonb)
     join public.ai_jobs as j on j.id = b.job_id
     left join private.ai_job_products as k on k.kind = b.product ->> 'kind'
     where b.product is not null and j.id = any (v_done)
-    order by k.kind, j.id
+    group by 1, 2
+    order by 1
   loop
-    if v_item.kind is null then
+    if not v_is_known then
       raise exception 'product.kind must be a kind in private.ai_job_products' using errcode = 'AJ080', detail = 'p_jobs.product.kind';
     end if;
-    execute format('select private.%I($1, $2)', 'save_' || v_item.kind) using v_item.job, v_item.product;
+    -- Once for each kind: a statement that is built from text is planned each time.
+    execute format(
+      'select private.%I(i.job, i.product) from (select unnest($1) as job, unnest($2) as product) as i', 'save_' || v_kind
+    ) using v_jobs, v_products;
   end loop;
 
   if jsonb_path_exists(p_jobs, '$[*].cache_seconds') then

@@ -71,13 +71,19 @@ comment on function private.record_inserted_ai_jobs() is
 
 create function private.carried_changes(p_items jsonb)
 returns text
-language sql
+-- plpgsql rather than sql, which Postgres would plan again for each call.
+language plpgsql
 immutable
 security invoker
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
-  select coalesce(jsonb_agg(to_jsonb(i)), '[]')::text
-  from jsonb_to_recordset(p_items) as i (job_id uuid, progress integer, report_progress integer, report_stage text);
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(i)), '[]')::text
+    from jsonb_to_recordset(p_items) as i (job_id uuid, progress integer, report_progress integer, report_stage text)
+  );
+end;
 $$;
 comment on function private.carried_changes(jsonb) is
   'What the items of a write carry besides its own change: a settlement (progress) and a report (report_progress, '

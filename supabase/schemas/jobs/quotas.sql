@@ -56,6 +56,7 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_user record;
@@ -69,8 +70,10 @@ begin
     order by i.user_id
   loop
     perform private.charge_ai_job_quota(v_user.user_id, v_user.active::integer, v_user.created::integer);
-    -- If the first of them fails, all end in one statement, which must not take long.
-    if v_user.is_any_blocked and (
+    -- If the first of them fails, all end in one statement, which must not take long. Checked apart: as part of one
+    -- condition, the count would be planned for each statement, even if nothing is blocked.
+    continue when not v_user.is_any_blocked;
+    if (
       select count(*) from public.ai_jobs as j where j.user_id = v_user.user_id and j.status = 'pending' and j.is_blocked
     ) > 500 then
       raise exception 'You have reached the limit of 500 jobs that wait for other jobs. Wait until some have run.' using errcode = 'AJ034', detail = 'depends_on';
