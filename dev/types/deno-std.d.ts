@@ -157,3 +157,8 @@ declare module "@std/yaml" {
   /** The value of a YAML 1.2 document. */
   export function parse(content: string): unknown;
 }
+
+declare module "@std/uuid/v7" {
+  /** A UUID of version 7 (RFC 9562); `timestamp` in milliseconds, now when left out. */
+  export function generate(timestamp?: number): string;
+}

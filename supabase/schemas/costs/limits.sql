@@ -2,7 +2,7 @@
 -- the order in which the foreign keys were created, and jobs are locked before limits everywhere.
 
 create table public.ai_limits (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid,
   max_active_jobs integer,
   max_jobs_per_day integer,

@@ -2,6 +2,7 @@
  * Paid provider calls. A call is journalled before it is sent; while its outcome is unknown, the provider is queried
  * before anything is sent again.
  */
+import { generate as uuidV7 } from "@std/uuid/v7";
 import { isTransient } from "../failures/catalogue.ts";
 import { JobFailure } from "../failures/job-failure.ts";
 import { ProviderFailure } from "../failures/provider-failure.ts";
@@ -78,7 +79,8 @@ export async function makePaidCall(
   await call.prepare?.();
   const step = new PaidStep(journal, lease, call, signal);
   const begun = await journal.beginProviderCall(lease, {
-    callId: crypto.randomUUID(),
+    // In the order of time, as private.uuid_v7() in the database draws ids.
+    callId: uuidV7(),
     operation: call.operation,
     stage: call.stage,
     progress: call.progressBefore,
