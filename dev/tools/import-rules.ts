@@ -85,7 +85,7 @@ export const STACK_ROOMS: Readonly<Record<string, readonly string[]>> = {
 export const PRODUCT_PACKAGES: readonly string[] = [
   "@std/async",
   "@std/encoding",
-  "@std/uuid/v7",
+  "@std/uuid",
   "@supabase/functions-js",
   "@supabase/server",
   "@supabase/supabase-js",

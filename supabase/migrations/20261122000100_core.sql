@@ -36,6 +36,36 @@ $$;
 comment on function private.touch_updated_at() is
   'Row trigger: sets updated_at to the time of the write. Shared by every table that has the column.';
 
+create function private.uuid_v7()
+returns uuid
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  return encode(
+    -- A random UUID has the version 4 (0100): the bits 52 and 53, counted from the least of each byte, make it 7 (0111).
+    set_bit(
+      set_bit(
+        overlay(
+          uuid_send(gen_random_uuid())
+          placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6
+        ),
+        52, 1
+      ),
+      53, 1
+    ),
+    'hex'
+  )::uuid;
+end;
+$$;
+comment on function private.uuid_v7() is
+  'A UUID of version 7 (RFC 9562): 48 bits of the time in milliseconds, then 74 random bits. The default of ids, because '
+  'new entries of an index are then neighbours: with random ids, each of them changes another page of a large index.';
+-- Defaults run with the rights of the role that inserts. Nobody can call it by name without usage of the schema.
+grant execute on function private.uuid_v7() to authenticated, service_role;
+
 -- ===== supabase/schemas/data/mime_types.sql
 
 -- Content types: one canonical name for each format. Browsers, phones and Storage send the same format under several
@@ -350,7 +380,7 @@ for each row execute function private.name_input_mime_types();
 -- check of a table again for every statement, and the steps of a job would pay for checks that they cannot break.
 
 create table public.ai_jobs (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null default auth.uid(),
   job_type text not null,
   status text not null default 'pending',
@@ -663,13 +693,19 @@ comment on function private.record_inserted_ai_jobs() is
 
 create function private.carried_changes(p_items jsonb)
 returns text
-language sql
+-- plpgsql rather than sql, which Postgres would plan again for each call.
+language plpgsql
 immutable
 security invoker
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
-  select coalesce(jsonb_agg(to_jsonb(i)), '[]')::text
-  from jsonb_to_recordset(p_items) as i (job_id uuid, progress integer, report_progress integer, report_stage text);
+begin
+  return (
+    select coalesce(jsonb_agg(to_jsonb(i)), '[]')::text
+    from jsonb_to_recordset(p_items) as i (job_id uuid, progress integer, report_progress integer, report_stage text)
+  );
+end;
 $$;
 comment on function private.carried_changes(jsonb) is
   'What the items of a write carry besides its own change: a settlement (progress) and a report (report_progress, '
@@ -1039,7 +1075,7 @@ comment on function private.record_provider_call_removal() is
 -- Files that users upload.
 
 create table public.media (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null default auth.uid(),
   media_type text not null,
   storage_path text not null,
@@ -1149,7 +1185,7 @@ for each row execute function private.record_storage_removal('storage_path');
 -- Cloned voices, the result of a voice clone.
 
 create table public.voices (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null,
   job_id uuid,
   provider text not null,
@@ -1221,7 +1257,7 @@ for each row execute function private.record_provider_removal('voice', 'provider
 -- attempt sees that a call may have been sent, and queries the provider instead of sending again. See journal.sql.
 
 create table public.ai_provider_calls (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   job_id uuid not null,
   user_id uuid not null,
   provider text not null,
@@ -1462,7 +1498,7 @@ execute function private.abandon_upload();
 -- the order in which the foreign keys were created, and jobs are locked before limits everywhere.
 
 create table public.ai_limits (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid,
   max_active_jobs integer,
   max_jobs_per_day integer,
@@ -2881,6 +2917,7 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_user record;
@@ -2894,8 +2931,10 @@ begin
     order by i.user_id
   loop
     perform private.charge_ai_job_quota(v_user.user_id, v_user.active::integer, v_user.created::integer);
-    -- If the first of them fails, all end in one statement, which must not take long.
-    if v_user.is_any_blocked and (
+    -- If the first of them fails, all end in one statement, which must not take long. Checked apart: as part of one
+    -- condition, the count would be planned for each statement, even if nothing is blocked.
+    continue when not v_user.is_any_blocked;
+    if (
       select count(*) from public.ai_jobs as j where j.user_id = v_user.user_id and j.status = 'pending' and j.is_blocked
     ) > 500 then
       raise exception 'You have reached the limit of 500 jobs that wait for other jobs. Wait until some have run.' using errcode = 'AJ034', detail = 'depends_on';
@@ -4241,7 +4280,10 @@ declare
   v_settled uuid[] := '{}';
   v_is_carrying boolean;
   v_done uuid[];
-  v_item record;
+  v_kind text;
+  v_is_known boolean;
+  v_jobs public.ai_jobs[];
+  v_products jsonb[];
 begin
   if jsonb_path_exists(p_jobs, '$[*].call_id') then
     v_settled := private.write_call_outcomes(p_jobs);
@@ -4301,18 +4343,22 @@ begin
     perform set_config('private.carried_changes', '', true);
   end if;
 
-  for v_item in
-    select j as job, b.product, k.kind
+  for v_kind, v_is_known, v_jobs, v_products in
+    select b.product ->> 'kind', k.kind is not null, array_agg(j order by j.id), array_agg(b.product order by j.id)
     from jsonb_to_recordset(p_jobs) as b (job_id uuid, product jsonb)
     join public.ai_jobs as j on j.id = b.job_id
     left join private.ai_job_products as k on k.kind = b.product ->> 'kind'
     where b.product is not null and j.id = any (v_done)
-    order by k.kind, j.id
+    group by 1, 2
+    order by 1
   loop
-    if v_item.kind is null then
+    if not v_is_known then
       raise exception 'product.kind must be a kind in private.ai_job_products' using errcode = 'AJ080', detail = 'p_jobs.product.kind';
     end if;
-    execute format('select private.%I($1, $2)', 'save_' || v_item.kind) using v_item.job, v_item.product;
+    -- Once for each kind: a statement that is built from text is planned each time.
+    execute format(
+      'select private.%I(i.job, i.product) from (select unnest($1) as job, unnest($2) as product) as i', 'save_' || v_kind
+    ) using v_jobs, v_products;
   end loop;
 
   if jsonb_path_exists(p_jobs, '$[*].cache_seconds') then

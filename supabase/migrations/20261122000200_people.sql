@@ -78,7 +78,7 @@ insert into private.storage_references (table_name, column_name) values ('public
 -- Recorded conversations and their transcripts.
 
 create table public.calls (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null default auth.uid(),
   title text not null,
   recording_id uuid,
@@ -146,7 +146,7 @@ execute function private.refuse_text_length('title', '1', '200');
 -- Photos that talk.
 
 create table public.avatars (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null,
   job_id uuid,
   voice_id uuid,
@@ -232,7 +232,7 @@ values ('public.avatars', 'avatar', 'provider_avatar_id', 'create_video');
 -- Slideshows, private or shared by link.
 
 create table public.slideshows (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null default auth.uid(),
   title text not null,
   description text,
@@ -290,7 +290,7 @@ grant insert (user_id, title, description, is_published) on public.slideshows to
 grant update (title, description, is_published) on public.slideshows to authenticated;
 
 create table public.slideshow_items (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null default auth.uid(),
   slideshow_id uuid not null,
   media_id uuid not null,
@@ -472,7 +472,7 @@ insert into private.storage_references (table_name, column_name) values ('public
 -- Keepsakes: rendered slideshows.
 
 create table public.pdfs (
-  id uuid not null default gen_random_uuid(),
+  id uuid not null default private.uuid_v7(),
   user_id uuid not null,
   slideshow_id uuid,
   job_id uuid,
