@@ -361,7 +361,7 @@ Deno.test("batches: two items of one job are refused, and nothing is written", a
           begun(job, "step_two"),
         ]),
       Error,
-      "one item",
+      "only once in a call",
     );
     assertEquals(await pictureOf(bench.db), before);
   });
