@@ -7,6 +7,7 @@ import { abortable } from "@std/async/abortable";
 import { deadline } from "@std/async/deadline";
 import { retry, RetryError } from "@std/async/retry";
 import { decodeBase64, encodeBase64 } from "@std/encoding";
+import { generate as uuidV7 } from "@std/uuid/v7";
 import fc from "fast-check";
 import ts from "typescript";
 import { readSourceTree } from "../../../dev/tools/source-tree.ts";
@@ -181,6 +182,20 @@ Deno.test("deadline: a promise that settles in time is passed on, any other reje
   assertEquals(error.name, "TimeoutError");
 });
 
+Deno.test("uuid v7: the time of RFC 9562, appendix A.6, then version, variant and random bits", () => {
+  // The vector's id: 017f22e2-79b0-7cc3-98c4-dc0c0c07398f
+  const ids = Array.from({ length: 100 }, () => uuidV7(1_645_557_742_000));
+  for (const id of ids) {
+    assert(
+      /^017f22e2-79b0-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(id),
+    );
+  }
+  assertEquals(new Set(ids).size, ids.length);
+  const before = Date.now();
+  const time = parseInt(uuidV7().replaceAll("-", "").slice(0, 12), 16);
+  assert(time >= before && time <= Date.now());
+});
+
 Deno.test("std: the deployed functions import only what these vectors cover", async () => {
   const root = fromFileUrl(new URL("../../../", import.meta.url));
   const names = new Set<string>();
@@ -211,5 +226,6 @@ Deno.test("std: the deployed functions import only what these vectors cover", as
     "@std/async/retry retry",
     "@std/encoding decodeBase64",
     "@std/encoding encodeBase64",
+    "@std/uuid/v7 uuidV7",
   ]);
 });
