@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { issueWords } from "../../../supabase/functions/_shared/contracts/issue-words.ts";
 import { D_ID_ERROR_NAMES, dIdError } from "./errors.ts";
 import type { Ledger } from "../ledger.ts";
 import { findMarker } from "../marker.ts";
@@ -20,6 +19,7 @@ import {
   type Route,
   route,
 } from "../routes.ts";
+import { ProviderSettings } from "../settings.ts";
 import type { Records, State } from "../state.ts";
 import {
   answerResult,
@@ -125,7 +125,7 @@ export class DId implements Provider {
   /** SHA-256 by URL. */
   readonly #uploads: Records<string>;
   readonly #films: Films;
-  readonly #account: Records<Settings>;
+  readonly #account: ProviderSettings<Settings>;
 
   constructor(clock: Clock, ledger: Ledger, state: State) {
     this.#clock = clock;
@@ -133,7 +133,12 @@ export class DId implements Provider {
     this.#talks = state.records("d-id.talks", storedTalkSchema);
     this.#uploads = state.records("d-id.uploads", z.string());
     this.#films = new Films(state);
-    this.#account = state.records("d-id.account", settingsSchema);
+    this.#account = new ProviderSettings(
+      state,
+      this.name,
+      settingsSchema,
+      DEFAULT_SETTINGS,
+    );
     this.#routes = [
       route("talks.create", "POST", "/talks", (call) => this.#create(call)),
       route("talks.list", "GET", "/talks", (call) => this.#list(call)),
@@ -195,7 +200,7 @@ export class DId implements Provider {
     await this.stop();
     this.#talks.clear();
     this.#uploads.clear();
-    this.#account.clear();
+    this.#account.reset();
   }
 
   async stop(): Promise<void> {
@@ -203,7 +208,7 @@ export class DId implements Provider {
   }
 
   get #settings(): Settings {
-    return this.#account.get("settings") ?? DEFAULT_SETTINGS;
+    return this.#account.now;
   }
 
   settings(): Readonly<Settings> {
@@ -211,15 +216,7 @@ export class DId implements Provider {
   }
 
   changeSettings(changes: unknown): void {
-    const changed = settingsSchema.partial().parse(changes, {
-      error: issueWords,
-    });
-    this.#account.set(
-      "settings",
-      settingsSchema.parse({ ...this.#settings, ...changed }, {
-        error: issueWords,
-      }),
-    );
+    this.#account.change(changes);
   }
 
   describe(request: ReceivedRequest): Promise<Description> {

@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { issueWords } from "../../../supabase/functions/_shared/contracts/issue-words.ts";
 import {
   type Account,
   accountSchema,
@@ -44,6 +43,7 @@ import {
   type Provider,
   type ReceivedRequest,
 } from "../provider.ts";
+import { ProviderSettings } from "../settings.ts";
 import type { Records, State } from "../state.ts";
 
 const settingsEditSchema = z.object({
@@ -86,14 +86,19 @@ export class ElevenLabs implements Provider {
   readonly #transcripts: Transcripts;
   readonly #voices: Records<StoredVoice>;
   readonly #usage: Records<number>;
-  readonly #accounts: Records<Account>;
+  readonly #settings: ProviderSettings<Account>;
 
   constructor(clock: Clock, ledger: Ledger, state: State) {
     this.#clock = clock;
     this.#ledger = ledger;
     this.#voices = state.records("elevenlabs.voices", storedVoiceSchema);
     this.#usage = state.records("elevenlabs.usage", z.int());
-    this.#accounts = state.records("elevenlabs.account", accountSchema);
+    this.#settings = new ProviderSettings(
+      state,
+      this.name,
+      accountSchema,
+      DEFAULT_ACCOUNT,
+    );
     const workspace: Workspace = {
       clock,
       ledger,
@@ -226,7 +231,7 @@ export class ElevenLabs implements Provider {
   async reset(): Promise<void> {
     this.#voices.clear();
     this.#usage.clear();
-    this.#accounts.clear();
+    this.#settings.reset();
     this.#open();
     this.#speech.reset();
     await this.#transcripts.reset();
@@ -243,7 +248,7 @@ export class ElevenLabs implements Provider {
   }
 
   get #account(): Account {
-    return this.#accounts.get("account") ?? DEFAULT_ACCOUNT;
+    return this.#settings.now;
   }
 
   /** Counts one more and returns the new number. */
@@ -258,15 +263,7 @@ export class ElevenLabs implements Provider {
   }
 
   changeSettings(changes: unknown): void {
-    const changed = accountSchema.partial().parse(changes, {
-      error: issueWords,
-    });
-    this.#accounts.set(
-      "account",
-      accountSchema.parse({ ...this.#account, ...changed }, {
-        error: issueWords,
-      }),
-    );
+    this.#settings.change(changes);
   }
 
   async describe(request: ReceivedRequest): Promise<Description> {

@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { issueWords } from "../../../supabase/functions/_shared/contracts/issue-words.ts";
 import { HEYGEN_ERROR_NAMES, heyGenError } from "./errors.ts";
 import type { Ledger } from "../ledger.ts";
 import { findMarker } from "../marker.ts";
@@ -19,6 +18,7 @@ import {
   type Route,
   route,
 } from "../routes.ts";
+import { ProviderSettings } from "../settings.ts";
 import type { Records, State } from "../state.ts";
 import {
   answerResult,
@@ -146,7 +146,7 @@ export class HeyGen implements Provider {
   readonly #assets: Records<string>;
   readonly #films: Films;
   readonly #answers: Records<z.output<typeof storedAnswerSchema>>;
-  readonly #account: Records<Settings>;
+  readonly #account: ProviderSettings<Settings>;
 
   constructor(clock: Clock, ledger: Ledger, state: State) {
     this.#clock = clock;
@@ -155,7 +155,12 @@ export class HeyGen implements Provider {
     this.#assets = state.records("heygen.assets", z.string());
     this.#films = new Films(state);
     this.#answers = state.records("heygen.answers", storedAnswerSchema);
-    this.#account = state.records("heygen.account", settingsSchema);
+    this.#account = new ProviderSettings(
+      state,
+      this.name,
+      settingsSchema,
+      DEFAULT_SETTINGS,
+    );
     this.#routes = [
       route(
         "videos.create",
@@ -239,7 +244,7 @@ export class HeyGen implements Provider {
     this.#videos.clear();
     this.#assets.clear();
     this.#answers.clear();
-    this.#account.clear();
+    this.#account.reset();
   }
 
   async stop(): Promise<void> {
@@ -247,7 +252,7 @@ export class HeyGen implements Provider {
   }
 
   get #settings(): Settings {
-    return this.#account.get("settings") ?? DEFAULT_SETTINGS;
+    return this.#account.now;
   }
 
   settings(): Readonly<Settings> {
@@ -255,15 +260,7 @@ export class HeyGen implements Provider {
   }
 
   changeSettings(changes: unknown): void {
-    const changed = settingsSchema.partial().parse(changes, {
-      error: issueWords,
-    });
-    this.#account.set(
-      "settings",
-      settingsSchema.parse({ ...this.#settings, ...changed }, {
-        error: issueWords,
-      }),
-    );
+    this.#account.change(changes);
   }
 
   describe(request: ReceivedRequest): Promise<Description> {
