@@ -20,9 +20,9 @@ import type { NetWorker } from "./extensions/pg_net/worker.ts";
 import { denoCommand } from "./functions/deno.ts";
 import { fetchDependencies } from "./functions/dependencies.ts";
 import { Functions } from "./functions/functions.ts";
-import type { FunctionSettings } from "./functions/process.ts";
 import {
   type FunctionOptions,
+  type FunctionSettings,
   functionSettings,
 } from "./functions/settings.ts";
 import { listenGateway } from "./gateway/gateway.ts";

@@ -1,8 +1,8 @@
 /** The command line and the environment of a function's process. */
 import { fromFileUrl, join } from "@std/path";
-import type { FunctionSettings } from "./process.ts";
 import type { DenoCommand } from "./deno.ts";
 import type { FunctionDefinition } from "../project/project.ts";
+import type { FunctionSettings } from "./settings.ts";
 
 const runtime = fromFileUrl(new URL("./edge-runtime.ts", import.meta.url));
 

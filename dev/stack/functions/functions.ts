@@ -4,12 +4,9 @@
  * growing delays if that repeats. A process that retires by age is replaced before it ends.
  */
 import type { ChildSignal } from "../process/child.ts";
-import {
-  type FunctionProcess,
-  type FunctionSettings,
-  startFunctionProcess,
-} from "./process.ts";
+import { type FunctionProcess, startFunctionProcess } from "./process.ts";
 import type { FunctionDefinition } from "../project/project.ts";
+import type { FunctionSettings } from "./settings.ts";
 
 const firstPauseMs = 100;
 const longestPauseMs = 5000;

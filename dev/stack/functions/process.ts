@@ -10,32 +10,18 @@ import {
   spawnGuarded,
 } from "../process/child.ts";
 import { functionCommand } from "./command.ts";
-import type { DenoCommand } from "./deno.ts";
-import type { LogBook } from "../console/log-book.ts";
 import type { FunctionDefinition } from "../project/project.ts";
 import { StackError } from "../console/stack-error.ts";
 import {
   readResourceUsage,
   type ResourceUsage,
 } from "../process/resource-usage.ts";
+import type { FunctionSettings } from "./settings.ts";
 import {
-  type IsolateLimits,
   type KillReason,
   Supervisor,
   type UnloadReason,
 } from "./supervisor.ts";
-
-/** The common options of all processes of a stack's functions. */
-export interface FunctionSettings {
-  projectDir: string;
-  /** The Deno that runs them. */
-  deno: DenoCommand;
-  env: Record<string, string>;
-  limits: IsolateLimits;
-  /** Time limit for a process to accept requests, in milliseconds. */
-  bootTimeoutMs: number;
-  logs: LogBook;
-}
 
 /** How a process ended; `killedFor` is set if the supervisor killed it. */
 export interface ProcessEnd {

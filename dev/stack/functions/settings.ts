@@ -3,8 +3,22 @@
  * of the plan.
  */
 import type { StackKeys } from "../keys/keys.ts";
+import type { LogBook } from "../console/log-book.ts";
 import type { TokenExchange } from "../keys/tokens.ts";
-import type { FunctionSettings } from "./process.ts";
+import type { DenoCommand } from "./deno.ts";
+import type { IsolateLimits } from "./supervisor.ts";
+
+/** The common options of all processes of a stack's functions. */
+export interface FunctionSettings {
+  projectDir: string;
+  /** The Deno that runs them. */
+  deno: DenoCommand;
+  env: Record<string, string>;
+  limits: IsolateLimits;
+  /** Time limit for a process to accept requests, in milliseconds. */
+  bootTimeoutMs: number;
+  logs: LogBook;
+}
 
 /** Options that a caller may set for the functions. */
 export interface FunctionOptions {

@@ -13,10 +13,8 @@ import type { RealtimeServer } from "../services/realtime/server.ts";
 import { sameRequest } from "../services/requests/same-request.ts";
 import type { ResumableUploads } from "../services/storage/resumable.ts";
 import { isSignedResumable } from "../services/storage/resumable.ts";
-import {
-  answerStorage,
-  type StorageCaller,
-} from "../services/storage/seams.ts";
+import type { Caller } from "../services/requests/caller.ts";
+import { answerStorage } from "../services/storage/seams.ts";
 import type { TokenExchange } from "../keys/tokens.ts";
 import {
   BodyTooLarge,
@@ -96,7 +94,7 @@ function withCors(response: Response): Response {
 
 interface Inner {
   request: Request;
-  caller: StorageCaller | undefined;
+  caller: Caller | undefined;
 }
 
 function roleOf(claims: JWTPayload): string {

@@ -3,20 +3,14 @@
  * hosted server (supabase/realtime `lib/realtime/tenants/authorization.ex`): one statement on a probe row with the
  * caller's role and claims, which is rolled back.
  */
-import type { JWTPayload } from "jose";
 import { z } from "zod";
 import {
   DatabaseError,
   type Session,
   type Sessions,
 } from "../../extensions/sessions.ts";
+import type { Caller } from "../requests/caller.ts";
 import type { Column, Row } from "./pgoutput.ts";
-
-/** The caller: the claims of the token, whose `role` is a role of the database. */
-export interface Caller {
-  role: string;
-  claims: JWTPayload;
-}
 
 /** A stored broadcast, for replays. */
 export interface KeptMessage {

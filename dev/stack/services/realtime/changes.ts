@@ -1,6 +1,7 @@
 /** `postgres_changes`: rows of published tables that a client subscribes to, under the policies of their tables. */
 import { z } from "zod";
-import type { Caller, RealtimeAccess } from "./access.ts";
+import type { Caller } from "../requests/caller.ts";
+import type { RealtimeAccess } from "./access.ts";
 import type { Column, Row, WrittenRow } from "./pgoutput.ts";
 
 /** A client's request at the join; it is echoed unchanged. */

@@ -1,7 +1,7 @@
 /** Checks tokens of Realtime clients, and refuses with the messages of the hosted server. */
 import type { StackKeys } from "../../keys/keys.ts";
 import type { TokenExchange } from "../../keys/tokens.ts";
-import type { Caller } from "./access.ts";
+import type { Caller } from "../requests/caller.ts";
 
 /** A caller whose token is valid until `expiresAt` (milliseconds of the epoch; Infinity for an API key). */
 export interface KnownCaller extends Caller {

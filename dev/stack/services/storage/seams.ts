@@ -2,7 +2,6 @@
  * Corrects the differences between the Storage of `@supabase/lite` 0.10.0 and a hosted project, so that the unmodified
  * storage-js works. docs/embedded-stack.md lists them.
  */
-import type { JWTPayload } from "jose";
 import { z } from "zod";
 import type { DataServices } from "../lite/data-services.ts";
 import type { TokenExchange } from "../../keys/tokens.ts";
@@ -28,13 +27,8 @@ import { checkSignature, type SignedIntent } from "./signature.ts";
 import { copyObject, moveObject } from "./relocate.ts";
 import { refuseBadName, type StorageTarget, targetOf } from "./target.ts";
 import { readUpload, StorageRefusal, tooLarge } from "./upload.ts";
+import type { Caller } from "../requests/caller.ts";
 import { BodyTooLarge, withWholeBody } from "../requests/whole-body.ts";
-
-/** The caller of a Storage request: role and claims for the policies. */
-export interface StorageCaller {
-  role: string;
-  claims: JWTPayload;
-}
 
 /** The parts of the stack that this module uses. */
 export interface StorageDeps {
@@ -178,7 +172,7 @@ const downloadKinds = new Set(["", "sign", "public", "authenticated"]);
 export async function answerStorage(
   deps: StorageDeps,
   request: Request,
-  caller: StorageCaller | undefined,
+  caller: Caller | undefined,
 ): Promise<Response> {
   try {
     return await asHostedRefusal(await serveStorage(deps, request, caller));
@@ -196,7 +190,7 @@ export async function answerStorage(
 async function serveStorage(
   deps: StorageDeps,
   given: Request,
-  caller: StorageCaller | undefined,
+  caller: Caller | undefined,
 ): Promise<Response> {
   const url = new URL(given.url);
   const { method } = given;
