@@ -93,3 +93,28 @@ Deno.test("session pool: a change of the schema is seen by the next transaction"
     assertEquals(await read(), [{ n: 1, m: null }]);
   });
 });
+
+Deno.test("session pool: a session that ends while it opens is replaced by another", async () => {
+  await withDatabase(async (db) => {
+    const url = new URL(db.url);
+    const target = { hostname: url.hostname, port: Number(url.port) };
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const passing = (async () => {
+      (await listener.accept()).close();
+      using client = await listener.accept();
+      using server = await Deno.connect(target);
+      await Promise.allSettled([
+        client.readable.pipeTo(server.writable),
+        server.readable.pipeTo(client.writable),
+      ]);
+    })();
+    url.hostname = "127.0.0.1";
+    url.port = String(listener.addr.port);
+    const pool = new SessionPool(url.href, 1, {});
+    const session = await pool.reserve();
+    assertEquals([...await session.unsafe("select 1 as n", [])], [{ n: 1 }]);
+    session.release();
+    await pool.end();
+    await passing;
+  });
+});

@@ -3,6 +3,8 @@
  * session after the server has ended it, and every later statement on it hangs.
  */
 import type { PostgresJSDialectConfig } from "kysely-postgres-js";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import postgres from "postgres";
 import { Pool } from "tarn";
 import { isSessionEnd, SessionLost } from "../../extensions/sessions.ts";
@@ -35,23 +37,41 @@ function isStale(error: unknown): boolean {
     error.routine === "RevalidateCachedQuery";
 }
 
-/** A client with one session, which is reserved for its whole life. */
+/** A client with one session on one socket, reserved for its whole life. */
 class SingleSession {
   readonly #sql: postgres.Sql;
   readonly #ended = Promise.withResolvers<never>();
   #reserved: postgres.ReservedSql | undefined;
+  #isConnected = false;
   /** How the newest transaction began, and how many statements the session has run since. */
   #transaction = { opening: "", statements: 0 };
   isEnded = false;
 
   private constructor(url: string, options: SessionOptions) {
     this.#ended.promise.catch(() => {});
-    this.#sql = postgres(url, {
+    const { hostname, port } = new URL(url);
+    const ofOneSocket = {
       ...options,
       max: 1,
       max_lifetime: null,
       onclose: () => this.#end(),
-    });
+      // An option of the library that its types lack.
+      socket: () => this.#connect(hostname, Number(port)),
+    };
+    this.#sql = postgres(url, ofOneSocket);
+  }
+
+  /**
+   * Connects once. The library connects again when a socket closes before its session is open, and can lose the first
+   * message: the server then waits a minute for it.
+   */
+  async #connect(host: string, port: number): Promise<Socket> {
+    if (this.#isConnected) throw sessionEnded();
+    this.#isConnected = true;
+    const socket = connect({ host, port });
+    await once(socket, "connect");
+    socket.once("close", () => this.#end());
+    return socket;
   }
 
   /** Rejects with the error of Postgres when it cannot connect. */
@@ -76,7 +96,7 @@ class SingleSession {
 
   #end(): void {
     this.isEnded = true;
-    this.#ended.reject(new SessionLost("the server ended the session"));
+    this.#ended.reject(sessionEnded());
   }
 
   /**
@@ -119,6 +139,10 @@ class SingleSession {
   async close(): Promise<void> {
     await this.#sql.end({ timeout: 0 });
   }
+}
+
+function sessionEnded(): SessionLost {
+  return new SessionLost("the server ended the session");
 }
 
 /** What the Kysely dialect of postgres.js needs of a pool. */

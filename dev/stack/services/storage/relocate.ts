@@ -7,6 +7,7 @@ import { CompiledQuery, type Kysely } from "kysely";
 import type { JWTPayload } from "jose";
 import postgres from "postgres";
 import { z } from "zod";
+import type { Caller } from "../requests/caller.ts";
 import type { RestConnection } from "../lite/connection.ts";
 import type { FileStorage } from "../lite/storage-files.ts";
 import { refuseBadName } from "./target.ts";
@@ -35,7 +36,7 @@ const objectSchema = z.looseObject({
 export interface RelocationDeps {
   connection: RestConnection;
   files: FileStorage;
-  caller: { role: string; claims: JWTPayload };
+  caller: Caller;
 }
 
 /** Any kysely database; the statements are raw SQL. */

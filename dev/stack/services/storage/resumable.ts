@@ -11,7 +11,7 @@ import { CompiledQuery } from "kysely";
 import postgres from "postgres";
 import { z } from "zod";
 import type { DataServices } from "../lite/data-services.ts";
-import type { StorageCaller } from "./seams.ts";
+import type { Caller } from "../requests/caller.ts";
 import { checkSignature } from "./signature.ts";
 import { refuseBadName } from "./target.ts";
 import { StorageRefusal } from "./upload.ts";
@@ -23,7 +23,7 @@ const SIGNED_PATH = `${PATH}/sign`;
 /** The resumable uploads of a stack. */
 export interface ResumableUploads {
   /** Handles a request under `/storage/v1/upload/resumable`. */
-  answer(request: Request, caller: StorageCaller): Promise<Response>;
+  answer(request: Request, caller: Caller): Promise<Response>;
   /**
    * Handles a request under `/storage/v1/upload/resumable/sign`, whose `x-signature` is the token of a signed upload.
    */
@@ -65,7 +65,7 @@ export async function createResumableUploads(
   await Deno.mkdir(directory, { recursive: true });
   const datastore = new FileStore({ directory });
   const asking = new AsyncLocalStorage<
-    { request: Request; caller: StorageCaller | undefined }
+    { request: Request; caller: Caller | undefined }
   >();
   const now = () => {
     const store = asking.getStore();
