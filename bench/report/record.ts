@@ -33,11 +33,3 @@ export const resultSchema = z.object({
 
 /** See {@link resultSchema}. */
 export type Result = z.infer<typeof resultSchema>;
-
-/** The results of a file. Throws when a line is none. */
-export async function readResults(path: string): Promise<Result[]> {
-  const text = await Deno.readTextFile(path);
-  return text.split("\n").filter((line) => line !== "").map((line) =>
-    resultSchema.parse(JSON.parse(line))
-  );
-}

@@ -920,7 +920,7 @@ const END_NAMES: Partial<Record<Point, string>> = {
 };
 
 /** The worker with this number. */
-export function workerOf(state: State, worker: number): Worker {
+function workerOf(state: State, worker: number): Worker {
   const found = state.workers[worker];
   if (found === undefined) throw new Error(`worker ${worker} does not exist`);
   return found;

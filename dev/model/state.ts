@@ -4,7 +4,7 @@
  */
 
 /** `ai_jobs.status`. */
-export const STATUSES = [
+const STATUSES = [
   "pending",
   "processing",
   "completed",
@@ -26,11 +26,11 @@ export const CALLS = [
 export type Call = (typeof CALLS)[number];
 
 /** `ai_jobs.spend`. */
-export const SPENDS = ["none", "unknown", "incurred"] as const;
+const SPENDS = ["none", "unknown", "incurred"] as const;
 export type Spend = (typeof SPENDS)[number];
 
 /** The next step of a worker. Steps of others may come before it. */
-export const POINTS = [
+const POINTS = [
   "idle",
   /** Claimed; it downloads the input. */
   "claimed",

@@ -1,3 +1,4 @@
+/** The control API of the simulators: settings, faults, the clock, and what was received and created. */
 import { z } from "zod";
 import {
   issueWords,

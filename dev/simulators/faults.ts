@@ -1,3 +1,4 @@
+/** Faults, and the rules that say which requests they hit. */
 import { z } from "zod";
 import { issueWords } from "../../supabase/functions/_shared/contracts/issue-words.ts";
 import type { Provider } from "./provider.ts";

@@ -1,3 +1,4 @@
+/** The ledger of the simulators: what was paid for, and every request. */
 import { z } from "zod";
 import type { Records, State } from "./state.ts";
 

@@ -1,3 +1,4 @@
+/** The marker of a job in a request. */
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i;
 const MARKED = new RegExp(`\\bjob:(${UUID.source})`, "i");
 

@@ -1,3 +1,4 @@
+/** Routes of a simulated provider, and their parameters. */
 import type { Answer, ReceivedRequest } from "./provider.ts";
 
 /** A request to a route, with the named parts of its path. */

@@ -1,3 +1,4 @@
+/** The HTTP server of all simulators. */
 import { once } from "node:events";
 import {
   createServer,

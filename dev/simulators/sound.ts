@@ -1,3 +1,4 @@
+/** Sound as the simulators measure it. */
 import decode from "@audio/decode";
 
 const known = new Map<string, Promise<number | null>>();

@@ -1,3 +1,4 @@
+/** Videos of the simulated providers: their making, and the addresses of their results. */
 import { z } from "zod";
 import { type Film, FilmError, makeFilm } from "./film/film.ts";
 import type { Answer, Clock, ReceivedRequest } from "./provider.ts";

@@ -1,3 +1,4 @@
+/** Webhooks of the simulated providers. */
 import { z } from "zod";
 
 /** Settings for the webhooks of a simulated provider. */

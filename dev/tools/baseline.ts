@@ -14,7 +14,7 @@ import {
 } from "./schema-files.ts";
 
 /** The file name of each module's baseline. */
-export const BASELINES: Readonly<Record<SchemaModule, string>> = {
+const BASELINES: Readonly<Record<SchemaModule, string>> = {
   core: "20261122000100_core.sql",
   people: "20261122000200_people.sql",
   shop: "20261122000300_shop.sql",
@@ -30,7 +30,7 @@ const WHAT: Readonly<Record<SchemaModule, string>> = {
 };
 
 /** The text of a module's baseline: its schema files in order. */
-export function baselineOf(
+function baselineOf(
   module: SchemaModule,
   files: readonly SchemaFile[],
 ): string {

@@ -27,7 +27,7 @@ const OPTIONS: ts.CompilerOptions = {
 };
 
 /** A file of the package cannot be built from its source alone. */
-export class BuildError extends Error {}
+class BuildError extends Error {}
 
 /**
  * The files of the package by path, as text.

@@ -27,7 +27,7 @@ const INSTALLED_MAP = `${INSTALLED_SHARED}import_map.json`;
 const SECTIONS = /^(functions\..+|db\.vault)$/;
 
 /** A source that the template cannot use. */
-export class TemplateError extends Error {}
+class TemplateError extends Error {}
 
 const importMapSchema = z.object({ imports: z.record(z.string(), z.string()) });
 
@@ -38,7 +38,7 @@ export function moduleOf(path: string): Module {
 }
 
 /** Target path of a file of `supabase/functions`, and its text with adapted imports. */
-export function installedFunctionFile(
+function installedFunctionFile(
   path: string,
   text: string,
 ): { path: string; text: string } {
@@ -56,7 +56,7 @@ export function installedFunctionFile(
  *
  * @throws {TemplateError} when a function's section has no import map of this repository.
  */
-export function configSections(config: string): ConfigSection[] {
+function configSections(config: string): ConfigSection[] {
   const sections: ConfigSection[] = [];
   for (const block of config.split(/\n\s*\n/)) {
     const name = /^\[([^\]]+)\]$/m.exec(block)?.[1];
@@ -121,7 +121,7 @@ export async function buildTemplate(): Promise<Map<string, string>> {
  *
  * @throws {TemplateError} with the bundler's message.
  */
-export async function buildProgram(): Promise<string> {
+async function buildProgram(): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "bundle",

@@ -6,6 +6,7 @@
 import { fromFileUrl } from "@std/path";
 import {
   checkDocComments,
+  checkHeadComments,
   checkLinks,
   checkMachinePaths,
 } from "./doc-rules.ts";
@@ -17,6 +18,7 @@ const files = await readSourceTree(root);
 Deno.exit(
   await report([
     ...checkDocComments(files),
+    ...checkHeadComments(files),
     ...checkLinks(files, await listSourcePaths(root)),
     ...checkMachinePaths(files, root),
   ]),

@@ -5,7 +5,7 @@
 import { dirname, join } from "@std/path";
 
 /** The variable with the path of a Chromium, which overrides the search. */
-export const CHROMIUM_VARIABLE = "CHROMIUM_PATH";
+const CHROMIUM_VARIABLE = "CHROMIUM_PATH";
 
 /** A browser that can be started. */
 export interface Chromium {

@@ -126,7 +126,7 @@ export function fillParts(page: string, parts: Record<string, string>): string {
 }
 
 /** The whole page, from its current text and the database at `dbUrl`. */
-export async function writeDataModel(
+async function writeDataModel(
   page: string,
   dbUrl: string,
 ): Promise<string> {

@@ -1,4 +1,4 @@
-/** Rules for documentation: comments on exports, working links, no paths of one machine. */
+/** Rules for documentation: comments on files and exports, working links, no paths of one machine. */
 import { dirname, join } from "@std/path";
 import ts from "typescript";
 import {
@@ -9,6 +9,8 @@ import {
 
 /** Folders in which every exported function, class and interface must have a doc comment. */
 const DOCUMENTED = /^(supabase\/functions\/_shared|client|installer|dev)\//;
+/** Folders in which every file must begin with a comment. */
+const HEADED = /^(supabase\/functions|client|installer|dev|web|bench)\//;
 
 function exportedNames(node: ts.Statement): { kind: string; name: string }[] {
   const isExported = ts.canHaveModifiers(node) &&
@@ -66,6 +68,21 @@ export function checkDocComments(files: SourceFile[]): Finding[] {
     }
   }
   return findings;
+}
+
+/** Files of the same folders and of every function that do not begin with a comment. */
+export function checkHeadComments(files: SourceFile[]): Finding[] {
+  return files.flatMap(({ path, text }) =>
+    HEADED.test(path) && isWrittenTypeScript(path) &&
+      !/^("use client";\n)?\/[*/]/.test(text)
+      ? [{
+        path,
+        line: 1,
+        rule: "head-comment",
+        message: "does not begin with a comment on what it contains",
+      }]
+      : []
+  );
 }
 
 /** Markdown with code blanked; line numbers stay the same. */

@@ -29,7 +29,7 @@ const HEAD =
  *
  * @throws {Error} with the CLI's message when it fails.
  */
-export async function generateTypes(dbUrl: string): Promise<string> {
+async function generateTypes(dbUrl: string): Promise<string> {
   const { code, stdout, stderr } = await runSupabaseCli(
     ["gen", "types", "typescript", `--remote=${dbUrl}`, "--schema=public"],
     { cwd: root },

@@ -16,7 +16,7 @@ const SHARED = "supabase/functions/_shared/";
  * The parts of `_shared`, and the other parts that each may import. `failures` and `contracts` import nothing; `jobs`,
  * `providers`, `storage` and `http` do not know one another.
  */
-export const LAYERS: Readonly<Record<string, readonly string[]>> = {
+const LAYERS: Readonly<Record<string, readonly string[]>> = {
   failures: [],
   contracts: [],
   "database.types.ts": [],
@@ -55,7 +55,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The top folders, with the folders that each may import. */
-export const AREAS: Readonly<Record<string, readonly string[]>> = {
+const AREAS: Readonly<Record<string, readonly string[]>> = {
   supabase: [],
   client: [],
   installer: [],
@@ -69,7 +69,7 @@ export const AREAS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The folders of `dev/stack`, with those that each may import; the files beside them may import all. */
-export const STACK_ROOMS: Readonly<Record<string, readonly string[]>> = {
+const STACK_ROOMS: Readonly<Record<string, readonly string[]>> = {
   console: [],
   process: ["console"],
   keys: ["console"],
@@ -101,12 +101,12 @@ export const PRODUCT_PACKAGES: readonly string[] = [
 /**
  * Names that give rights beyond the caller's, and the functions that may use them, because they do not act for a user.
  */
-export const PRIVILEGED_NAMES: readonly string[] = [
+const PRIVILEGED_NAMES: readonly string[] = [
   "createAdminClient",
   "createClient",
   "supabaseAdmin",
 ];
-export const PRIVILEGED_FUNCTIONS: readonly string[] = [
+const PRIVILEGED_FUNCTIONS: readonly string[] = [
   "health",
   "janitor",
   "metrics",

@@ -28,7 +28,7 @@ const configSchema = z.object({
 });
 
 /** The module of a schema file, from its folder: `people`, `shop`, or a subject of the core. */
-export function schemaModuleOf(path: string): SchemaModule {
+function schemaModuleOf(path: string): SchemaModule {
   const folder = /^supabase\/schemas\/([a-z_]+)\//.exec(path)?.[1];
   return SCHEMA_MODULES.find((module) => module === folder) ?? "core";
 }
@@ -82,7 +82,7 @@ const CREATED =
   /^create (?:table|function|view|sequence) ((?:public|private)\.[a-z_]+)/gm;
 
 /** Uses of a later module's names: dependencies have one direction. */
-export function wrongUses(files: readonly SchemaFile[]): Finding[] {
+function wrongUses(files: readonly SchemaFile[]): Finding[] {
   const owners = new Map<string, SchemaModule>();
   for (const { module, text } of files) {
     for (const [, name = ""] of text.matchAll(CREATED)) {

@@ -27,7 +27,7 @@ const ARCHITECTURES: Partial<Record<typeof Deno.build.arch, string>> = {
  *
  * @throws {Error} with the package when there is none for this platform or the download fails.
  */
-export async function locateSupabaseCli(): Promise<string> {
+async function locateSupabaseCli(): Promise<string> {
   const arch = ARCHITECTURES[Deno.build.arch] ?? Deno.build.arch;
   return await locateNpmProgram(
     `@supabase/cli-${Deno.build.os}-${arch}@${SUPABASE_CLI_VERSION}`,

@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { Finding, SourceFile } from "./source-tree.ts";
 
 /** Longest name of a test, in characters. */
-export const MAX_TEST_NAME = 100;
+const MAX_TEST_NAME = 100;
 
 const wordListSchema = z.strictObject({
   banned: z.array(z.strictObject({

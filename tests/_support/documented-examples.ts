@@ -5,7 +5,7 @@ import { join, toFileUrl } from "@std/path";
 import { repository } from "./documented-commands.ts";
 
 /** The code blocks of a page in one language, in order. */
-export async function examplesOf(
+async function examplesOf(
   page: string,
   language: string,
 ): Promise<string[]> {

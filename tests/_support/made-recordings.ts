@@ -201,7 +201,7 @@ const CODECS = {
 } as const;
 
 /** The containers of {@link muxed}, written as browsers, phones and encoders do. */
-export const CONTAINERS = {
+const CONTAINERS = {
   ogg: () => new OggOutputFormat(),
   /** As a browser records it: no length, and sizes that nobody knew. */
   webm: () => new WebMOutputFormat({ appendOnly: true }),

@@ -2,7 +2,7 @@
 import { z } from "zod";
 
 /** What the functions of a test file are given; a stack can be given others for the next file. */
-export const functionOptionsSchema = z.strictObject({
+const functionOptionsSchema = z.strictObject({
   upstash: z.enum(["simulated", "none"]).exactOptional(),
   env: z.record(z.string(), z.string()).exactOptional(),
   wallClockMs: z.number().int().exactOptional(),
@@ -44,7 +44,7 @@ export const jobEventSchema = z.object({
 export type JobEvent = z.output<typeof jobEventSchema>;
 
 /** One line of a part of the stack; `fields` when it is a JSON object. */
-export const logLineSchema = z.object({
+const logLineSchema = z.object({
   source: z.string(),
   stream: z.enum(["stdout", "stderr"]),
   line: z.string(),

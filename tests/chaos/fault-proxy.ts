@@ -7,7 +7,7 @@ import type { ServerResponse } from "node:http";
 import { once } from "node:events";
 
 /** The moments in the life of a request, in order. */
-export const PHASES = [
+const PHASES = [
   /** Its headers have arrived; nothing is forwarded. */
   "headers",
   /** Half of its body is forwarded. Only for requests with a body. */

@@ -274,7 +274,7 @@ class Storm {
  * Kills one server process of Postgres with SIGKILL. The postmaster then ends all others, recovers from the log and
  * accepts connections again. Resolves once it does.
  */
-export async function crashPostgres(rig: Rig): Promise<void> {
+async function crashPostgres(rig: Rig): Promise<void> {
   const { rows: [victim] } = await rig.admin.query(
     `select pid from pg_stat_activity
     where backend_type = 'client backend' and application_name <> 'chaos' limit 1`,

@@ -30,7 +30,7 @@ const NAMES: Record<Theme, string> = {
 };
 
 /** The choices, for the menu of the header. */
-export function AppearanceChoices() {
+function AppearanceChoices() {
   return (
     <div class="stack">
       <fieldset class="choices">

@@ -35,7 +35,7 @@ function go(target: URL, isReplacing: boolean): void {
 }
 
 /** Opens a route of this page. The heading of what appears gets the focus. */
-export function navigate(route: string): void {
+function navigate(route: string): void {
   const before = path.value;
   go(new URL(hrefOf(route), location.origin), false);
   if (path.value === before) return;

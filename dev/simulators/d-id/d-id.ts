@@ -1,3 +1,4 @@
+/** The simulated D-ID. */
 import { z } from "zod";
 import { D_ID_ERROR_NAMES, dIdError } from "./errors.ts";
 import type { Ledger } from "../ledger.ts";

@@ -1,3 +1,4 @@
+/** The errors of D-ID, as it answers them. */
 import { type Answer, jsonAnswer } from "../provider.ts";
 import { accessDenied } from "../videos.ts";
 

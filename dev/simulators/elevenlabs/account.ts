@@ -1,3 +1,4 @@
+/** The account at the simulated ElevenLabs, and its subscription. */
 import { z } from "zod";
 import type { Clock } from "../provider.ts";
 import { webhookSettings } from "../webhooks.ts";

@@ -1,3 +1,4 @@
+/** The simulated ElevenLabs: routes, keys and voices. */
 import { z } from "zod";
 import {
   type Account,

@@ -1,3 +1,4 @@
+/** The errors of ElevenLabs, as it answers them. */
 import type { ErrorShape } from "../provider.ts";
 
 interface KnownError {

@@ -1,3 +1,4 @@
+/** The multipart forms that the simulated ElevenLabs accepts. */
 import { z } from "zod";
 import type { ValidationIssue } from "./errors.ts";
 import type { Sample } from "./voices.ts";

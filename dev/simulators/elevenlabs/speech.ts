@@ -1,3 +1,4 @@
+/** Text to speech and its history at the simulated ElevenLabs. */
 import { z } from "zod";
 import type { Account } from "./account.ts";
 import { missing, type ValidationIssue } from "./errors.ts";

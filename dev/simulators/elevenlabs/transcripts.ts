@@ -1,3 +1,4 @@
+/** Speech to text at the simulated ElevenLabs. */
 import { z } from "zod";
 import { missing } from "./errors.ts";
 import { toIssues } from "./forms.ts";

@@ -1,3 +1,4 @@
+/** Voices of the simulated ElevenLabs. */
 import { z } from "zod";
 
 /** See {@link VoiceSettings}. */

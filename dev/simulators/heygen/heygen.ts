@@ -1,3 +1,4 @@
+/** The simulated HeyGen. */
 import { z } from "zod";
 import { HEYGEN_ERROR_NAMES, heyGenError } from "./errors.ts";
 import type { Ledger } from "../ledger.ts";

@@ -1,3 +1,4 @@
+/** The simulated Upstash Redis. */
 import { Buffer } from "node:buffer";
 import { z } from "zod";
 import { issueWords } from "../../../supabase/functions/_shared/contracts/issue-words.ts";

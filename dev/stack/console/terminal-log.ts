@@ -56,7 +56,7 @@ function problemOfFunction(slug: string, line: string): string | undefined {
  * The line for the terminal, without its line end; undefined for a detail. Problems are a 5xx response, a failed job, a
  * function that does not boot, and console output of a function. A refused request concerns only its caller.
  */
-export function problemIn(
+function problemIn(
   { source, stream, line }: LogRecord,
 ): string | undefined {
   const [kind, slug] = source.split(":");

@@ -179,7 +179,7 @@ async function removeForgottenClusters(): Promise<void> {
 }
 
 /** Creates the folder `target` with a copy of the prepared cluster. */
-export async function copyCluster(
+async function copyCluster(
   template: string,
   target: string,
   user: ServerUser,

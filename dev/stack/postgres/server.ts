@@ -125,7 +125,7 @@ function startFailure(
 }
 
 /** Another server runs on the cluster. */
-export class DataInUseError extends StackError {}
+class DataInUseError extends StackError {}
 
 /**
  * Starts a server; retries for 8 s while another one uses the cluster, because a server whose owner was killed may

@@ -1,3 +1,4 @@
+/** The Edge Function create-download-url, with its real dependencies. */
 import { readEnv } from "../_shared/config/env.ts";
 import { platformDeps } from "../_shared/platform/deps.ts";
 import { createHandler } from "./handler.ts";

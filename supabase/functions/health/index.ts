@@ -1,3 +1,4 @@
+/** The Edge Function health, with its real dependencies. */
 import { createAdminClient } from "@supabase/server/core";
 import { readEnv, supabaseEnv } from "../_shared/config/env.ts";
 import type { Database } from "../_shared/database.types.ts";

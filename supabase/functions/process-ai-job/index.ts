@@ -1,3 +1,4 @@
+/** The Edge Function process-ai-job, with its real dependencies. */
 import { createAdminClient } from "@supabase/server/core";
 import { openWorkerCache } from "../_shared/cache/open-cache.ts";
 import {

@@ -1,3 +1,4 @@
+/** The Edge Function render-ai-job, with its real dependencies. */
 import { createAdminClient } from "@supabase/server/core";
 import {
   ownSecretKey,

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import {
   checkDocComments,
+  checkHeadComments,
   checkLinks,
   checkMachinePaths,
 } from "../../../dev/tools/doc-rules.ts";
@@ -167,4 +168,17 @@ Deno.test("checkMachinePaths: leaves alone URLs, routes, relative paths and the 
       "`/tmp/edge-ai-jobs-${uid}`",
     ]
   ) assertEquals(machinePaths(text), [], text);
+});
+
+Deno.test("checkHeadComments: finds a file that does not begin with a comment, and no test", () => {
+  const bare = `import "zod";\n/** One. */\nexport function one() {}`;
+  assertEquals(
+    checkHeadComments([
+      { path: "dev/a.ts", text: bare },
+      { path: "supabase/functions/one/index.ts", text: bare },
+      { path: "dev/b.ts", text: `/** What it contains. */\n${bare}` },
+      { path: "tests/unit/a.test.ts", text: bare },
+    ]).map(({ path }) => path),
+    ["dev/a.ts", "supabase/functions/one/index.ts"],
+  );
 });

@@ -35,7 +35,7 @@ interface Relation {
 const EPOCH_2000_MS = Date.UTC(2000, 0, 1);
 
 /** Converts a time of the replication protocol (microseconds since 2000) to milliseconds of the epoch. */
-export function fromPostgresTime(microseconds: bigint): number {
+function fromPostgresTime(microseconds: bigint): number {
   return EPOCH_2000_MS + Number(microseconds / 1000n);
 }
 

@@ -2,7 +2,7 @@
 import { sameRequest } from "./same-request.ts";
 
 /** Largest body that is not a file, 20 MiB, because it is held in memory. */
-export const MOST_BODY_BYTES = 20_971_520;
+const MOST_BODY_BYTES = 20_971_520;
 
 /** A body that is larger than {@link MOST_BODY_BYTES}. */
 export class BodyTooLarge extends Error {

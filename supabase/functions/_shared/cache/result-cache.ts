@@ -14,7 +14,7 @@ import type { Logger } from "../platform/log.ts";
 export const CACHE_TIMEOUT_MS = 1_000;
 
 /** The value that a store holds under a key. */
-export const cacheEntrySchema = z.object({ job_id: z.uuid() });
+const cacheEntrySchema = z.object({ job_id: z.uuid() });
 
 /** Reads entries. It may throw any error; see {@link createCacheLookup}. */
 export interface CacheReader {

@@ -5,7 +5,7 @@ import { parseObjectPath } from "./object-path.ts";
 import { plainText } from "./plain-text.ts";
 
 /** Buckets in which a recording may be, in the owner's folder. The intake trigger has the same list. */
-export const AVATAR_AUDIO_BUCKETS: readonly string[] = [
+const AVATAR_AUDIO_BUCKETS: readonly string[] = [
   "uploads",
   "recordings",
   "voice-samples",

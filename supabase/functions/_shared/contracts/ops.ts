@@ -3,7 +3,7 @@
  * dollar (`…_micros`), times are ISO 8601 with an offset, durations say their unit.
  */
 import { z } from "zod";
-import { jobStatusSchema } from "./jobs.ts";
+import { jobStatusSchema, spendSchema } from "./jobs.ts";
 
 const timestamp = z.string().min(1);
 const count = z.number().int().min(0);
@@ -28,11 +28,11 @@ const budget = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).nullable()
   .describe("Null: no limit; for a user: the default.");
 
 /** Ranges of the charts and of the failures by code. */
-export const OPS_RANGES = ["1h", "24h", "7d"] as const;
+const OPS_RANGES = ["1h", "24h", "7d"] as const;
 const range = z.enum(OPS_RANGES).default("1h");
 
 /** Which failed jobs to run again. What is left out matches everything. */
-export const redriveFilterSchema = z.strictObject({
+const redriveFilterSchema = z.strictObject({
   job_type: jobType.optional(),
   provider: provider.optional(),
   error_code: errorCode.optional(),
@@ -341,7 +341,7 @@ export const opsJobRowSchema = z.object({
   attempt: count,
   max_attempts: count,
   error_code: z.string().nullable(),
-  spend: z.enum(["none", "unknown", "incurred"]),
+  spend: spendSchema,
   cost_micros: micros,
   created_at: timestamp,
   started_at: timestamp.nullable(),
@@ -374,7 +374,7 @@ const jobResponseSchema = z.object({
     max_attempts: count,
     priority: z.number().int(),
     error_code: z.string().nullable(),
-    spend: z.enum(["none", "unknown", "incurred"]),
+    spend: spendSchema,
     billable_calls: count,
     cost_micros: micros,
     cached_from_job_id: z.uuid().nullable(),
@@ -494,10 +494,10 @@ const probeResponseSchema = z.object({
 });
 
 /** Where a job stands after an action. */
-export const opsJobStandingSchema = z.object({
+const opsJobStandingSchema = z.object({
   job_id: z.uuid(),
   status: jobStatusSchema,
-  spend: z.enum(["none", "unknown", "incurred"]),
+  spend: spendSchema,
 });
 export type OpsJobStanding = z.infer<typeof opsJobStandingSchema>;
 

@@ -31,7 +31,7 @@ export const transcriptionRequestSchema = z.strictObject({
 });
 
 /** What one speaker said without a long pause. Times are in seconds. */
-export const transcriptSegmentSchema = z.object({
+const transcriptSegmentSchema = z.object({
   speaker: z.string().nullable(),
   start: z.number(),
   end: z.number(),

@@ -1,3 +1,4 @@
+/** Processors that are imported when their first job comes. */
 import type { Processor } from "./job-context.ts";
 
 /**

@@ -5,7 +5,7 @@ const name = z.string().min(1).max(100);
 const seconds = z.number().positive().nullish();
 
 /** Becomes a row of `voices`. Provider and recording come from the job. */
-export const voiceProductSchema = z.strictObject({
+const voiceProductSchema = z.strictObject({
   kind: z.literal("voice"),
   provider_voice_id: z.string().min(1),
   name,
@@ -16,7 +16,7 @@ export const voiceProductSchema = z.strictObject({
 });
 
 /** Becomes a row of `avatars`. Provider, video (`outputUrl`) and photo (the input) come from the job. */
-export const avatarProductSchema = z.strictObject({
+const avatarProductSchema = z.strictObject({
   kind: z.literal("avatar"),
   provider_avatar_id: z.string().min(1).max(255),
   name,
@@ -27,7 +27,7 @@ export const avatarProductSchema = z.strictObject({
 });
 
 /** Becomes a row of `pdfs`. The file (`outputUrl`, in the bucket `pdfs`) comes from the job. */
-export const pdfProductSchema = z.strictObject({
+const pdfProductSchema = z.strictObject({
   kind: z.literal("pdf"),
   title: z.string().min(1).max(200),
   slideshow_id: z.uuid().nullish().describe(
@@ -38,7 +38,7 @@ export const pdfProductSchema = z.strictObject({
 });
 
 /** Fills a row of `calls`, which must be the owner's. */
-export const transcriptProductSchema = z.strictObject({
+const transcriptProductSchema = z.strictObject({
   kind: z.literal("transcript"),
   call_id: z.uuid(),
   transcript: z.string(),

@@ -36,7 +36,7 @@ export interface CallIntent {
 }
 
 /** What to do about a paid call; see the comment on `begin_provider_calls`. */
-export const begunCallSchema = z.discriminatedUnion("decision", [
+const begunCallSchema = z.discriminatedUnion("decision", [
   z.object({ decision: z.literal("send"), call_id: z.uuid() }),
   z.object({
     decision: z.literal("reconcile"),

@@ -19,7 +19,7 @@ export interface PngHead {
 }
 
 /** Largest decompressed picture: 16 million pixels with transparency, half as many with 16 bits per sample. */
-export const MAX_UNPACKED_BYTES = 64_010_000;
+const MAX_UNPACKED_BYTES = 64_010_000;
 /** The length of the signature and of the first chunk. */
 export const PNG_HEAD_BYTES = 33;
 

@@ -1,11 +1,6 @@
 /** The audio length of a packet, read from the packet itself because the container cannot be trusted. */
 import { readMp3Header } from "../mp3-frames.ts";
-import {
-  AAC_SAMPLE_RATES,
-  AAC_SAMPLES,
-  AMR_SECONDS,
-  readFlacHeader,
-} from "./raw-frames.ts";
+import { AAC_SAMPLE_RATES, AAC_SAMPLES, readFlacHeader } from "./raw-frames.ts";
 
 /**
  * The seconds of a packet.
@@ -51,12 +46,6 @@ export const mp3Clock: PacketClock = (head) => {
   const header = readMp3Header(head, 0);
   return header === null ? 0 : header.samples / header.sampleRate;
 };
-
-/** AMR, one or more 20 ms frames per packet: as many as fit at this frame size. */
-export function amrClock(frameBytes: number): PacketClock {
-  return (_head, bytes) =>
-    Math.max(1, Math.ceil(bytes / frameBytes)) * AMR_SECONDS;
-}
 
 /** FLAC, one frame per packet. */
 export function flacClock(streamRate: number): PacketClock {

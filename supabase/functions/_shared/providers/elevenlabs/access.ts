@@ -1,3 +1,4 @@
+/** Access to the account at ElevenLabs. */
 import type { ProviderDeps } from "../provider.ts";
 import type { ProviderAccess } from "../wire.ts";
 

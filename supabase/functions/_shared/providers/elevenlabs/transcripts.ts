@@ -56,7 +56,7 @@ export const transcriptSchema = z.object({
 export type Transcript = z.infer<typeof transcriptSchema>;
 
 /** The response to an asynchronous request. The transcript's id is optional in the provider's own types. */
-export const transcriptOrderedSchema = z.object({
+const transcriptOrderedSchema = z.object({
   request_id: z.string().min(1),
   transcription_id: z.string().min(1).nullish(),
 });
