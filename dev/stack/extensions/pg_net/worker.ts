@@ -6,6 +6,7 @@
 import { z } from "zod";
 import type { LogBook } from "../../console/log-book.ts";
 import { Listener, Sessions } from "../sessions.ts";
+import { deliver, requestRow } from "./delivery.ts";
 
 /** The application name that net.check_worker_is_up() looks for. */
 const NAME = "pg_net worker";
@@ -19,79 +20,6 @@ const TAKE_BATCH = `delete from net.http_request_queue q
   ) batch
   where q.id = batch.id
   returning q.id, q.method, q.url, q.headers, q.body, q.timeout_milliseconds`;
-
-const requestRow = z.object({
-  id: z.coerce.number().int(),
-  method: z.string(),
-  url: z.string(),
-  // Headers may hold any JSON; like the original, this reads the text of each value.
-  headers: z.record(z.string(), z.coerce.string()).nullable(),
-  body: z.instanceof(Uint8Array).nullable(),
-  timeout_milliseconds: z.number().int(),
-});
-type QueuedRequest = z.infer<typeof requestRow>;
-
-interface DeliveryResult {
-  id: number;
-  status_code: number | null;
-  content_type: string | null;
-  headers: Record<string, string> | null;
-  content: string | null;
-  timed_out: boolean;
-  error_msg: string | null;
-}
-
-async function deliver(
-  request: QueuedRequest,
-  stopping: AbortSignal,
-): Promise<DeliveryResult> {
-  const started = performance.now();
-  const timeout = new AbortController();
-  const timer = setTimeout(
-    () => timeout.abort(),
-    request.timeout_milliseconds,
-  );
-  const failed = (timedOut: boolean, message: string): DeliveryResult => ({
-    id: request.id,
-    status_code: null,
-    content_type: null,
-    headers: null,
-    content: null,
-    timed_out: timedOut,
-    error_msg: message,
-  });
-  try {
-    const response = await fetch(request.url, {
-      method: request.method.toUpperCase(),
-      headers: { "user-agent": "pg_net/0.20.5", ...request.headers },
-      body: request.body === null ? null : new Uint8Array(request.body),
-      signal: AbortSignal.any([timeout.signal, stopping]),
-    });
-    const content = await response.text();
-    return {
-      id: request.id,
-      status_code: response.status,
-      content_type: response.headers.get("content-type"),
-      headers: Object.fromEntries(response.headers),
-      // A text in Postgres cannot contain a zero character.
-      content: content.replaceAll("\0", ""),
-      timed_out: false,
-      error_msg: null,
-    };
-  } catch (error) {
-    if (stopping.aborted) throw error;
-    if (timeout.signal.aborted) {
-      const total = Math.round(performance.now() - started);
-      return failed(
-        true,
-        `Timeout of ${request.timeout_milliseconds} ms reached. Total time: ${total} ms`,
-      );
-    }
-    return failed(false, error instanceof Error ? error.message : `${error}`);
-  } finally {
-    clearTimeout(timer);
-  }
-}
 
 /** The running worker. */
 export class NetWorker {

@@ -1,29 +1,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async/deadline";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { abortableFetch } from "../../../../supabase/functions/_shared/platform/abortable-fetch.ts";
-
-/** Runs the garbage collector of V8 until everything that nothing refers to is gone. */
-async function collectGarbage(): Promise<void> {
-  setFlagsFromString("--expose-gc");
-  for (let times = 0; times < 5; times++) {
-    runInNewContext("gc()");
-    // What a finalizer frees is gone in a later turn of the event loop.
-    await new Promise((resolve) => setTimeout(resolve));
-  }
-}
-
-/** A server on which every body stalls after its first half. */
-function startStalling() {
-  return Deno.serve({ port: 0, onListen() {} }, () =>
-    new Response(
-      new ReadableStream({
-        start: (body) => body.enqueue(new TextEncoder().encode("half")),
-      }),
-      { status: 206, headers: { "x-kind": "stalled" } },
-    ));
-}
+import {
+  collectGarbage,
+  startStalling,
+} from "../../../_support/stalled-bodies.ts";
 
 Deno.test("abortableFetch: an abort ends a body that stalls, also after garbage was collected", async () => {
   const server = startStalling();
