@@ -3,9 +3,10 @@
  * nor `throwIfAborted`.
  */
 
-/** What a signal was aborted with; an AbortError where the platform keeps no reason. */
-export function reasonOf(signal: AbortSignal | undefined): unknown {
-  return signal?.reason ?? new DOMException("Aborted", "AbortError");
+/** What a signal was aborted with; an AbortError where the platform keeps no reason. React Native has no DOMException. */
+export function reasonOf(signal?: AbortSignal): unknown {
+  return signal?.reason ??
+    Object.assign(new Error("Aborted"), { name: "AbortError" });
 }
 
 /** Throws the reason of a signal that is aborted. */
@@ -58,11 +59,11 @@ export function deadline(
 ): Deadline {
   const controller = new AbortController();
   let isLate = false;
-  const forget = onAbort(signal, () => controller.abort(reasonOf(signal)));
+  const abort = () => controller.abort(reasonOf(signal));
+  const forget = onAbort(signal, abort);
   const timer = ms === undefined ? undefined : setTimeout(() => {
-    if (controller.signal.aborted) return;
-    isLate = true;
-    controller.abort();
+    isLate = !controller.signal.aborted;
+    abort();
   }, ms);
   return {
     signal: controller.signal,

@@ -1,7 +1,8 @@
 /** The client: create jobs, follow them, and get what they made. */
 import type { SupabaseClient } from "@supabase/supabase-js";
-import { deadline, throwIfAborted } from "./abort.ts";
+import { deadline, reasonOf } from "./abort.ts";
 import {
+  isAiJobsError,
   JobCancelled,
   JobFailed,
   NotFound,
@@ -87,9 +88,9 @@ export interface UploadedFile {
 }
 
 /** Which jobs to list. */
-export interface ListOptions extends CallOptions {
-  status?: JobStatus;
-  job_type?: JobType;
+export interface ListOptions<T extends JobType = JobType> extends CallOptions {
+  status?: JobStatus | undefined;
+  job_type?: T | undefined;
   /** At most 100; 20 by default. */
   limit?: number;
   /** The `next` of the page before. */
@@ -130,7 +131,7 @@ export class JobHandle<T extends JobType = JobType> {
    * Resolves once the job is completed.
    *
    * @throws {JobFailed} with the job's own code, {@link JobCancelled}, {@link WaitTimeout}, {@link NotFound}; the signal's
-   *   reason once it is aborted, which does not cancel the job.
+   *   reason once it is aborted, and an AbortError once the client is closed. Neither cancels the job.
    */
   async wait(options: WaitForOptions = {}): Promise<CompletedJob<T>> {
     const { timeoutMs, onProgress } = options;
@@ -157,7 +158,13 @@ export class JobHandle<T extends JobType = JobType> {
           };
           onProgress?.(snapshot);
         }
-        const job = await this.#client.get<T>(this.id, { signal });
+        if (this.#client.isClosed) throw reasonOf();
+        const job = await this.#client.get<T>(this.id, { signal })
+          .catch((error: unknown) => {
+            if (!isAiJobsError(error) || !error.retryable) throw error;
+          });
+        // The watch repeats what fails, with growing pauses.
+        if (job === undefined) continue;
         if (isCompleted(job)) return job;
         if (job.status === "failed") {
           throw new JobFailed(job.error_message ?? "The job has failed.", {
@@ -170,7 +177,6 @@ export class JobHandle<T extends JobType = JobType> {
           throw new JobCancelled(job.id, job.spend);
         }
         // It was retried after its last event.
-        throwIfAborted(signal);
       }
     } catch (error) {
       throw limit.isLate ? new WaitTimeout(this.id, timeoutMs ?? 0) : error;
@@ -297,7 +303,6 @@ export class AiJobs {
         size_bytes: file.size,
       },
       signal,
-      repeatable: true,
     });
     const text = (field: string) => String(answer[field]);
     const target = {
@@ -333,7 +338,6 @@ export class AiJobs {
         "Idempotency-Key": options.idempotencyKey ?? drawKey(),
       },
       signal: options.signal,
-      repeatable: true,
     });
     return new CreatedJob<T>(this, String(answer["job_id"]), answer);
   }
@@ -361,39 +365,39 @@ export class AiJobs {
       await callFunction(
         this.#supabase,
         `get-ai-job?id=${encodeURIComponent(id)}`,
-        { method: "GET", signal: options.signal, repeatable: true },
+        { signal: options.signal },
       ),
     );
   }
 
   /** A page of the user's jobs, newest first. `next` is the cursor of the page after it, null on the last. */
-  async list(
-    options: ListOptions = {},
-  ): Promise<{ jobs: Job[]; next: string | null }> {
+  async list<T extends JobType = JobType>(
+    options: ListOptions<T> = {},
+  ): Promise<{ jobs: Job<T>[]; next: string | null }> {
     const { signal, ...wanted } = options;
-    const query = new URLSearchParams(
-      Object.entries(wanted).map(([name, value]) => [name, String(value)]),
-    );
+    const query = Object.entries(wanted).flatMap(([name, value]) =>
+      value === undefined ? [] : `${name}=${encodeURIComponent(value)}`
+    ).join("&");
     const answer = await callFunction(
       this.#supabase,
       `list-ai-jobs?${query}`,
-      { method: "GET", signal, repeatable: true },
+      { signal },
     );
     const rows = answer["jobs"];
     const next = answer["next_cursor"];
     return {
-      jobs: listOf(rows).map((row) => readJob(row)),
+      jobs: listOf(rows).map((row) => readJob<T>(row)),
       next: typeof next === "string" ? next : null,
     };
   }
 
   /** All the user's jobs, newest first, page by page. */
-  async *listAll(
-    options: Omit<ListOptions, "cursor"> = {},
-  ): AsyncGenerator<Job, void, void> {
+  async *listAll<T extends JobType = JobType>(
+    options: Omit<ListOptions<T>, "cursor"> = {},
+  ): AsyncGenerator<Job<T>, void, void> {
     let cursor: string | null = null;
     do {
-      const page: { jobs: Job[]; next: string | null } = await this.list({
+      const page: { jobs: Job<T>[]; next: string | null } = await this.list<T>({
         limit: 100,
         ...options,
         ...(cursor === null ? {} : { cursor }),
@@ -427,7 +431,6 @@ export class AiJobs {
       await callFunction(this.#supabase, "cancel-ai-job", {
         body: { job_id: id },
         signal: options.signal,
-        repeatable: true,
       }),
     );
   }
@@ -438,6 +441,7 @@ export class AiJobs {
       await callFunction(this.#supabase, "retry-ai-job", {
         body: { job_id: id },
         signal: options.signal,
+        isOnce: true,
       }),
     );
   }
@@ -455,12 +459,16 @@ export class AiJobs {
         expires_in: options.expiresIn,
       },
       signal: options.signal,
-      repeatable: true,
     });
     return String(answer["download_url"]);
   }
 
-  /** Leaves the Realtime channel and ends everything that is watched. */
+  /** Whether {@link close} was called. */
+  get isClosed(): boolean {
+    return this.#deps.live.isClosed;
+  }
+
+  /** Leaves the Realtime channel and ends everything that is watched. A pending `wait` rejects with an AbortError. */
   close(): void {
     this.#deps.live.close();
   }

@@ -1,11 +1,12 @@
 /** Every error of the client. Each has a `code` that never changes, and says whether the same call may succeed later. */
+import type { Spend } from "./job-types.ts";
 
 /** What is known of an error. */
 export interface ErrorDetails {
   code: string;
   /** Names the request in the log of the function. */
   requestId?: string | undefined;
-  retryable?: boolean | undefined;
+  retryAfterMs?: number | undefined;
   cause?: unknown;
 }
 
@@ -15,13 +16,16 @@ export class AiJobsError extends Error {
   readonly isAiJobsError = true;
   readonly code: string;
   readonly requestId: string | undefined;
-  readonly retryable: boolean;
+  /** Whether the same call may succeed later. */
+  readonly retryable: boolean = false;
+  /** How long to wait before the same call, if the service says so. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(message: string, details: ErrorDetails) {
     super(message, details);
     this.code = details.code;
     this.requestId = details.requestId;
-    this.retryable = details.retryable ?? false;
+    this.retryAfterMs = details.retryAfterMs;
   }
 }
 
@@ -69,25 +73,19 @@ export class Conflict extends AiJobsError {
 /** A limit of the user is reached, or its account is too new (`account_not_established`). */
 export class LimitReached extends AiJobsError {
   override name = "LimitReached";
-  readonly retryAfterMs: number | undefined;
-
-  constructor(
-    message: string,
-    details: ErrorDetails & { retryAfterMs?: number | undefined },
-  ) {
-    super(message, details);
-    this.retryAfterMs = details.retryAfterMs;
-  }
+  override readonly retryable = true;
 }
 
 /** The service answered that it cannot serve the request now. */
 export class ServiceUnavailable extends AiJobsError {
   override name = "ServiceUnavailable";
+  override readonly retryable = true;
 }
 
 /** No answer came. Whether the request arrived is unknown. */
 export class NetworkError extends AiJobsError {
   override name = "NetworkError";
+  override readonly retryable = true;
 }
 
 /** The job has failed; `code` and message are the job's own. */
@@ -95,11 +93,11 @@ export class JobFailed extends AiJobsError {
   override name = "JobFailed";
   readonly jobId: string;
   /** Whether money was spent all the same. */
-  readonly spend: string;
+  readonly spend: Spend;
 
   constructor(
     message: string,
-    details: ErrorDetails & { jobId: string; spend: string },
+    details: ErrorDetails & { jobId: string; spend: Spend },
   ) {
     super(message, details);
     this.jobId = details.jobId;
@@ -111,9 +109,9 @@ export class JobFailed extends AiJobsError {
 export class JobCancelled extends AiJobsError {
   override name = "JobCancelled";
   readonly jobId: string;
-  readonly spend: string;
+  readonly spend: Spend;
 
-  constructor(jobId: string, spend: string) {
+  constructor(jobId: string, spend: Spend) {
     super("The job was cancelled.", { code: "cancelled" });
     this.jobId = jobId;
     this.spend = spend;
@@ -123,12 +121,12 @@ export class JobCancelled extends AiJobsError {
 /** The job has not ended within the time limit of `wait`. The job continues. */
 export class WaitTimeout extends AiJobsError {
   override name = "WaitTimeout";
+  override readonly retryable = true;
   readonly jobId: string;
 
   constructor(jobId: string, timeoutMs: number) {
     super(`The job has not ended within ${timeoutMs} ms; it continues.`, {
       code: "wait_timeout",
-      retryable: true,
     });
     this.jobId = jobId;
   }

@@ -222,8 +222,8 @@ export type JobStatus =
 /** Whether money was spent: `unknown` while the outcome of a paid call is unknown. */
 export type Spend = "none" | "unknown" | "incurred";
 
-/** A job as its owner reads it. Times are ISO 8601. */
-export interface Job<T extends JobType = JobType> {
+/** What a job of one type has. */
+interface JobOf<T extends JobType> {
   id: string;
   job_type: T;
   status: JobStatus;
@@ -263,18 +263,38 @@ export interface Job<T extends JobType = JobType> {
   updated_at: string;
 }
 
+/** A job as its owner reads it. Times are ISO 8601. Comparing `job_type` narrows `metadata` and `result`. */
+export type Job<T extends JobType = JobType> = T extends JobType ? JobOf<T>
+  : never;
+
 /** A job that has succeeded. */
-export type CompletedJob<T extends JobType = JobType> = Job<T> & {
-  status: "completed";
-  result: JobResult<T>;
-};
+export type CompletedJob<T extends JobType = JobType> = T extends JobType
+  ? JobOf<T> & { status: "completed"; result: JobResult<T> }
+  : never;
+
+/** What an event reports: docs/job-lifecycle.md explains each. A later version may add names. */
+export type JobEventName =
+  | "created"
+  | "claimed"
+  | "progress"
+  | "submitted"
+  | "settled"
+  | "snoozed"
+  | "retried"
+  | "released"
+  | "rescued"
+  | "unblocked"
+  | "cancel_requested"
+  | "retry_requested"
+  | "completed"
+  | "failed"
+  | "cancelled";
 
 /** One entry of a job's timeline. `seq` counts from 1 without a gap. */
 export interface JobEvent {
   job_id: string;
   seq: number;
-  /** `created`, `claimed`, `progress`, `submitted`, `completed` and so on: docs/job-lifecycle.md has all. */
-  event: string;
+  event: JobEventName | (string & Record<never, never>);
   attempt: number;
   status?: JobStatus | undefined;
   /** 0 to 100. */

@@ -8,12 +8,10 @@ import { isFields, readEvent } from "./server.ts";
 
 /** Receives what the channel carries. */
 export interface LiveListener {
-  /** Events of one job, in order; null when something may have been missed and the table is to be read. */
+  /** Events, those of one job in order; null when something may have been missed and the tables are to be read. */
   onEvents(events: readonly JobEvent[] | null): void;
-  /** The channel was joined or lost. */
-  onChange?(): void;
-  /** Only events of this job; of every job when undefined. */
-  jobId?: string;
+  /** The channel may have been joined or lost. */
+  onChange(): void;
 }
 
 /** The channel stays open this long without watchers, so that a page that mounts twice opens only one. */
@@ -111,16 +109,13 @@ export class Live {
       if (channel === this.#channel) this.#receive(payload);
     }).subscribe((status) => {
       if (channel !== this.#channel) return;
-      const wasJoined = this.#isJoined;
       this.#isJoined = status === "SUBSCRIBED";
       if (this.#isJoined) {
         this.#reopenMs = FIRST_REOPEN_MS;
         // Events written before the join did not arrive.
         this.#notify(null);
       }
-      if (this.#isJoined !== wasJoined) {
-        for (const { onChange } of this.#listeners) onChange?.();
-      }
+      for (const { onChange } of this.#listeners) onChange();
       // Errors and time-outs are joined again by supabase-js; a channel that the server closes is not.
       if (status === "CLOSED") {
         void this.#leave();
@@ -137,25 +132,16 @@ export class Live {
   }
 
   #receive(payload: unknown): void {
-    const list = isFields(payload) ? payload["events"] : undefined;
-    if (!Array.isArray(list)) return this.#notify(null);
-    const byJob = new Map<string, JobEvent[]>();
-    for (const row of list) {
-      const event = readEvent(row);
-      if (event === undefined) continue;
-      const events = byJob.get(event.job_id);
-      if (events === undefined) byJob.set(event.job_id, [event]);
-      else events.push(event);
-    }
-    for (const [jobId, events] of byJob) this.#notify(events, jobId);
+    const events = isFields(payload) ? payload["events"] : undefined;
+    this.#notify(
+      Array.isArray(events)
+        ? events.flatMap((row) => readEvent(row) ?? [])
+        : null,
+    );
   }
 
-  #notify(events: readonly JobEvent[] | null, jobId?: string): void {
-    for (const listener of this.#listeners) {
-      const isMeant = jobId === undefined || listener.jobId === undefined ||
-        listener.jobId === jobId;
-      if (isMeant) listener.onEvents(events);
-    }
+  #notify(events: readonly JobEvent[] | null): void {
+    for (const { onEvents } of this.#listeners) onEvents(events);
   }
 }
 

@@ -36,6 +36,7 @@ export {
   isFinal,
   type Job,
   type JobEvent,
+  type JobEventName,
   type JobRequest,
   type JobResult,
   type JobStatus,

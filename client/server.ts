@@ -1,6 +1,6 @@
 /** Calls of the functions and of the Data API, with their errors decoded and what may be repeated repeated. */
 import type { SupabaseClient } from "@supabase/supabase-js";
-import { pause, throwIfAborted } from "./abort.ts";
+import { deadline, pause, throwIfAborted } from "./abort.ts";
 import {
   AiJobsError,
   Conflict,
@@ -19,17 +19,19 @@ export type Fields = Record<string, unknown>;
 
 /** A call of one function. */
 export interface Call {
-  method?: "GET" | "POST";
+  /** Sent by POST; without it the call is a GET. */
   body?: Fields;
   headers?: Record<string, string>;
   signal?: AbortSignal | undefined;
-  /** Whether the function is idempotent, so that a request whose response was lost may be repeated. */
-  repeatable?: boolean;
+  /** Not idempotent, so that a request whose response was lost must not be repeated. */
+  isOnce?: boolean;
 }
 
 const TRIES = 4;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;
+/** A request without a response for this long is lost: a connection may break without notice. */
+const RESPONSE_MS = 30_000;
 
 /** Whether a value is an object with members. */
 export function isFields(value: unknown): value is Fields {
@@ -44,7 +46,7 @@ export function listOf(value: unknown): unknown[] {
 /**
  * Calls a function and resolves with its answer.
  *
- * A repeatable call is repeated up to three times when no answer comes or the service says that it is unavailable.
+ * It is repeated up to three times when no answer comes or the service says that it is unavailable.
  *
  * @throws {AiJobsError} of the class that fits the answer; the signal's reason once it is aborted.
  */
@@ -53,27 +55,29 @@ export async function callFunction(
   name: string,
   call: Call,
 ): Promise<Fields> {
-  const { signal, repeatable = false, body } = call;
+  const { signal, body, headers = {}, isOnce } = call;
   for (let tried = 1;; tried++) {
     throwIfAborted(signal);
     const { data, error } = await supabase.functions.invoke(name, {
-      method: call.method ?? "POST",
-      ...(body === undefined ? {} : { body }),
-      ...(call.headers === undefined ? {} : { headers: call.headers }),
-      ...(signal === undefined ? {} : { signal }),
+      method: body === undefined ? "GET" : "POST",
+      headers,
+      timeout: RESPONSE_MS,
+      ...(body && { body }),
+      ...(signal && { signal }),
     });
     if (error === null && isFields(data)) return data;
     throwIfAborted(signal);
-    const { failure, retryAfterMs } = error === null
-      ? {
-        failure: invalidAnswer(),
-        retryAfterMs: undefined,
-      }
-      : await toFailure(error);
-    if (!failure.retryable || !repeatable || tried === TRIES) throw failure;
+    const failure = error === null ? invalidAnswer() : await toFailure(error);
+    if (
+      !failure.retryable || failure instanceof LimitReached || isOnce ||
+      tried === TRIES
+    ) throw failure;
     const backoff = FIRST_PAUSE_MS * 2 ** (tried - 1) * (1 + Math.random());
     await pause(
-      Math.min(Math.max(retryAfterMs ?? 0, backoff), LONGEST_PAUSE_MS),
+      Math.min(
+        Math.max(failure.retryAfterMs ?? 0, backoff),
+        LONGEST_PAUSE_MS,
+      ),
       signal,
     );
   }
@@ -82,34 +86,45 @@ export async function callFunction(
 function invalidAnswer(): ServiceUnavailable {
   return new ServiceUnavailable("The response is not valid.", {
     code: "answer_invalid",
-    retryable: true,
   });
 }
 
 /** The error of functions-js as one of ours. */
-async function toFailure(
-  error: unknown,
-): Promise<{ failure: AiJobsError; retryAfterMs?: number | undefined }> {
-  const context = isFields(error) || error instanceof Error
+async function toFailure(error: unknown): Promise<AiJobsError> {
+  const context = error instanceof Error
     ? Reflect.get(error, "context")
     : undefined;
   if (!(context instanceof Response)) {
-    return {
-      failure: new NetworkError("The service did not answer.", {
-        code: "network_error",
-        retryable: true,
-        cause: error,
-      }),
-    };
+    return new NetworkError("The service did not answer.", {
+      code: "network_error",
+      cause: error,
+    });
   }
+  const { status, headers } = context;
   const body: unknown = await context.json().catch(() => undefined);
   const problem = isFields(body) ? body : {};
-  const seconds = Number(context.headers.get("retry-after") ?? NaN);
-  const retryAfterMs = Number.isFinite(seconds) ? seconds * 1000 : undefined;
-  return {
-    failure: fromProblem(context.status, problem, retryAfterMs),
-    retryAfterMs,
+  const text = (name: string) =>
+    typeof problem[name] === "string" ? problem[name] : undefined;
+  const message = text("detail") ?? text("message") ??
+    `The service answered with ${status}.`;
+  const seconds = Number(headers.get("retry-after") ?? NaN);
+  const details = {
+    code: text("code") ?? `http_${status}`,
+    requestId: text("request_id"),
+    retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : undefined,
   };
+  // 409 where no time lifts the limit; 403 for an account that is too new.
+  if (status === 429 || /_(exceeded|established)$/.test(details.code)) {
+    return new LimitReached(message, details);
+  }
+  const Refusal = REFUSALS[status];
+  if (Refusal !== undefined) return new Refusal(message, details);
+  return status < 500
+    ? new RequestInvalid(message, {
+      ...details,
+      fields: fieldsOf(problem["errors"]),
+    })
+    : new ServiceUnavailable(message, details);
 }
 
 const REFUSALS: Readonly<Record<number, typeof AiJobsError>> = {
@@ -117,34 +132,6 @@ const REFUSALS: Readonly<Record<number, typeof AiJobsError>> = {
   404: NotFound,
   409: Conflict,
 };
-
-function fromProblem(
-  status: number,
-  problem: Fields,
-  retryAfterMs: number | undefined,
-): AiJobsError {
-  const text = (name: string) =>
-    typeof problem[name] === "string" ? problem[name] : undefined;
-  const message = text("detail") ?? text("message") ??
-    `The service answered with ${status}.`;
-  const details = {
-    code: text("code") ?? `http_${status}`,
-    requestId: text("request_id"),
-  };
-  // 409 where no time lifts the limit; 403 for an account that is too new.
-  if (status === 429 || /_(exceeded|established)$/.test(details.code)) {
-    return new LimitReached(message, { ...details, retryAfterMs });
-  }
-  const Refusal = REFUSALS[status];
-  if (Refusal !== undefined) return new Refusal(message, details);
-  if (status >= 500) {
-    return new ServiceUnavailable(message, { ...details, retryable: true });
-  }
-  return new RequestInvalid(message, {
-    ...details,
-    fields: fieldsOf(problem["errors"]),
-  });
-}
 
 function fieldsOf(errors: unknown): FieldError[] {
   return listOf(errors).flatMap((one) =>
@@ -197,7 +184,7 @@ export function readEvent(row: unknown): JobEvent | undefined {
     job_id,
     seq,
     event,
-    attempt: typeof attempt === "number" ? attempt : 0,
+    attempt: Number(attempt) || 0,
     status: readStatus(given),
     progress: typeof given["progress"] === "number"
       ? given["progress"]
@@ -208,44 +195,63 @@ export function readEvent(row: unknown): JobEvent | undefined {
   };
 }
 
-/** Columns of the timeline. */
-export const EVENT_COLUMNS = "job_id,seq,event,attempt,data,created_at";
-/** Rows of one read of the timeline. */
-export const EVENTS_PER_READ = 500;
+/** Rows of one request. A project may allow fewer than its default of 1000. */
+export const ROWS_PER_READ = 100;
+
+/** A query of the Data API. */
+interface Query {
+  abortSignal(signal: AbortSignal): PromiseLike<
+    { data: unknown; error: unknown; status: number }
+  >;
+}
 
 /**
- * The events of a job after `after`, in order, 500 at most.
+ * The rows that a query finds.
  *
- * @throws {NotSignedIn} when the session is refused; {@link NetworkError} when the table cannot be read now.
+ * @throws {NotSignedIn} when the session is refused; {@link NetworkError} when the table cannot be read now; the signal's
+ *   reason once it is aborted.
+ */
+export async function readRows(
+  query: Query,
+  signal: AbortSignal | undefined,
+): Promise<unknown[]> {
+  const limit = deadline(signal, RESPONSE_MS);
+  const { data, error, status } = await query.abortSignal(limit.signal);
+  limit.clear();
+  throwIfAborted(signal);
+  if (error === null) return listOf(data);
+  const Failure = status === 401 ? NotSignedIn : NetworkError;
+  throw new Failure("The events cannot be read.", {
+    code: `http_${status}`,
+    cause: error,
+  });
+}
+
+/**
+ * The events of a job after `after`, in order; those before `since`, in milliseconds, left out.
+ *
+ * @throws as {@link readRows} does.
  */
 export async function readEvents(
   supabase: SupabaseClient,
   jobId: string,
   after: number,
-  signal?: AbortSignal,
+  signal: AbortSignal | undefined,
+  since = 0,
 ): Promise<JobEvent[]> {
-  let query = supabase.from("ai_job_events").select(EVENT_COLUMNS)
-    .eq("job_id", jobId).gt("seq", after)
-    .order("seq").limit(EVENTS_PER_READ);
-  if (signal !== undefined) query = query.abortSignal(signal);
-  return toEvents(await query, signal);
-}
-
-/** Rows of the timeline out of an answer of the Data API; throws as {@link readEvents} does. */
-export function toEvents(
-  answer: { data: unknown; error: unknown; status: number },
-  signal?: AbortSignal,
-): JobEvent[] {
-  const { data, error, status } = answer;
-  throwIfAborted(signal);
-  if (error !== null) {
-    const details = { code: `http_${status}`, cause: error };
-    throw status === 401
-      ? new NotSignedIn("The session is not valid.", details)
-      : new NetworkError("The timeline cannot be read.", {
-        ...details,
-        retryable: true,
-      });
-  }
-  return listOf(data).flatMap((row) => readEvent(row) ?? []);
+  const events: JobEvent[] = [];
+  let rows: unknown[];
+  do {
+    rows = await readRows(
+      supabase.from("ai_job_events")
+        .select("job_id,seq,event,attempt,data,created_at")
+        .eq("job_id", jobId)
+        .gt("seq", events.at(-1)?.seq ?? after)
+        .gte("created_at", new Date(since).toISOString())
+        .order("seq").limit(ROWS_PER_READ),
+      signal,
+    );
+    events.push(...rows.flatMap((row) => readEvent(row) ?? []));
+  } while (rows.length === ROWS_PER_READ);
+  return events;
 }

@@ -38,6 +38,7 @@ declare class XMLHttpRequest {
 /** Files of up to this size go in one request; Supabase recommends resumable uploads above. Also the size of a piece. */
 const PIECE_BYTES = 6 * 1024 * 1024;
 const RESUMES = 5;
+const CACHE_CONTROL = "max-age=3600";
 
 /** `audio/webm;codecs=opus` is `audio/webm`: Storage and the functions know types without parameters. */
 export function plainType(type: string): string {
@@ -71,21 +72,29 @@ async function sendAtOnce(
   if (onProgress !== undefined && typeof XMLHttpRequest !== "undefined") {
     return await sendByXhr(target, file, options);
   }
-  let response: Response;
-  try {
-    response = await fetch(target.upload_url, {
-      method: "PUT",
-      headers: { "content-type": contentType, "cache-control": "max-age=3600" },
-      body: file,
-      ...(signal === undefined ? {} : { signal }),
-    });
-  } catch (cause) {
-    throwIfAborted(signal);
-    throw lost(cause);
-  }
-  if (!response.ok) throw refused(response.status, await response.text());
-  await response.body?.cancel();
+  const response = await send(target.upload_url, {
+    method: "PUT",
+    headers: { "content-type": contentType, "cache-control": CACHE_CONTROL },
+    body: file,
+  }, signal);
+  if (response === undefined) throw lost();
+  const text = await response.text();
+  if (!response.ok) throw refused(response.status, text);
   onProgress?.(1);
+}
+
+/** The response; undefined when none came. Throws the signal's reason once it is aborted. */
+async function send(
+  url: string,
+  init: RequestInit,
+  signal: AbortSignal | undefined,
+): Promise<Response | undefined> {
+  try {
+    return await fetch(url, { ...init, signal: signal ?? null });
+  } catch {
+    throwIfAborted(signal);
+    return undefined;
+  }
 }
 
 function sendByXhr(
@@ -109,11 +118,11 @@ function sendByXhr(
           ? resolve()
           : reject(refused(request.status, request.responseText))
       );
-    request.onerror = () => settle(() => reject(lost(undefined)));
+    request.onerror = () => settle(() => reject(lost()));
     request.onabort = () => settle(() => reject(reasonOf(signal)));
     request.open("PUT", target.upload_url);
     request.setRequestHeader("content-type", contentType);
-    request.setRequestHeader("cache-control", "max-age=3600");
+    request.setRequestHeader("cache-control", CACHE_CONTROL);
     request.send(file);
     const forget = onAbort(signal, () => request.abort());
   });
@@ -130,17 +139,6 @@ async function sendInPieces(
 ): Promise<boolean> {
   const base = target.upload_url.split("/object/upload/sign/", 1)[0] ?? "";
   const tus = { "tus-resumable": "1.0.0", "x-signature": target.token };
-  const send = async (url: string, init: RequestInit) => {
-    try {
-      return await fetch(url, {
-        ...init,
-        ...(signal === undefined ? {} : { signal }),
-      });
-    } catch {
-      throwIfAborted(signal);
-      return undefined;
-    }
-  };
   const created = await send(`${base}/upload/resumable/sign`, {
     method: "POST",
     headers: {
@@ -153,7 +151,7 @@ async function sendInPieces(
         cacheControl: "3600",
       }).map(([name, value]) => `${name} ${base64(value)}`).join(","),
     },
-  });
+  }, signal);
   await created?.body?.cancel();
   const location = created?.headers.get("location");
   if (created?.status !== 201 || !location) return false;
@@ -171,7 +169,7 @@ async function sendInPieces(
         "content-type": "application/offset+octet-stream",
       },
       body: file.slice(offset, offset + PIECE_BYTES),
-    });
+    }, signal);
     const text = await sent?.text() ?? "";
     if (sent !== undefined && sent.ok) {
       offset = Number(sent.headers.get("upload-offset"));
@@ -183,9 +181,9 @@ async function sendInPieces(
       sent.status !== 409 && sent.status !== 423;
     if (isFinal) throw refused(sent.status, text);
     failures += 1;
-    if (failures > RESUMES) throw lost(text);
+    if (failures > RESUMES) throw lost();
     await pause(500 * 2 ** (failures - 1), signal);
-    const known = await send(url, { method: "HEAD", headers: tus });
+    const known = await send(url, { method: "HEAD", headers: tus }, signal);
     await known?.body?.cancel();
     const arrived = known?.headers.get("upload-offset");
     if (known?.ok && arrived) offset = Number(arrived);
@@ -202,11 +200,9 @@ function base64(text: string): string {
   );
 }
 
-function lost(cause: unknown): AiJobsError {
+function lost(): AiJobsError {
   return new NetworkError("The file did not arrive.", {
     code: "network_error",
-    retryable: true,
-    cause,
   });
 }
 

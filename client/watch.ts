@@ -7,12 +7,7 @@ import { onAbort, throwIfAborted } from "./abort.ts";
 import { isAiJobsError, NotSignedIn } from "./errors.ts";
 import { isFinal, type JobEvent } from "./job-types.ts";
 import type { Live } from "./live.ts";
-import {
-  EVENT_COLUMNS,
-  EVENTS_PER_READ,
-  readEvents,
-  toEvents,
-} from "./server.ts";
+import { isFields, readEvents, readRows, ROWS_PER_READ } from "./server.ts";
 
 /** How events come: by themselves, by polling, or not at all at the moment. */
 export type Connection = "live" | "polling" | "offline";
@@ -42,67 +37,69 @@ const REFUSALS_TOLERATED = 3;
 /** Rows may become visible a little later than their time says. */
 const OVERLAP_MS = 10_000;
 
-/** Waits for hints, the end of a time, or the signal, whichever comes first. */
-class Inbox {
+/** What one watcher receives: hints from the channel, and reads of the tables when they are due. */
+class Follower {
+  readonly #deps: WatchDeps;
+  readonly #options: WatchOptions;
   readonly #batches: (readonly JobEvent[] | null)[] = [null];
   #wake: (() => void) | undefined;
+  #failures = 0;
+  #refusals = 0;
+  #said: Connection | undefined;
+  /** Ends the following. */
+  readonly release: () => void;
 
+  constructor(deps: WatchDeps, options: WatchOptions) {
+    throwIfAborted(options.signal);
+    this.#deps = deps;
+    this.#options = options;
+    this.release = deps.live.listen({
+      onEvents: this.add,
+      onChange: () => this.#say(),
+    });
+  }
+
+  /** Adds events, or null for a read of the tables. */
   readonly add = (batch: readonly JobEvent[] | null): void => {
-    // Reading the table covers everything before.
+    // Reading the tables covers everything before.
     if (batch === null) this.#batches.length = 0;
     this.#batches.push(batch);
     this.#wake?.();
   };
 
-  /** What came; null after `ms` without anything. Rejects with the signal's reason once it is aborted. */
-  async next(
-    ms: number,
-    signal: AbortSignal | undefined,
-  ): Promise<readonly JobEvent[] | null> {
+  /**
+   * The events that came; null when the tables are to be read, undefined once the client is closed. Rejects with the
+   * signal's reason once it is aborted.
+   */
+  async next(): Promise<readonly JobEvent[] | null | undefined> {
+    const { signal } = this.#options;
     throwIfAborted(signal);
     if (this.#batches.length === 0) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      let forget = () => {};
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(wake, ms);
-        const forget = onAbort(signal, wake);
-        function wake() {
-          clearTimeout(timer);
-          forget?.();
-          resolve();
-        }
-        this.#wake = wake;
+        this.#wake = resolve;
+        timer = setTimeout(resolve, this.#pauseMs);
+        forget = onAbort(signal, resolve);
       });
-      this.#wake = undefined;
+      clearTimeout(timer);
+      forget();
       throwIfAborted(signal);
     }
-    return this.#batches.shift() ?? null;
-  }
-}
-
-/** Repeats reads that fail, with growing pauses, and says how events come. */
-class Reader {
-  readonly #deps: WatchDeps;
-  readonly #options: WatchOptions;
-  #failures = 0;
-  #refusals = 0;
-  #said: Connection | undefined;
-
-  constructor(deps: WatchDeps, options: WatchOptions) {
-    this.#deps = deps;
-    this.#options = options;
+    return this.#deps.live.isClosed ? undefined : this.#batches.shift() ?? null;
   }
 
   /** The pause until the next read, if nothing arrives by itself. */
-  get pauseMs(): number {
-    if (this.#failures > 0) {
-      return Math.min(
-        this.#deps.pollMs * 2 ** (this.#failures - 1),
-        LONGEST_PAUSE_MS,
-      );
-    }
-    return this.#deps.live.isJoined ? SILENCE_MS : this.#deps.pollMs;
+  get #pauseMs(): number {
+    const { live, pollMs } = this.#deps;
+    return this.#failures > 0
+      ? Math.min(pollMs * 2 ** (this.#failures - 1), LONGEST_PAUSE_MS)
+      : live.isJoined
+      ? SILENCE_MS
+      : pollMs;
   }
 
-  say(): void {
+  #say(): void {
     const connection = this.#failures > 0
       ? "offline"
       : this.#deps.live.isJoined
@@ -113,23 +110,22 @@ class Reader {
     this.#options.onConnection?.(connection);
   }
 
-  /** What `read` gives; undefined when it fails in a way that may pass. */
+  /** What `read` gives; undefined when it fails in a way that may pass: it is due again then, after a growing pause. */
   async try<T>(read: () => Promise<T>): Promise<T | undefined> {
     try {
       const answer = await read();
-      this.#failures = 0;
-      this.#refusals = 0;
-      this.say();
+      this.#failures = this.#refusals = 0;
+      this.#say();
       return answer;
     } catch (error) {
       throwIfAborted(this.#options.signal);
       if (!isAiJobsError(error)) throw error;
-      if (error instanceof NotSignedIn) {
-        this.#refusals += 1;
-        if (this.#refusals > REFUSALS_TOLERATED) throw error;
-      } else if (!error.retryable) throw error;
+      const isLost = error instanceof NotSignedIn
+        ? ++this.#refusals > REFUSALS_TOLERATED
+        : !error.retryable;
+      if (isLost) throw error;
       this.#failures += 1;
-      this.say();
+      this.#say();
       return undefined;
     }
   }
@@ -147,24 +143,17 @@ export async function* watchJob(
   options: WatchOptions,
   readJob: () => Promise<{ status: string }>,
 ): AsyncGenerator<JobEvent, void, void> {
-  const { signal } = options;
-  throwIfAborted(signal);
   let after = options.after ?? 0;
   let isKnown = false;
-  const inbox = new Inbox();
-  const reader = new Reader(deps, options);
-  const release = deps.live.listen({
-    jobId,
-    onEvents: inbox.add,
-    onChange: () => reader.say(),
-  });
+  const look = () => readEvents(deps.supabase, jobId, after, options.signal);
+  const follower = new Follower(deps, options);
   try {
-    while (!deps.live.isClosed) {
-      let batch = await inbox.next(reader.pauseMs, signal);
-      if (deps.live.isClosed) return;
+    for (;;) {
+      const hint = await follower.next();
+      if (hint === undefined) return;
+      let batch = hint && hint.filter(({ job_id }) => job_id === jobId);
       if (batch === null || (batch[0]?.seq ?? 0) > after + 1) {
-        const look = () => readEvents(deps.supabase, jobId, after, signal);
-        const read = await reader.try(async () => {
+        const read = await follower.try(async () => {
           const events = await look();
           if (events.length > 0 || isKnown) return events;
           if (!isFinal((await readJob()).status)) return events;
@@ -176,21 +165,17 @@ export async function* watchJob(
         if (read === undefined) continue;
         isKnown = true;
         batch = read;
-        // There is more than one read gives.
-        if (read.length === EVENTS_PER_READ) inbox.add(null);
       }
-      const isWhole = batch.length < EVENTS_PER_READ;
       for (const [index, event] of batch.entries()) {
         if (event.seq <= after) continue;
         after = event.seq;
         yield event;
         // A failed job that was retried continues after the event that ended it.
-        const isLast = index === batch.length - 1 && isWhole;
-        if (isLast && isFinal(event.event)) return;
+        if (index === batch.length - 1 && isFinal(event.event)) return;
       }
     }
   } finally {
-    release();
+    follower.release();
   }
 }
 
@@ -203,60 +188,76 @@ export async function* watchAllJobs(
   deps: WatchDeps,
   options: WatchOptions,
 ): AsyncGenerator<JobEvent, void, void> {
-  const { signal } = options;
-  throwIfAborted(signal);
   const seen = new Map<string, number>();
-  let since = new Date(Date.now() - OVERLAP_MS).toISOString();
-  const inbox = new Inbox();
-  const reader = new Reader(deps, options);
-  const release = deps.live.listen({
-    onEvents: inbox.add,
-    onChange: () => reader.say(),
-  });
+  const look = changesOf(deps.supabase, seen, options.signal);
+  const follower = new Follower(deps, options);
   try {
-    while (!deps.live.isClosed) {
-      let batch = await inbox.next(reader.pauseMs, signal);
-      if (deps.live.isClosed) return;
-      const [first] = batch ?? [];
-      const known = first === undefined ? undefined : seen.get(first.job_id);
-      const isGap = first !== undefined && first.seq > (known ?? 0) + 1;
-      if (isGap) {
-        batch = await reader.try(() =>
-          readEvents(deps.supabase, first.job_id, known ?? 0, signal)
-        ) ?? null;
-      } else if (batch === null) {
-        batch = await reader.try(() =>
-          readSince(deps.supabase, since, signal)
-        ) ??
-          [];
-        const last = batch.at(-1);
-        if (last !== undefined) {
-          since = new Date(Date.parse(last.created_at) - OVERLAP_MS)
-            .toISOString();
+    for (;;) {
+      const hint = await follower.next();
+      if (hint === undefined) return;
+      for (const event of hint ?? await follower.try(look) ?? []) {
+        const known = seen.get(event.job_id) ?? 0;
+        if (event.seq <= known) continue;
+        if (hint !== null && event.seq > known + 1) {
+          follower.add(null);
+          break;
         }
-        if (batch.length === EVENTS_PER_READ) inbox.add(null);
-      }
-      if (batch === null) inbox.add(null);
-      for (const event of batch ?? []) {
-        if (event.seq <= (seen.get(event.job_id) ?? 0)) continue;
         seen.set(event.job_id, event.seq);
         yield event;
       }
     }
   } finally {
-    release();
+    follower.release();
   }
 }
 
-async function readSince(
+/**
+ * Gives what has happened to the user's jobs since the last call: first, since ten seconds ago. The rows of the jobs say
+ * which have new events; for the timeline to say it, each event would have to be in one more index.
+ */
+function changesOf(
   supabase: SupabaseClient,
-  since: string,
+  seen: Map<string, number>,
   signal: AbortSignal | undefined,
-): Promise<JobEvent[]> {
-  let query = supabase.from("ai_job_events").select(EVENT_COLUMNS)
-    .gte("created_at", since)
-    .order("created_at").order("seq")
-    .limit(EVENTS_PER_READ);
-  if (signal !== undefined) query = query.abortSignal(signal);
-  return toEvents(await query, signal);
+): () => Promise<JobEvent[]> {
+  let since: number | undefined;
+  return async () => {
+    const floor = since ?? Date.now() - OVERLAP_MS;
+    const changed: string[] = [];
+    let newest = 0;
+    let oldest = 0;
+    let from = 0;
+    let rows: unknown[];
+    do {
+      // A row that changes meanwhile moves to the front, so that none is passed over.
+      rows = await readRows(
+        supabase.from("ai_jobs").select("id,event_seq,updated_at")
+          .gte(
+            "updated_at",
+            new Date(since ?? 0).toISOString(),
+          )
+          .order("updated_at", { ascending: false })
+          .range(from, from + ROWS_PER_READ - 1),
+        signal,
+      );
+      from += ROWS_PER_READ;
+      for (const row of rows) {
+        if (!isFields(row)) continue;
+        const id = String(row["id"]), seq = Number(row["event_seq"]);
+        oldest = Date.parse(String(row["updated_at"]));
+        newest = Math.max(newest, oldest);
+        if (oldest < floor) seen.set(id, seq);
+        else if (seq > (seen.get(id) ?? 0)) changed.push(id);
+      }
+    } while (rows.length === ROWS_PER_READ && oldest >= floor);
+    const events = await Promise.all(changed.map((id) => {
+      const known = seen.get(id);
+      return readEvents(supabase, id, known ?? 0, signal, known ? 0 : floor);
+    }));
+    // Of the server's clock, since the device's may be wrong.
+    since = since === undefined
+      ? Math.min(floor, newest)
+      : Math.max(floor, newest - OVERLAP_MS);
+    return events.flat();
+  };
 }

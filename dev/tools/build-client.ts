@@ -70,8 +70,8 @@ export async function buildClient(): Promise<Map<string, string>> {
   return files;
 }
 
-/** Size of an entry with its imports from the package, minified and gzipped. */
-export async function measureEntry(entry: string): Promise<number> {
+/** An entry with all that it imports from the package, as one minified ES module. */
+export async function bundleEntry(entry: string): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "bundle",
@@ -86,9 +86,17 @@ export async function measureEntry(entry: string): Promise<number> {
     cwd: root,
     stdin: "null",
   }).output();
-  if (!success) throw new BuildError(new TextDecoder().decode(stderr));
+  const decoder = new TextDecoder();
+  if (!success) throw new BuildError(decoder.decode(stderr));
+  return decoder.decode(stdout);
+}
+
+/** Bytes of {@link bundleEntry}, gzipped. */
+export async function measureEntry(entry: string): Promise<number> {
   const packed = new Response(
-    new Blob([stdout]).stream().pipeThrough(new CompressionStream("gzip")),
+    new Blob([await bundleEntry(entry)]).stream().pipeThrough(
+      new CompressionStream("gzip"),
+    ),
   );
   return (await packed.arrayBuffer()).byteLength;
 }

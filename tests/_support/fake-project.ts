@@ -19,9 +19,11 @@ export class FakeProject {
   ) => Response | Promise<Response> | undefined = () => undefined;
   readonly jobs: AiJobs;
   readonly #rows = new Map<string, Row>();
-  #now = Date.parse("2026-01-01T00:00:00Z");
+  #now: number;
 
-  constructor({ pollMs = 5 } = {}) {
+  /** `aheadMs` is how far the clock of the project is ahead of this machine's. */
+  constructor({ pollMs = 5, aheadMs = 0 } = {}) {
+    this.#now = Date.now() + aheadMs;
     const supabase = createClient("http://project.test", "sb_publishable_x", {
       accessToken: () => Promise.resolve("token"),
       global: { fetch: (input, init) => this.#fetch(input, init) },
@@ -117,7 +119,7 @@ export class FakeProject {
   }
 
   #tick(): string {
-    this.#now += 1000;
+    this.#now += 1;
     return new Date(this.#now).toISOString();
   }
 
@@ -143,7 +145,17 @@ export class FakeProject {
     this.requests.push(path);
     // An answer never comes in the turn of its request.
     await Promise.resolve();
-    return await (this.intercept(path) ?? this.#answer(url, init));
+    const answer = this.intercept(path) ?? this.#answer(url, init);
+    const { signal } = init;
+    if (!signal) return await answer;
+    const aborted = Promise.withResolvers<never>();
+    const abort = () => aborted.reject(signal.reason);
+    signal.addEventListener("abort", abort);
+    try {
+      return await Promise.race([answer, aborted.promise]);
+    } finally {
+      signal.removeEventListener("abort", abort);
+    }
   }
 
   #answer(url: URL, init: RequestInit): Response {
@@ -173,6 +185,8 @@ export class FakeProject {
         return this.#list(url.searchParams);
       case "ai_job_events":
         return Response.json(this.#events(url.searchParams));
+      case "ai_jobs":
+        return Response.json(this.#changes(url.searchParams));
     }
     return missing();
   }
@@ -191,13 +205,31 @@ export class FakeProject {
   }
 
   #events(query: URLSearchParams): unknown[] {
-    const id = query.get("job_id")?.replace("eq.", "");
+    const id = query.get("job_id")?.replace("eq.", "") ?? "";
     const after = Number(query.get("seq")?.replace("gt.", "") ?? 0);
-    return [...this.#rows.entries()]
-      .filter(([one]) => id === undefined || one === id)
-      .flatMap(([, { events }]) => events)
-      .filter(({ seq }) => Number(seq) > after);
+    return (this.#rows.get(id)?.events ?? []).filter((event) =>
+      Number(event["seq"]) > after &&
+      String(event["created_at"]) >= sinceOf(query, "created_at")
+    ).slice(0, Number(query.get("limit") ?? 1000));
   }
+
+  /** Newest first, as the client asks for them. */
+  #changes(query: URLSearchParams): unknown[] {
+    const from = Number(query.get("offset"));
+    return [...this.#rows.values()]
+      .map(({ job: { id, updated_at }, events }) => ({
+        id,
+        updated_at,
+        event_seq: events.length,
+      }))
+      .filter(({ updated_at }) => updated_at >= sinceOf(query, "updated_at"))
+      .sort((a, b) => a.updated_at < b.updated_at ? 1 : -1)
+      .slice(from, from + Number(query.get("limit")));
+  }
+}
+
+function sinceOf(query: URLSearchParams, column: string): string {
+  return query.get(column)?.replace("gte.", "") ?? "";
 }
 
 function missing(): Response {

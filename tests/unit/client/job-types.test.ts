@@ -57,6 +57,34 @@ const hasColumns: Columns = true;
 
 const statuses: client.JobStatus[] = [...JOB_STATUSES];
 
+/** Each name of the timeline. */
+const EVENTS: Readonly<Record<client.JobEventName, true>> = {
+  created: true,
+  claimed: true,
+  progress: true,
+  submitted: true,
+  settled: true,
+  snoozed: true,
+  retried: true,
+  released: true,
+  rescued: true,
+  unblocked: true,
+  cancel_requested: true,
+  retry_requested: true,
+  completed: true,
+  failed: true,
+  cancelled: true,
+};
+
+Deno.test("client types: the names of events are those that the table accepts", async () => {
+  const sql = await Deno.readTextFile(
+    new URL("../../../supabase/schemas/jobs/events.sql", import.meta.url),
+  );
+  const list = /event_is_known check \(event in \(([^)]*)\)/.exec(sql)?.[1];
+  const names = [...(list ?? "").matchAll(/'(\w+)'/g)].map(([, name]) => name);
+  assertEquals(names.sort(), Object.keys(EVENTS).sort());
+});
+
 Deno.test("client types: metadata, results, requests and jobs are those of the contracts", () => {
   // The twins: what lacks a member is not the same, and one that differs is not passed over.
   const differs: Same<{ a: string }, { a: string; b?: string }> = false;

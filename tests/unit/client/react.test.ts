@@ -348,7 +348,6 @@ pageTest(
       const { NetworkError } = await import("../../../client/mod.ts");
       throw new NetworkError("lost", {
         code: "network_error",
-        retryable: true,
       });
     };
     assertEquals(await view.now().create(input), undefined);

@@ -1,6 +1,8 @@
 /** Following a job, and errors, with a project in memory. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { AiJobsError, isAiJobsError } from "../../../client/mod.ts";
 import { FakeProject } from "../../_support/fake-project.ts";
+import { VirtualTime } from "../../_support/virtual-time.ts";
 
 Deno.test("watch: a job that had ended before ends it, also when its last event is known already", async () => {
   const project = new FakeProject();
@@ -25,6 +27,171 @@ Deno.test("watch: closing the client ends what is watched, without another reque
   project.jobs.close();
   assertEquals((await Promise.all(next)).map(({ done }) => done), [true, true]);
   assertEquals(project.requests.length, length);
+});
+
+Deno.test("watchAll: hundreds of jobs that change at once are each reported once", async () => {
+  const project = new FakeProject();
+  const events = project.jobs.watchAll();
+  const ids = Array.from({ length: 600 }, () => project.add());
+  const seen: string[] = [];
+  for (const _ of ids) {
+    const { value } = await events.next();
+    seen.push(value?.job_id ?? "");
+  }
+  assertEquals(seen.sort(), ids.sort());
+  project.jobs.close();
+  assertEquals((await events.next()).done, true);
+});
+
+Deno.test("watchAll: on a device with a fast clock it reports what is new, and not what happened before", async () => {
+  const project = new FakeProject({ aheadMs: -60_000 });
+  const old = project.add();
+  project.write(old, "failed", { status: "failed" });
+  const events = project.jobs.watchAll();
+  const first = events.next();
+  const isRead = async () => {
+    while (project.count("rest/v1/ai_jobs?") < 2) {
+      await new Promise((tick) => setTimeout(tick));
+    }
+  };
+  await isRead();
+  const id = project.add();
+  project.write(old, "retry_requested", { status: "pending" });
+  const seen = [(await first).value, (await events.next()).value]
+    .map((event) => `${event?.job_id} ${event?.event}`);
+  assertEquals(seen.sort(), [`${id} created`, `${old} retry_requested`].sort());
+  project.jobs.close();
+  assertEquals((await events.next()).done, true);
+});
+
+Deno.test("wait: a closed client rejects with an AbortError instead of polling the job", async () => {
+  const project = new FakeProject();
+  const id = project.add();
+  const waiting = project.jobs.job(id).wait();
+  while (project.count("ai_job_events") < 2) {
+    await new Promise((tick) => setTimeout(tick));
+  }
+  project.jobs.close();
+  const error = await assertRejects(() => waiting, Error);
+  assertEquals(error.name, "AbortError");
+  const { length } = project.requests;
+  await assertRejects(() => project.jobs.job(id).wait(), Error, "Aborted");
+  assertEquals(project.requests.length, length);
+});
+
+Deno.test("wait: an outage when the job has ended delays its result and is no error", async () => {
+  using time = new VirtualTime();
+  const project = new FakeProject();
+  const id = project.add();
+  project.complete(id);
+  project.intercept = (path) =>
+    path.includes("get-ai-job") && project.count("get-ai-job") < 7
+      ? Response.json({ code: "service_unavailable" }, { status: 503 })
+      : undefined;
+  const { result } = await time.passUntil(
+    project.jobs.job<"voice_clone">(id).wait(),
+  );
+  assertEquals(result.voice_name, "Grandma");
+  assert(project.count("get-ai-job") >= 7);
+});
+
+Deno.test("client: a request without a response is given up after 30 s and sent again", async () => {
+  using time = new VirtualTime();
+  const project = new FakeProject();
+  const id = project.add();
+  project.complete(id);
+  const silent = new Set(["ai_job_events", "get-ai-job", "create-ai-job"]);
+  project.intercept = (path) => {
+    const name = [...silent].find((one) => path.includes(one));
+    return name !== undefined && silent.delete(name)
+      ? new Promise<Response>(() => {})
+      : undefined;
+  };
+  const job = await time.passUntil(project.jobs.job(id).wait());
+  assertEquals(job.status, "completed");
+  assert(time.elapsedMs >= 60_000);
+  const created = await time.passUntil(
+    project.jobs.create({ job_type: "voice_clone", input_url: "uploads/a" }),
+  );
+  assertEquals([created.status, project.count("create-ai-job")], [
+    "pending",
+    2,
+  ]);
+  assertEquals(silent.size, 0);
+});
+
+Deno.test("client: a limit may be tried again later, which the caller decides", async () => {
+  const project = new FakeProject();
+  project.intercept = () =>
+    Response.json({ code: "active_jobs_exceeded" }, {
+      status: 429,
+      headers: { "retry-after": "7" },
+    });
+  const error = await project.jobs.cancel("1").catch((error) => error);
+  assert(isAiJobsError(error));
+  assertEquals([error.name, error.retryable, error.retryAfterMs], [
+    "LimitReached",
+    true,
+    7000,
+  ]);
+  assertEquals(project.requests.length, 1);
+});
+
+Deno.test("client: every class of error is reached, with the code, the id and what may be repeated", async () => {
+  const project = new FakeProject();
+  const seen: unknown[] = [];
+  for (
+    const status of [400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503, 546]
+  ) {
+    project.intercept = () =>
+      Response.json({
+        code: `code_${status}`,
+        detail: "Because.",
+        request_id: "r1",
+        errors: [{ field: "a", message: "is wrong" }],
+      }, { status });
+    // A retry is never repeated, so that no time passes.
+    const error = await project.jobs.retry("1").catch((error) => error);
+    assert(error instanceof AiJobsError);
+    assertEquals(
+      [error.code, error.requestId, error.message],
+      [`code_${status}`, "r1", "Because."],
+    );
+    seen.push([status, error.name, error.retryable]);
+  }
+  const invalid = [400, 403, 413, 415, 422].map((status) =>
+    [status, "RequestInvalid", false] as const
+  );
+  assertEquals(
+    seen,
+    [
+      ...invalid,
+      [401, "NotSignedIn", false],
+      [404, "NotFound", false],
+      [409, "Conflict", false],
+      [429, "LimitReached", true],
+      ...[500, 503, 546].map((status) => [status, "ServiceUnavailable", true]),
+    ].sort(([one], [other]) => Number(one) - Number(other)),
+  );
+  project.intercept = () => Promise.reject(new TypeError("offline"));
+  const lost = await project.jobs.retry("1").catch((error) => error);
+  assert(isAiJobsError(lost));
+  assertEquals([lost.name, lost.code, lost.retryable], [
+    "NetworkError",
+    "network_error",
+    true,
+  ]);
+  project.intercept = () => new Response("<html>");
+  const odd = await project.jobs.retry("1").catch((error) => error);
+  assertEquals([odd.name, odd.code], ["ServiceUnavailable", "answer_invalid"]);
+});
+
+Deno.test("list: a filter that is undefined is none", async () => {
+  const project = new FakeProject();
+  const id = project.add();
+  const { jobs } = await project.jobs.list({ status: undefined, limit: 5 });
+  assertEquals(jobs.map((job) => job.id), [id]);
+  assertEquals(project.requests, ["/functions/v1/list-ai-jobs?limit=5"]);
 });
 
 Deno.test("client: every limit is LimitReached, temporary or not; another conflict is not", async () => {
