@@ -269,8 +269,13 @@ export type Job<T extends JobType = JobType> = T extends JobType ? JobOf<T>
 
 /** A job that has succeeded. */
 export type CompletedJob<T extends JobType = JobType> = T extends JobType
-  ? JobOf<T> & { status: "completed"; result: JobResult<T> }
+  ? CompletedJobOf<T>
   : never;
+
+interface CompletedJobOf<T extends JobType> extends JobOf<T> {
+  status: "completed";
+  result: JobResult<T>;
+}
 
 /** What an event reports: docs/job-lifecycle.md explains each. A later version may add names. */
 export type JobEventName =

@@ -18,7 +18,8 @@ export class ConfigInvalid extends Error {}
  */
 export function parseConfig(text: string): Table {
   try {
-    return parse(text);
+    // Editors on Windows begin a file with a byte order mark.
+    return parse(text.replace(/^\ufeff/, ""));
   } catch (cause) {
     throw new ConfigInvalid(
       `supabase/config.toml is not valid: ${

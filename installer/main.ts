@@ -20,9 +20,10 @@ const USAGE = `Usage: npx edge-ai-jobs <command> [options]
   init      copy functions, migrations and config sections into a Supabase project; overwrites nothing
   upgrade   bring this version into a project that has an earlier one; keeps what you have changed
 
-  --modules LIST   of init: core, core,people or core,people,shop (default: all)
+  --modules LIST   of init: core, core,people or core,people,shop (default: all, or those that are installed)
   --dry-run        print what would be done, and do nothing
   --project DIR    the folder with supabase/ (default: this one)
+  --version        print the version of this package
   --help           show this
 `;
 
@@ -64,6 +65,7 @@ function readArguments(args: string[]) {
         modules: { type: "string" },
         project: { type: "string", default: "." },
         "dry-run": { type: "boolean", default: false },
+        version: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
     });
@@ -77,6 +79,8 @@ function readArguments(args: string[]) {
 async function run(args: string[]): Promise<string> {
   const { values, positionals: [command, ...rest] } = readArguments(args);
   if (values.help) return USAGE;
+  const packageDir = fileURLToPath(new URL("..", import.meta.url));
+  if (values.version) return `${(await readTemplate(packageDir)).version}\n`;
   if ((command !== "init" && command !== "upgrade") || rest.length > 0) {
     throw new Refusal(USAGE);
   }
@@ -85,10 +89,10 @@ async function run(args: string[]): Promise<string> {
       "upgrade keeps the modules that are installed; add one with init --modules.",
     );
   }
-  const modules = readModules(values.modules ?? "core,people,shop");
-  const template = await readTemplate(
-    fileURLToPath(new URL("..", import.meta.url)),
-  );
+  const modules = values.modules === undefined
+    ? undefined
+    : readModules(values.modules);
+  const template = await readTemplate(packageDir);
   const dir = resolve(values.project);
   const project = await readProject(
     dir,

@@ -88,7 +88,7 @@ function readManifest(project: ProjectState): Manifest | undefined {
   const text = project.texts.get(MANIFEST_PATH);
   if (text === undefined) return undefined;
   try {
-    return manifestSchema.parse(JSON.parse(text));
+    return manifestSchema.parse(JSON.parse(text.replace(/^\ufeff/, "")));
   } catch (cause) {
     throw new Refusal(
       `${MANIFEST_PATH} is not valid. Restore it from version control.`,
@@ -99,14 +99,14 @@ function readManifest(project: ProjectState): Manifest | undefined {
 
 /**
  * Puts the template into a project, or adds modules to what is there. What the manifest names is left as it is, and
- * what is missing is added: a second run changes nothing.
+ * what is missing is added: a second run changes nothing. Without `modules` these are the installed ones, or all.
  *
  * @throws {Refusal} when another version is installed, or config.toml or the manifest cannot be read.
  */
 export function planInit(
   template: Template,
   project: ProjectState,
-  modules: readonly Module[],
+  modules?: readonly Module[],
 ): Plan {
   const installed = readManifest(project);
   if (installed !== undefined && installed.version !== template.version) {
@@ -114,7 +114,12 @@ export function planInit(
       `Version ${installed.version} is installed here, and this is ${template.version}: run "npx edge-ai-jobs upgrade".`,
     );
   }
-  const planner = new Planner(template, project, installed, modules);
+  const planner = new Planner(
+    template,
+    project,
+    installed,
+    modules ?? (installed === undefined ? MODULES : []),
+  );
   for (const file of planner.files) {
     if (!planner.isInstalled(file)) planner.addNew(file);
     else if (!project.paths.has(file.path)) planner.add(file);

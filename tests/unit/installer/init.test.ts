@@ -162,6 +162,32 @@ Deno.test("init: a second run changes nothing, a lost file comes back, a module 
   assertEquals(more.manifest.modules, ["core", "people", "shop"]);
 });
 
+Deno.test("init: without a list it keeps the installed modules, and takes all where none is installed", () => {
+  const empty = projectOf(new Map([[CONFIG, ""]]));
+  assertEquals(planInit(template, empty).manifest.modules, ALL);
+  const files = carriedOut(
+    empty,
+    planInit(template, empty, readModules("core")),
+  );
+  const again = planInit(template, projectOf(files));
+  assertEquals([again.steps, again.manifest.modules], [[], ["core"]]);
+});
+
+Deno.test("init: a config.toml with a byte order mark and Windows line ends keeps both, and runs twice", () => {
+  const config =
+    '\ufeff# ours\r\nproject_id = "own" # name\r\n\r\n# [db.vault]\r\n[api]\r\nport = 1';
+  const project = projectOf(new Map([[CONFIG, config]]));
+  const plan = planInit(template, project);
+  assertEquals(plan.clashes, []);
+  const files = carriedOut(project, plan);
+  const after = files.get(CONFIG) ?? "";
+  assert(after.startsWith(`${config}\r\n`));
+  assert(!/[^\r]\n/.test(after));
+  files.set(MANIFEST_PATH, `\ufeff${files.get(MANIFEST_PATH)}`);
+  const again = planInit(template, projectOf(files));
+  assertEquals([again.steps, again.clashes], [[], []]);
+});
+
 Deno.test("init: an interrupted run, which has left files and no manifest, is completed", () => {
   const project = projectOf(new Map([[CONFIG, ""]]));
   const plan = planInit(template, project, ALL);

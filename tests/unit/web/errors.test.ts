@@ -23,7 +23,6 @@ Deno.test("page words: a limit has the time of the next possible try", () => {
 Deno.test("page words: an unknown error keeps whether it can be repeated, and shows nothing technical", () => {
   const unknown = new NetworkError("ECONNRESET", {
     code: "x",
-    retryable: true,
   });
   assertEquals(describeError(unknown), {
     text: "Something went wrong on our side. Try again in a moment.",
