@@ -213,7 +213,7 @@ export class FakeProject {
     ).slice(0, Number(query.get("limit") ?? 1000));
   }
 
-  /** Newest first, as the client asks for them. */
+  /** Newest first, in the order that the client requests. */
   #changes(query: URLSearchParams): unknown[] {
     const from = Number(query.get("offset"));
     return [...this.#rows.values()]
