@@ -104,6 +104,10 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
   [/^curl .*localhost:4010\//, { how: "run" }],
   [/^printf .*> supabase\/\.env$/, { how: "run" }],
   [/^\. supabase\/\.env$/, { how: "run" }],
+  [/^npm install --install-links /, {
+    how: "read",
+    why: "it is run in the folder of an app",
+  }],
   [/^(npx )?supabase\b/, { how: "supabase", why: project }],
   [/^curl .*https:\/\/api\.heygen\.com\//, {
     how: "read",
