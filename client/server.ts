@@ -89,16 +89,21 @@ function invalidAnswer(): ServiceUnavailable {
   });
 }
 
+/** The error of a request that got no response that can be used. */
+export function noResponse(cause?: unknown): NetworkError {
+  return new NetworkError("No response arrived.", {
+    code: "network_error",
+    cause,
+  });
+}
+
 /** The error of functions-js as one of ours. */
 async function toFailure(error: unknown): Promise<AiJobsError> {
   const context = error instanceof Error
     ? Reflect.get(error, "context")
     : undefined;
   if (!(context instanceof Response)) {
-    return new NetworkError("The service did not answer.", {
-      code: "network_error",
-      cause: error,
-    });
+    return noResponse(error);
   }
   const { status, headers } = context;
   const body: unknown = await context.json().catch(() => undefined);
@@ -220,11 +225,12 @@ export async function readRows(
   limit.clear();
   throwIfAborted(signal);
   if (error === null) return listOf(data);
-  const Failure = status === 401 ? NotSignedIn : NetworkError;
-  throw new Failure("The events cannot be read.", {
-    code: `http_${status}`,
-    cause: error,
-  });
+  throw status === 401
+    ? new NotSignedIn("The session is not valid.", {
+      code: "unauthenticated",
+      cause: error,
+    })
+    : noResponse(error);
 }
 
 /**

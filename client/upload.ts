@@ -1,6 +1,7 @@
 /** Files on their way to Storage: by a signed address, or in pieces that can be resumed where the project offers it. */
 import { onAbort, pause, reasonOf, throwIfAborted } from "./abort.ts";
-import { type AiJobsError, NetworkError, RequestInvalid } from "./errors.ts";
+import { type AiJobsError, RequestInvalid } from "./errors.ts";
+import { noResponse } from "./server.ts";
 
 /** Where a file may be put, as create-upload-url answers it. */
 export interface UploadTarget {
@@ -77,7 +78,7 @@ async function sendAtOnce(
     headers: { "content-type": contentType, "cache-control": CACHE_CONTROL },
     body: file,
   }, signal);
-  if (response === undefined) throw lost();
+  if (response === undefined) throw noResponse();
   const text = await response.text();
   if (!response.ok) throw refused(response.status, text);
   onProgress?.(1);
@@ -118,7 +119,7 @@ function sendByXhr(
           ? resolve()
           : reject(refused(request.status, request.responseText))
       );
-    request.onerror = () => settle(() => reject(lost()));
+    request.onerror = () => settle(() => reject(noResponse()));
     request.onabort = () => settle(() => reject(reasonOf(signal)));
     request.open("PUT", target.upload_url);
     request.setRequestHeader("content-type", contentType);
@@ -181,7 +182,7 @@ async function sendInPieces(
       sent.status !== 409 && sent.status !== 423;
     if (isFinal) throw refused(sent.status, text);
     failures += 1;
-    if (failures > RESUMES) throw lost();
+    if (failures > RESUMES) throw noResponse();
     await pause(500 * 2 ** (failures - 1), signal);
     const known = await send(url, { method: "HEAD", headers: tus }, signal);
     await known?.body?.cancel();
@@ -198,12 +199,6 @@ function base64(text: string): string {
       (byte) => String.fromCharCode(byte),
     ).join(""),
   );
-}
-
-function lost(): AiJobsError {
-  return new NetworkError("The file did not arrive.", {
-    code: "network_error",
-  });
 }
 
 function refused(status: number, text: string): AiJobsError {

@@ -186,6 +186,21 @@ Deno.test("client: every class of error is reached, with the code, the id and wh
   assertEquals([odd.name, odd.code], ["ServiceUnavailable", "answer_invalid"]);
 });
 
+Deno.test("watch: a session that the table refuses is NotSignedIn, after a few reads", async () => {
+  using time = new VirtualTime();
+  const project = new FakeProject();
+  const id = project.add();
+  project.intercept = (path) =>
+    path.includes("ai_job_events")
+      ? Response.json({ code: "PGRST303" }, { status: 401 })
+      : undefined;
+  const error = await time.passUntil(
+    project.jobs.job(id).wait().catch((error) => error),
+  );
+  assertEquals([error.name, error.code], ["NotSignedIn", "unauthenticated"]);
+  assertEquals(project.count("ai_job_events"), 4);
+});
+
 Deno.test("list: a filter that is undefined is none", async () => {
   const project = new FakeProject();
   const id = project.add();
