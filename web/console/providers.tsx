@@ -3,7 +3,13 @@ import { Badge, type Tone } from "../parts/badge.tsx";
 import { Button } from "../parts/button.tsx";
 import { Card } from "../parts/card.tsx";
 import { Progress } from "../parts/progress.tsx";
-import { countOf, microsOf, secondOf, whenOf } from "../words/times.ts";
+import {
+  countOf,
+  microsOf,
+  secondOf,
+  shareOf,
+  whenOf,
+} from "../words/times.ts";
 import type { Provider } from "./answers.ts";
 import { useAnswer, useOps } from "./ops.ts";
 import { Facts, Loaded } from "./parts.tsx";
@@ -63,7 +69,7 @@ function ProviderCard({ one }: { one: Provider }) {
         facts={{
           "Errors, last hour": error_rate === null
             ? "no calls"
-            : `${Math.round(error_rate * 100)} % of ${
+            : `${shareOf(error_rate)} of ${
               countOf(one.calls_last_hour, "call")
             }`,
           "Cost, last hour": microsOf(one.spend_micros_last_hour),
@@ -84,10 +90,9 @@ function ProviderCard({ one }: { one: Provider }) {
             ops.act(
               isPaused ? "resume" : "pause",
               { provider },
-              ({ is_paused }) =>
-                is_paused
-                  ? `${provider} is paused. Its jobs wait until you resume it.`
-                  : `${provider} works again.`,
+              ({ is_paused }) => is_paused
+                ? `${provider} is paused. Its jobs wait until you resume it.`
+                : `${provider} works again.`,
             )}
         >
           {isPaused ? "Resume" : "Pause"}

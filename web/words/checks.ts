@@ -1,6 +1,6 @@
 /** Failing health checks in words. */
 import type { Overview } from "../console/answers.ts";
-import { countOf, lengthOf } from "./times.ts";
+import { countOf, lengthOf, shareOf } from "./times.ts";
 
 /** By the names of private.check_ai_health; a test compares them. Parked jobs have their own card. */
 export const CHECK_WORDS: Readonly<
@@ -43,7 +43,7 @@ export const CHECK_WORDS: Readonly<
   },
   failed_share: {
     say: (share) =>
-      `${Math.round(share * 100)} % of the jobs of the last 15 minutes failed.`,
+      `${shareOf(share)} of the jobs of the last 15 minutes failed.`,
   },
   counters_age: {
     say: (age) => `These numbers are ${lengthOf(age * 1000)} old.`,

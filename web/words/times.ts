@@ -34,6 +34,11 @@ export function lengthOf(ms: number): string {
     : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** `12 %`, `0.24 %`: two figures, so that few of many are not `0 %`. */
+export function shareOf(share: number): string {
+  return `${Number((share * 100).toPrecision(2))} %`;
+}
+
 /** `14:05` today, `3 Nov` before. */
 export function whenOf(iso: string): string {
   const time = new Date(iso);

@@ -20,6 +20,11 @@ export function durationWords(seconds: number): string {
   return `${Math.round(seconds / 86_400)} days`;
 }
 
+/** `12 %`, `0.24 %`: two figures, so that a few failures among many jobs are not `0 %`. */
+export function shareWords(share: number): string {
+  return `${Number((share * 100).toPrecision(2))} %`;
+}
+
 const jobs = (count: number) => count === 1 ? "1 job" : `${count} jobs`;
 
 const SUMMARY: Readonly<Record<Counts["status"], string>> = {
@@ -56,7 +61,7 @@ function judgeFailed(
   const finished = failed + completed_last_hour;
   if (failed === 0) return judged(0, "good", "No job failed.");
   const share = failed / finished;
-  const words = `${Math.round(share * 100)} % of ${jobs(finished)}.`;
+  const words = `${shareWords(share)} of ${jobs(finished)}.`;
   if (share <= 0.05) return judged(failed, "good", words);
   return judged(failed, share <= 0.5 ? "attention" : "bad", words);
 }

@@ -4,6 +4,7 @@ import type { overviewCountsSchema } from "../../../supabase/functions/_shared/c
 import {
   durationWords,
   judge,
+  shareWords,
 } from "../../../supabase/functions/ops/verdicts.ts";
 
 type Counts = z.infer<typeof overviewCountsSchema>;
@@ -126,5 +127,12 @@ Deno.test("overview: jobs that are scheduled for later are named apart from thos
   assertEquals(
     words(1, 1000),
     "1 job ready to start. At least 1000 scheduled for later.",
+  );
+});
+
+Deno.test("overview: a few failures among many jobs are not 0 %", () => {
+  assertEquals(
+    [3 / 1259, 0.123, 0.5, 1].map(shareWords),
+    ["0.24 %", "12 %", "50 %", "100 %"],
   );
 });
