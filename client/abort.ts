@@ -1,15 +1,15 @@
 /**
- * Signals with nothing but what every platform has: React Native knows neither `AbortSignal.any` and `AbortSignal.timeout`
- * nor `throwIfAborted`.
+ * Signals from features that every platform has: React Native lacks `AbortSignal.any`, `AbortSignal.timeout` and
+ * `throwIfAborted`.
  */
 
-/** What a signal was aborted with; an AbortError where the platform keeps no reason. React Native has no DOMException. */
+/** The reason of an aborted signal; an AbortError where the platform keeps none. React Native has no DOMException. */
 export function reasonOf(signal?: AbortSignal): unknown {
   return signal?.reason ??
     Object.assign(new Error("Aborted"), { name: "AbortError" });
 }
 
-/** Throws the reason of a signal that is aborted. */
+/** Throws the reason of the signal if it is aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw reasonOf(signal);
 }
@@ -46,9 +46,9 @@ export function pause(
 /** A signal that follows another and ends by itself after a time. */
 export interface Deadline {
   readonly signal: AbortSignal;
-  /** Whether the time is what ended it. */
+  /** Whether the time limit ended it. */
   readonly isLate: boolean;
-  /** Forgets the timer and the other signal. */
+  /** Clears the timer and stops following the other signal. */
   clear(): void;
 }
 

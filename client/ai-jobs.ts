@@ -1,4 +1,4 @@
-/** The client: create jobs, follow them, and get what they made. */
+/** The client: creates jobs, follows them, and fetches their results. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { deadline, reasonOf } from "./abort.ts";
 import {
@@ -47,7 +47,7 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
-/** How long `wait` waits, and what it calls on the way. */
+/** How long `wait` waits, and what it calls meanwhile. */
 export interface WaitForOptions extends CallOptions {
   /** Rejects with `WaitTimeout` after this time; the job continues. */
   timeoutMs?: number;
@@ -55,13 +55,13 @@ export interface WaitForOptions extends CallOptions {
   onProgress?(snapshot: JobSnapshot): void;
 }
 
-/** Where a job stands. */
+/** The progress of a job. */
 export interface JobSnapshot {
   id: string;
   status: JobStatus;
   progress: number;
   stage: string | null;
-  /** Number of the event that said so. */
+  /** Number of the event that reported this. */
   seq: number;
 }
 
@@ -73,7 +73,7 @@ export interface UploadOptions extends CallOptions {
   name?: string;
   /** MIME type; that of the blob by default. Parameters such as `codecs=opus` are dropped. */
   contentType?: string;
-  /** Called with the part that has arrived, 0 to 1. */
+  /** Called with the fraction that has arrived, 0 to 1. */
   onProgress?(fraction: number): void;
   /** Called before each piece of a large file: while the promise that it returns is pending, the upload is paused. */
   pause?(): Promise<unknown> | undefined;
@@ -103,7 +103,7 @@ export interface JobStanding {
   spend: Spend;
 }
 
-/** A job of the user's, by its id. */
+/** One of the user's jobs, by its id. */
 export class JobHandle<T extends JobType = JobType> {
   readonly id: string;
   readonly #client: AiJobs;
@@ -120,8 +120,8 @@ export class JobHandle<T extends JobType = JobType> {
   }
 
   /**
-   * Every event once and in order, through lost connections, until the job has ended. Pass the `seq` of the last event as
-   * `after` to continue after a reload.
+   * Yields every event once and in order until the job has ended, even when connections are lost. Pass the `seq` of the
+   * last event as `after` to continue after a reload.
    */
   watch(options: WatchOptions = {}): AsyncGenerator<JobEvent, void, void> {
     return this.#client.watch(this.id, options);
@@ -130,7 +130,8 @@ export class JobHandle<T extends JobType = JobType> {
   /**
    * Resolves once the job is completed.
    *
-   * @throws {JobFailed} with the job's own code, {@link JobCancelled}, {@link WaitTimeout}, {@link NotFound}; the signal's
+   * @throws {JobFailed} with the job's own code, {@link JobCancelled}, {@link WaitTimeout}, {@link NotFound}; the
+   * signal's
    *   reason once it is aborted, and an AbortError once the client is closed. Neither cancels the job.
    */
   async wait(options: WaitForOptions = {}): Promise<CompletedJob<T>> {
@@ -163,7 +164,7 @@ export class JobHandle<T extends JobType = JobType> {
           .catch((error: unknown) => {
             if (!isAiJobsError(error) || !error.retryable) throw error;
           });
-        // The watch repeats what fails, with growing pauses.
+        // The watch retries a failed read, with growing delays.
         if (job === undefined) continue;
         if (isCompleted(job)) return job;
         if (job.status === "failed") {
@@ -190,7 +191,9 @@ export class JobHandle<T extends JobType = JobType> {
     return this.#client.cancel(this.id, options);
   }
 
-  /** Runs a failed job again. @throws {Conflict} when it has not failed, or when it is unknown whether it was paid for. */
+  /**
+   * Runs a failed job again. @throws {Conflict} when it has not failed, or when it is unknown whether it was paid for.
+   */
   retry(options: CallOptions = {}): Promise<JobStanding> {
     return this.#client.retry(this.id, options);
   }
@@ -218,9 +221,9 @@ export class JobHandle<T extends JobType = JobType> {
 
 /** A handle on a job that was just created. */
 export class CreatedJob<T extends JobType = JobType> extends JobHandle<T> {
-  /** Where the job stood when it was created: `completed` when an earlier equal job answers it. */
+  /** The job's status when it was created: `completed` when it reuses the result of an earlier equal job. */
   readonly status: JobStatus;
-  /** Whether an earlier equal job answers it. */
+  /** Whether it reuses the result of an earlier equal job. */
   readonly cached: boolean;
 
   /** Use `jobs.create(…)`. */
@@ -247,7 +250,10 @@ function standingOf(answer: Fields): JobStanding {
   };
 }
 
-/** An idempotency key. React Native has no `crypto` without a polyfill; the key only has to differ from this user's others. */
+/**
+ * An idempotency key. React Native has no `crypto` without a polyfill; the key only has to differ from this user's
+ * others.
+ */
 export function drawKey(): string {
   if (typeof crypto !== "undefined" && "randomUUID" in crypto) {
     return crypto.randomUUID();
@@ -324,7 +330,8 @@ export class AiJobs {
 
   /**
    * Creates a job. Resolves with its id as soon as it is accepted. Generates an idempotency key, so that a request
-   * whose answer is lost is repeated without a second job; pass a key to make one request of several calls.
+   * whose response is lost is repeated without a second job; pass the same key to several calls to make them one
+   * request.
    *
    * @throws {RequestInvalid} with the wrong fields, {@link LimitReached}, {@link NotSignedIn}, {@link Conflict}.
    */
@@ -356,7 +363,7 @@ export class AiJobs {
     return new JobHandle<T>(this, id);
   }
 
-  /** A job of the user's. @throws {NotFound} */
+  /** One of the user's jobs. @throws {NotFound} */
   async get<T extends JobType = JobType>(
     id: string,
     options: CallOptions = {},
@@ -391,7 +398,7 @@ export class AiJobs {
     };
   }
 
-  /** All the user's jobs, newest first, page by page. */
+  /** All jobs of the user, newest first, page by page. */
   async *listAll<T extends JobType = JobType>(
     options: Omit<ListOptions<T>, "cursor"> = {},
   ): AsyncGenerator<Job<T>, void, void> {
@@ -435,7 +442,9 @@ export class AiJobs {
     );
   }
 
-  /** See {@link JobHandle.retry}. Not repeated by itself: a second request would find a job that has not failed. */
+  /**
+   * See {@link JobHandle.retry}. Never repeated automatically: a second request would find a job that has not failed.
+   */
   async retry(id: string, options: CallOptions = {}): Promise<JobStanding> {
     return standingOf(
       await callFunction(this.#supabase, "retry-ai-job", {
@@ -446,7 +455,7 @@ export class AiJobs {
     );
   }
 
-  /** A signed address of an object of the user's, named as `<bucket>/<path>`. */
+  /** A signed URL of one of the user's objects, named as `<bucket>/<path>`. */
   async downloadUrl(
     object: string,
     options: CallOptions & { expiresIn?: number } = {},
@@ -468,7 +477,7 @@ export class AiJobs {
     return this.#deps.live.isClosed;
   }
 
-  /** Leaves the Realtime channel and ends everything that is watched. A pending `wait` rejects with an AbortError. */
+  /** Leaves the Realtime channel and ends every watch. A pending `wait` rejects with an AbortError. */
   close(): void {
     this.#deps.live.close();
   }

@@ -4,7 +4,7 @@ import { isAiJobsError } from "./errors.ts";
 import type { JobRequest, JobType } from "./job-types.ts";
 import { toError } from "./store.ts";
 
-/** Where the creation of a job stands. */
+/** The state of the creation of a job. */
 export interface Creation {
   /** Null until the job is accepted. */
   jobId: string | null;
@@ -24,7 +24,7 @@ export class CreateStore<T extends JobType> {
   readonly #listeners = new Set<() => void>();
   #state = NOT_CREATING;
   #sending: Promise<CreatedJob<T> | undefined> | undefined;
-  /** What has the key: a request whose answer was lost is sent with the same one again. */
+  /** The request and its key: when its response is lost, it is sent again with the same key. */
   #asked: { text: string; key: string } | undefined;
 
   /** For `useSyncExternalStore`. */
@@ -36,7 +36,7 @@ export class CreateStore<T extends JobType> {
   /** For `useSyncExternalStore`. */
   readonly getSnapshot = (): Creation => this.#state;
 
-  /** Forgets the job. One that is being created is forgotten as soon as it is there. */
+  /** Forgets the job. A job that is being created is forgotten as soon as it exists. */
   readonly reset = (): void => {
     this.#sending = undefined;
     this.#asked = undefined;

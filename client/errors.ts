@@ -1,16 +1,20 @@
-/** Every error of the client. Each has a `code` that never changes, and says whether the same call may succeed later. */
+/**
+ * Every error of the client. Each has a `code` that never changes, and says whether the same call may succeed later.
+ */
 import type { Spend } from "./job-types.ts";
 
 /** What is known of an error. */
 export interface ErrorDetails {
   code: string;
-  /** Names the request in the log of the function. */
+  /** Identifies the request in the log of the function. */
   requestId?: string | undefined;
   retryAfterMs?: number | undefined;
   cause?: unknown;
 }
 
-/** The base of all errors. Use {@link isAiJobsError} instead of `instanceof` where two copies of the package may meet. */
+/**
+ * The base of all errors. Use {@link isAiJobsError} instead of `instanceof` where two copies of the package may meet.
+ */
 export class AiJobsError extends Error {
   override name = "AiJobsError";
   readonly isAiJobsError = true;
@@ -35,7 +39,7 @@ export interface FieldError {
   message: string;
 }
 
-/** The request is not valid, and would not be if it were repeated. */
+/** The request is not valid; repeating it does not help. */
 export class RequestInvalid extends AiJobsError {
   override name = "RequestInvalid";
   readonly fields: readonly FieldError[];
@@ -82,7 +86,7 @@ export class ServiceUnavailable extends AiJobsError {
   override readonly retryable = true;
 }
 
-/** No answer came. Whether the request arrived is unknown. */
+/** No response arrived. Whether the request was received is unknown. */
 export class NetworkError extends AiJobsError {
   override name = "NetworkError";
   override readonly retryable = true;
@@ -92,7 +96,7 @@ export class NetworkError extends AiJobsError {
 export class JobFailed extends AiJobsError {
   override name = "JobFailed";
   readonly jobId: string;
-  /** Whether money was spent all the same. */
+  /** Whether money was spent nevertheless. */
   readonly spend: Spend;
 
   constructor(
@@ -132,7 +136,7 @@ export class WaitTimeout extends AiJobsError {
   }
 }
 
-/** Whether an error is one of this package, of whichever copy. */
+/** Whether an error comes from this package, also from another copy of it. */
 export function isAiJobsError(error: unknown): error is AiJobsError {
   return error instanceof Error && "isAiJobsError" in error &&
     error.isAiJobsError === true;

@@ -12,13 +12,15 @@ import {
 
 /** A job as a component shows it. */
 export interface AiJobState<T extends JobType = JobType> extends Following {
-  /** The job with its progress of now; its result and output follow at once when it is completed. Null until it is read. */
+  /**
+   * The job with its current progress; its result and output follow as soon as it is completed. Null until it is read.
+   */
   job: Job<T> | null;
   /** The timeline so far, in order. */
   events: readonly JobEvent[];
 }
 
-/** Before anything is known, and on a server. */
+/** The state before the first read, and on a server. */
 export const NO_JOB: AiJobState = {
   job: null,
   events: [],
@@ -86,7 +88,7 @@ export class JobStore extends Store<AiJobState> {
     for await (const event of events) {
       this.#events = [...this.#events, event];
       this.#show(this.#job && withEvent(this.#job, event));
-      // The result is in the row alone.
+      // Only the row has the result.
       if (isFinal(event.event)) await this.#read(signal);
     }
   }

@@ -46,7 +46,10 @@ export interface TextToSpeechMetadata {
     | "mp3_44100_128"
     | "mp3_44100_192"
     | undefined;
-  /** ISO 639, such as `en`. Taken by `eleven_v3`, `eleven_flash_v2_5` and `eleven_turbo_v2_5`, each with its languages. */
+  /**
+   * ISO 639, such as `en`. Accepted by `eleven_v3`, `eleven_flash_v2_5` and `eleven_turbo_v2_5`, each with its
+   * languages.
+   */
   language_code?: string | undefined;
   /** What is left out is the voice's own. */
   settings?: {
@@ -82,7 +85,7 @@ export interface TextToSpeechResult {
 
 /** Transcribes a recording. */
 export interface TranscriptionMetadata {
-  /** A call of yours, whose transcript is filled in. */
+  /** Id of one of your calls, which receives the transcript. */
   call_id?: string | undefined;
   /** ISO 639; detected when left out. */
   language_code?: string | undefined;
@@ -114,7 +117,7 @@ export interface AvatarVideoMetadata {
   /** A voice of the provider; needed with `text`. */
   voice_id?: string | undefined;
   voice_provider?: "microsoft" | "elevenlabs" | "amazon" | "google" | undefined;
-  /** A recording of yours, as `<bucket>/<path>`. */
+  /** One of your recordings, as `<bucket>/<path>`. */
   audio_url?: string | undefined;
 }
 
@@ -133,7 +136,7 @@ export interface PdfRenderMetadata {
   page_size?: "a4" | "letter" | "square" | undefined;
   /** Most photos on a page; `auto` varies it in a book of more than a dozen. */
   photos_per_page?: "auto" | 1 | 2 | 4 | undefined;
-  /** Below each photo the day on which it was taken, as Exif has it. */
+  /** Prints below each photo the day on which it was taken, according to Exif. */
   show_dates?: boolean | undefined;
   /** For the cover, instead of the slideshow's own. */
   title?: string | undefined;
@@ -195,7 +198,7 @@ export type JobType = keyof JobTypes;
 export type JobRequest<T extends JobType = JobType> = T extends JobType ?
     & {
       job_type: T;
-      /** A job of yours: this one waits for it and works with its result. */
+      /** Id of one of your jobs: this one waits for it and uses its result. */
       depends_on?: string | undefined;
     }
     & (T extends "transcription" | "voice_clone"
@@ -211,7 +214,7 @@ export type JobRequest<T extends JobType = JobType> = T extends JobType ?
 /** The result of a job of type `T`. */
 export type JobResult<T extends JobType = JobType> = JobTypes[T]["result"];
 
-/** Where a job is in its life; the last three are final. */
+/** The status of a job; the last three are final. */
 export type JobStatus =
   | "pending"
   | "processing"
@@ -222,7 +225,7 @@ export type JobStatus =
 /** Whether money was spent: `unknown` while the outcome of a paid call is unknown. */
 export type Spend = "none" | "unknown" | "incurred";
 
-/** What a job of one type has. */
+/** The members of a job of one type. */
 interface JobOf<T extends JobType> {
   id: string;
   job_type: T;

@@ -18,11 +18,11 @@ import {
   withEvent,
 } from "./store.ts";
 
-/** How long a new job that cannot be read yet is left before it is read again; each time twice as long. */
+/** Delay before a new job that cannot be read yet is read again; doubles each time. */
 const UNSEEN_MS = 500;
 const LONGEST_UNSEEN_MS = 4000;
 
-/** Which jobs a list has. */
+/** Which jobs a list contains. */
 export interface ListedJobs {
   status?: JobStatus | undefined;
   job_type?: JobType | undefined;
@@ -32,7 +32,7 @@ export interface ListedJobs {
 
 /** A list of jobs as a component shows it. */
 export interface AiJobsState extends Following {
-  /** Newest first, each with its progress of now. */
+  /** Newest first, each with its current progress. */
   jobs: readonly Job[];
   /** Whether the first page has not been read yet. */
   isLoading: boolean;
@@ -40,7 +40,7 @@ export interface AiJobsState extends Following {
   hasMore: boolean;
 }
 
-/** Before anything is known, and on a server. */
+/** The state before the first read, and on a server. */
 export const NO_JOBS: AiJobsState = {
   jobs: [],
   isLoading: true,
@@ -59,7 +59,7 @@ export class ListStore extends Store<AiJobsState> {
   readonly #wanted: ListedJobs;
   #rows = new Map<string, Job>();
   #next: string | null = null;
-  /** The newest event of each job that is being read. */
+  /** The newest event of each job whose row is being read. */
   readonly #reading = new Map<string, JobEvent>();
   #loading: Promise<void> | undefined;
 
@@ -69,7 +69,7 @@ export class ListStore extends Store<AiJobsState> {
     this.#wanted = wanted;
   }
 
-  /** Adds the next page. Two calls at once add one. */
+  /** Adds the next page. Two simultaneous calls add one. */
   loadMore(): Promise<void> {
     return this.#loading ??= this.act(async () => {
       if (this.#next === null) return;
@@ -84,7 +84,7 @@ export class ListStore extends Store<AiJobsState> {
   }
 
   protected override follow(signal: AbortSignal): Promise<unknown> {
-    // Events are listened to first, so that none falls between the pages and them.
+    // Listens before it reads, so that no event is missed between the two.
     const places = followPlaces(
       this.#jobs,
       () => [...this.#rows.values()].some(hasPlace),
@@ -182,7 +182,10 @@ export class ListStore extends Store<AiJobsState> {
     this.#show();
   }
 
-  /** Realtime may report a new job a moment before other connections see it, so it is read again before it is gone. */
+  /**
+   * Realtime may report a new job a moment before other connections see it, so it is read again before it counts as
+   * deleted.
+   */
   async #readReported(
     { job_id, event }: JobEvent,
     signal: AbortSignal,

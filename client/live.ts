@@ -6,11 +6,11 @@ import type { RealtimeChannel, SupabaseClient } from "@supabase/supabase-js";
 import type { JobEvent } from "./job-types.ts";
 import { isFields, readEvent } from "./server.ts";
 
-/** Receives what the channel carries. */
+/** Receives the messages of the channel. */
 export interface LiveListener {
-  /** Events, those of one job in order; null when something may have been missed and the tables are to be read. */
+  /** Events, those of one job in order; null when events may have been missed and the tables must be read. */
   onEvents(events: readonly JobEvent[] | null): void;
-  /** The channel may have been joined or lost. */
+  /** Called when the channel may have been joined or lost. */
   onChange(): void;
 }
 
@@ -87,7 +87,7 @@ export class Live {
     }
     this.#isOpening = true;
     try {
-      // The join carries the token that the socket knows by then.
+      // The join carries the socket's current token.
       await this.#supabase.realtime.setAuth();
       const userId = subjectOf(this.#supabase.realtime.accessTokenValue);
       if (this.#isClosed || this.#listeners.size === 0) return;
@@ -116,7 +116,7 @@ export class Live {
         this.#notify(null);
       }
       for (const { onChange } of this.#listeners) onChange();
-      // Errors and time-outs are joined again by supabase-js; a channel that the server closes is not.
+      // supabase-js rejoins after errors and timeouts, but not when the server closes the channel.
       if (status === "CLOSED") {
         void this.#leave();
         this.#reopenLater();

@@ -1,4 +1,4 @@
-/** A typed client for edge-ai-jobs: create jobs, follow them live, get what they made. */
+/** A typed client for edge-ai-jobs: create jobs, follow them live, fetch their results. */
 export {
   AiJobs,
   type AiJobsOptions,

@@ -20,7 +20,7 @@ import type { Source } from "./store.ts";
 
 export type { AiJobsState, AiJobState, ListedJobs };
 
-/** What `useAiJob` gives. The functions stay the same between renders, and never reject: see `error`. */
+/** What `useAiJob` returns. The functions stay the same between renders, and never reject: see `error`. */
 export interface UseAiJob<T extends JobType = JobType> extends AiJobState<T> {
   /** Cancels the job. */
   cancel(): Promise<void>;
@@ -30,7 +30,7 @@ export interface UseAiJob<T extends JobType = JobType> extends AiJobState<T> {
   refresh(): void;
 }
 
-/** What `useAiJobs` gives. The functions stay the same between renders, and never reject: see `error`. */
+/** What `useAiJobs` returns. The functions stay the same between renders, and never reject: see `error`. */
 export interface UseAiJobs extends AiJobsState {
   /** Adds the next page. */
   loadMore(): Promise<void>;
@@ -38,17 +38,17 @@ export interface UseAiJobs extends AiJobsState {
   refresh(): void;
 }
 
-/** What `useCreateAiJob` gives. */
+/** What `useCreateAiJob` returns. */
 export interface UseCreateAiJob<T extends JobType> {
   /**
-   * Creates a job and follows it. Resolves with its handle, or with undefined when it was refused: then `error` says why.
-   * While one is being created, a second call waits for the same; after a lost answer an equal call repeats the request, so
-   * that it makes no second job.
+   * Creates a job and follows it. Resolves with its handle, or with undefined when the request was refused; `error`
+   * says why. While one is being created, a second call waits for the same job. After a lost response, an equal call
+   * repeats the request and creates no second job.
    */
   create(input: JobInput<T>): Promise<CreatedJob<T> | undefined>;
   /** Null until the job is accepted. */
   jobId: string | null;
-  /** The job that was created, as `useAiJob` gives it. */
+  /** The created job, as `useAiJob` returns it. */
   job: AiJobState<T>["job"];
   events: AiJobState<T>["events"];
   connection: AiJobState<T>["connection"];
@@ -74,7 +74,7 @@ const NOTHING: Source<AiJobState, JobStore> = {
   subscribe: () => () => {},
 };
 
-/** Only the caller knows of which type the job is. */
+/** Only the caller knows the type of the job. */
 function isOfType<T extends JobType>(
   state: object,
 ): state is AiJobState<T> {
@@ -88,8 +88,8 @@ function hasType<T extends JobType>(
 }
 
 /**
- * Follows a job, live where Realtime is there. `null` follows nothing. Components that show the same job share one watch,
- * and all of one client share one channel.
+ * Follows a job, live where Realtime is available. `null` follows nothing. Components that show the same job share one
+ * watch, and all of one client share one channel.
  */
 export function useAiJob<T extends JobType = JobType>(
   jobs: AiJobs,

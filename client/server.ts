@@ -1,4 +1,4 @@
-/** Calls of the functions and of the Data API, with their errors decoded and what may be repeated repeated. */
+/** Calls the functions and the Data API, decodes their errors, and retries the calls that may be retried. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { deadline, pause, throwIfAborted } from "./abort.ts";
 import {
@@ -44,11 +44,11 @@ export function listOf(value: unknown): unknown[] {
 }
 
 /**
- * Calls a function and resolves with its answer.
+ * Calls a function and resolves with its response.
  *
- * It is repeated up to three times when no answer comes or the service says that it is unavailable.
+ * Retries up to three times when no response arrives or the service is unavailable.
  *
- * @throws {AiJobsError} of the class that fits the answer; the signal's reason once it is aborted.
+ * @throws {AiJobsError} of the class that fits the response; the signal's reason once it is aborted.
  */
 export async function callFunction(
   supabase: Pick<SupabaseClient, "functions">,
@@ -89,7 +89,7 @@ function invalidAnswer(): ServiceUnavailable {
   });
 }
 
-/** The error of a request that got no response that can be used. */
+/** The error of a request without a usable response. */
 export function noResponse(cause?: unknown): NetworkError {
   return new NetworkError("No response arrived.", {
     code: "network_error",
@@ -97,7 +97,7 @@ export function noResponse(cause?: unknown): NetworkError {
   });
 }
 
-/** The error of functions-js as one of ours. */
+/** Converts an error of functions-js. */
 async function toFailure(error: unknown): Promise<AiJobsError> {
   const context = error instanceof Error
     ? Reflect.get(error, "context")
@@ -118,7 +118,7 @@ async function toFailure(error: unknown): Promise<AiJobsError> {
     requestId: text("request_id"),
     retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : undefined,
   };
-  // 409 where no time lifts the limit; 403 for an account that is too new.
+  // 409 for a limit that time does not lift; 403 for an account that is too new.
   if (status === 429 || /_(exceeded|established)$/.test(details.code)) {
     return new LimitReached(message, details);
   }
@@ -154,9 +154,9 @@ function isJob<T extends JobType>(value: unknown): value is Job<T> {
 }
 
 /**
- * A job as the functions answer it.
+ * Parses a job as the functions return it.
  *
- * @throws {ServiceUnavailable} when it is none.
+ * @throws {ServiceUnavailable} when it is not a job.
  */
 export function readJob<T extends JobType>(row: unknown): Job<T> {
   const job = isFields(row)
@@ -166,7 +166,7 @@ export function readJob<T extends JobType>(row: unknown): Job<T> {
   throw invalidAnswer();
 }
 
-/** The status of a job in an answer; undefined if it has none. */
+/** The status of a job in a response; undefined if it has none. */
 export function readStatus({ status }: Fields): JobStatus | undefined {
   return status === "pending" || status === "processing" ||
       status === "completed" || status === "failed" || status === "cancelled"
@@ -174,7 +174,7 @@ export function readStatus({ status }: Fields): JobStatus | undefined {
     : undefined;
 }
 
-/** An entry of the timeline, from a row or from a broadcast; undefined when it is none. */
+/** An entry of the timeline, from a row or a broadcast; undefined when it is invalid. */
 export function readEvent(row: unknown): JobEvent | undefined {
   if (!isFields(row)) return undefined;
   const { job_id, seq, event, attempt, data, created_at } = row;
@@ -213,7 +213,8 @@ interface Query {
 /**
  * The rows that a query finds.
  *
- * @throws {NotSignedIn} when the session is refused; {@link NetworkError} when the table cannot be read now; the signal's
+ * @throws {NotSignedIn} when the session is refused; {@link NetworkError} when the table cannot be read now; the
+ * signal's
  *   reason once it is aborted.
  */
 export async function readRows(

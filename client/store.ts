@@ -1,4 +1,7 @@
-/** State outside of components: one store for all that show the same, at work while any of them is mounted. */
+/**
+ * State outside of components: components that show the same data share one store, which is active while any of them is
+ * mounted.
+ */
 import { pause } from "./abort.ts";
 import type { AiJobs } from "./ai-jobs.ts";
 import { isAiJobsError, NotFound } from "./errors.ts";
@@ -11,9 +14,9 @@ const LINGER_MS = 1000;
 const FRAME_MS = 16;
 const REPEAT_MS = 5000;
 
-/** What every store knows. */
+/** The state that every store has. */
 export interface Following {
-  /** How events come; `polling` until the channel is joined. */
+  /** How events arrive; `polling` until the channel is joined. */
   connection: Connection;
   /** Why the state is not kept up to date, or why the last action was refused; null when all is well. */
   error: Error | null;
@@ -23,7 +26,7 @@ export interface Following {
 export interface Source<S, M> {
   subscribe(listener: () => void): () => void;
   getSnapshot(): S;
-  /** The store, while it is at work. */
+  /** The store, while it is active. */
   find(): M | undefined;
 }
 
@@ -34,7 +37,7 @@ declare const document: {
   removeEventListener(type: "visibilitychange", listener: () => void): void;
 } | undefined;
 
-/** Follows something of the server's and keeps its newest state. */
+/** Follows an object of the server and keeps its newest state. */
 export abstract class Store<S extends Following> {
   readonly #listeners = new Set<() => void>();
   #state: S;
@@ -53,10 +56,16 @@ export abstract class Store<S extends Following> {
     return this.#state;
   }
 
-  /** Follows until the signal is aborted, or to the end of what can be followed. A rejection becomes the error of the state. */
+  /**
+   * Follows until the signal is aborted, or to the end of what can be followed. A rejection becomes the error of the
+   * state.
+   */
   protected abstract follow(signal: AbortSignal): Promise<unknown>;
 
-  /** Adds a listener; the first one starts the store. The answer removes it; `stopped` is called once the store has stopped. */
+  /**
+   * Adds a listener; the first one starts the store. The returned function removes it; `stopped` is called once the
+   * store has stopped.
+   */
   listen(listener: () => void, stopped: () => void): () => void {
     clearTimeout(this.#linger);
     this.#listeners.add(listener);
@@ -88,7 +97,7 @@ export abstract class Store<S extends Following> {
     });
   };
 
-  /** Does what a user wants of the server. Never rejects: a refusal becomes the error of the state. */
+  /** Runs a user's action on the server. Never rejects: a refusal becomes the error of the state. */
   async act(action: () => Promise<unknown>): Promise<void> {
     try {
       await action();
@@ -98,7 +107,7 @@ export abstract class Store<S extends Following> {
     }
   }
 
-  /** Changes the state; components hear of it within a frame. */
+  /** Changes the state; components are notified within a frame. */
   protected set(change: Partial<S>): void {
     this.#replace({ ...this.#next, ...change });
   }
@@ -133,7 +142,7 @@ export abstract class Store<S extends Following> {
   };
 }
 
-/** The stores of one kind that are at work, by client and by what they follow. */
+/** The active stores of one kind, by client and by what they follow. */
 export class Stores<K, S extends Following, M extends Store<S>> {
   readonly #atWork = new WeakMap<AiJobs, Map<string, M>>();
   readonly #initial: S;
@@ -144,7 +153,10 @@ export class Stores<K, S extends Following, M extends Store<S>> {
     this.#create = create;
   }
 
-  /** All sources of equal keys share one store. To make a source costs nothing: the store begins with the first subscriber. */
+  /**
+   * All sources of equal keys share one store. Creating a source costs nothing: the store starts with the first
+   * subscriber.
+   */
   source(jobs: AiJobs, key: K): Source<S, M> {
     const name = JSON.stringify(key);
     const find = () => this.#atWork.get(jobs)?.get(name);
@@ -169,7 +181,7 @@ export function toError(error: unknown): Error | null {
     : new Error(String(error));
 }
 
-/** What `read` gives, repeated for as long as it fails in a way that may pass. Rejects otherwise. */
+/** Resolves with what `read` returns; retries while it fails with a temporary error. Rejects on any other error. */
 export async function readPatiently<R>(
   read: () => Promise<R>,
   signal: AbortSignal,
@@ -202,7 +214,7 @@ export async function followPlaces(
   }
 }
 
-/** A job with what an event says of it; the job itself when it was read after the event. */
+/** The job updated by an event; the job unchanged when it was read after the event. */
 export function withEvent<T extends JobType>(
   job: Job<T>,
   { status, progress, stage, error_code, created_at }: JobEvent,
@@ -220,7 +232,7 @@ export function withEvent<T extends JobType>(
   };
 }
 
-/** Whether there is no such job any more. */
+/** Whether the job no longer exists. */
 export function isGone(error: unknown): boolean {
   return isAiJobsError(error) && error.name === NotFound.name;
 }

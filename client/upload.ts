@@ -1,9 +1,9 @@
-/** Files on their way to Storage: by a signed address, or in pieces that can be resumed where the project offers it. */
+/** Uploads to Storage: in one request to a signed URL, or in resumable pieces where the project offers them. */
 import { onAbort, pause, reasonOf, throwIfAborted } from "./abort.ts";
 import { type AiJobsError, RequestInvalid } from "./errors.ts";
 import { noResponse } from "./server.ts";
 
-/** Where a file may be put, as create-upload-url answers it. */
+/** The signed upload URL, as create-upload-url returns it. */
 export interface UploadTarget {
   upload_url: string;
   token: string;
@@ -14,13 +14,13 @@ export interface UploadTarget {
 /** How a file is sent. */
 export interface SendOptions {
   contentType: string;
-  /** Called with the part that has arrived, 0 to 1. */
+  /** Called with the fraction that has arrived, 0 to 1. */
   onProgress?: ((fraction: number) => void) | undefined;
   signal?: AbortSignal | undefined;
   pause?: (() => Promise<unknown> | undefined) | undefined;
 }
 
-/** The part of XMLHttpRequest that is used here. This file is also read where there is no DOM. */
+/** The part of XMLHttpRequest that is used here. This file also runs where there is no DOM. */
 declare class XMLHttpRequest {
   readonly upload: {
     onprogress: ((event: { loaded: number; total: number }) => void) | null;
@@ -36,7 +36,9 @@ declare class XMLHttpRequest {
   abort(): void;
 }
 
-/** Files of up to this size go in one request; Supabase recommends resumable uploads above. Also the size of a piece. */
+/**
+ * Files of up to this size go in one request; Supabase recommends resumable uploads above. Also the size of a piece.
+ */
 const PIECE_BYTES = 6 * 1024 * 1024;
 const RESUMES = 5;
 const CACHE_CONTROL = "max-age=3600";
@@ -47,9 +49,10 @@ export function plainType(type: string): string {
 }
 
 /**
- * Puts a file where it belongs.
+ * Uploads a file.
  *
- * @throws {RequestInvalid} when Storage refuses it, {@link NetworkError} when it does not arrive; the signal's reason once
+ * @throws {RequestInvalid} when Storage refuses it, {@link NetworkError} when it does not arrive; the signal's reason
+ * once
  *   it is aborted.
  */
 export async function sendFile(
@@ -69,7 +72,7 @@ async function sendAtOnce(
   options: SendOptions,
 ): Promise<void> {
   const { contentType, onProgress, signal } = options;
-  // fetch has no progress of what is sent; XMLHttpRequest is there in browsers and React Native.
+  // fetch reports no upload progress; browsers and React Native have XMLHttpRequest.
   if (onProgress !== undefined && typeof XMLHttpRequest !== "undefined") {
     return await sendByXhr(target, file, options);
   }
@@ -84,7 +87,7 @@ async function sendAtOnce(
   onProgress?.(1);
 }
 
-/** The response; undefined when none came. Throws the signal's reason once it is aborted. */
+/** The response; undefined when none arrived. Throws the signal's reason once it is aborted. */
 async function send(
   url: string,
   init: RequestInit,
@@ -130,8 +133,8 @@ function sendByXhr(
 }
 
 /**
- * The TUS protocol (https://tus.io/protocols/resumable-upload, version 1.0.0) with a signed token, as Supabase Storage has
- * it at `/upload/resumable/sign`. False when the project does not offer it; nothing was sent then.
+ * The TUS protocol (https://tus.io/protocols/resumable-upload, version 1.0.0) with a signed token, as Supabase Storage
+ * offers it at `/upload/resumable/sign`. False when the project does not offer it; nothing was sent then.
  */
 async function sendInPieces(
   target: UploadTarget,
@@ -209,7 +212,7 @@ function refused(status: number, text: string): AiJobsError {
       message = String(body.message);
     }
   } catch {
-    // Not JSON: the status says all that there is.
+    // Not JSON: only the status is known.
   }
   return new RequestInvalid(message, { code: "upload_refused" });
 }

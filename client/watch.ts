@@ -1,6 +1,6 @@
 /**
- * Following jobs without a gap: every event once and in order, through lost connections. The table is the truth; a live
- * event is believed only when it is the very next one.
+ * Following jobs without a gap: every event once and in order, through lost connections. The table decides; a live
+ * event is accepted only if it is the next one.
  */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { onAbort, throwIfAborted } from "./abort.ts";
@@ -9,7 +9,7 @@ import { isFinal, type JobEvent } from "./job-types.ts";
 import type { Live } from "./live.ts";
 import { isFields, readEvents, readRows, ROWS_PER_READ } from "./server.ts";
 
-/** How events come: by themselves, by polling, or not at all at the moment. */
+/** How events arrive: live, by polling, or not at all at the moment. */
 export type Connection = "live" | "polling" | "offline";
 
 /** What watching needs. */
@@ -29,12 +29,12 @@ export interface WatchOptions {
   onConnection?: ((connection: Connection) => void) | undefined;
 }
 
-/** While the channel is joined the table is read this often all the same. */
+/** How often the table is read even while the channel is joined. */
 const SILENCE_MS = 30_000;
 const LONGEST_PAUSE_MS = 30_000;
-/** A session that is refused may be one that is being refreshed. */
+/** A refused session may be in the middle of a refresh. */
 const REFUSALS_TOLERATED = 3;
-/** Rows may become visible a little later than their time says. */
+/** Rows may become visible slightly after their timestamp. */
 const OVERLAP_MS = 10_000;
 
 /** What one watcher receives: hints from the channel, and reads of the tables when they are due. */
@@ -46,7 +46,7 @@ class Follower {
   #failures = 0;
   #refusals = 0;
   #said: Connection | undefined;
-  /** Ends the following. */
+  /** Ends the watch. */
   readonly release: () => void;
 
   constructor(deps: WatchDeps, options: WatchOptions) {
@@ -68,7 +68,7 @@ class Follower {
   };
 
   /**
-   * The events that came; null when the tables are to be read, undefined once the client is closed. Rejects with the
+   * The events that arrived; null when the tables must be read, undefined once the client is closed. Rejects with the
    * signal's reason once it is aborted.
    */
   async next(): Promise<readonly JobEvent[] | null | undefined> {
@@ -89,7 +89,7 @@ class Follower {
     return this.#deps.live.isClosed ? undefined : this.#batches.shift() ?? null;
   }
 
-  /** The pause until the next read, if nothing arrives by itself. */
+  /** The delay until the next read, if nothing arrives before. */
   get #pauseMs(): number {
     const { live, pollMs } = this.#deps;
     return this.#failures > 0
@@ -110,7 +110,9 @@ class Follower {
     this.#options.onConnection?.(connection);
   }
 
-  /** What `read` gives; undefined when it fails in a way that may pass: it is due again then, after a growing pause. */
+  /**
+   * What `read` returns; undefined when it fails with a temporary error: it is then due again after a growing delay.
+   */
   async try<T>(read: () => Promise<T>): Promise<T | undefined> {
     try {
       const answer = await read();
@@ -132,7 +134,7 @@ class Follower {
 }
 
 /**
- * The events of one job, each once and in order, after `after`. Ends after the event that ends the job.
+ * The events of one job after `after`, each once and in order. Ends after the event that ends the job.
  *
  * @param readJob called when the first read finds nothing: the job has ended, or it throws when there is no such job.
  * @throws the signal's reason once it is aborted; {@link NotSignedIn} when the session has ended.
@@ -180,7 +182,7 @@ export async function* watchJob(
 }
 
 /**
- * The events of all the user's jobs from now on: those of one job each once and in order. Does not end by itself.
+ * The events of all the user's jobs from now on: those of one job each once and in order. Never ends on its own.
  *
  * @throws as {@link watchJob} does.
  */
@@ -212,8 +214,8 @@ export async function* watchAllJobs(
 }
 
 /**
- * Gives what has happened to the user's jobs since the last call: first, since ten seconds ago. The rows of the jobs say
- * which have new events; for the timeline to say it, each event would have to be in one more index.
+ * Returns the events of the user's jobs since the last call; the first call starts ten seconds back. The rows of the
+ * jobs show which have new events: the timeline would need one more index for that.
  */
 function changesOf(
   supabase: SupabaseClient,
@@ -229,7 +231,7 @@ function changesOf(
     let from = 0;
     let rows: unknown[];
     do {
-      // A row that changes meanwhile moves to the front, so that none is passed over.
+      // A row that changes meanwhile moves to the front, so that none is skipped.
       rows = await readRows(
         supabase.from("ai_jobs").select("id,event_seq,updated_at")
           .gte(
@@ -254,7 +256,7 @@ function changesOf(
       const known = seen.get(id);
       return readEvents(supabase, id, known ?? 0, signal, known ? 0 : floor);
     }));
-    // Of the server's clock, since the device's may be wrong.
+    // By the server's clock, since the device's may be wrong.
     since = since === undefined
       ? Math.min(floor, newest)
       : Math.max(floor, newest - OVERLAP_MS);

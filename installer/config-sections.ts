@@ -8,7 +8,7 @@ function isTable(value: unknown): value is Table {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A config.toml that is no TOML, with the parser's words. */
+/** A config.toml that is not valid TOML, with the parser's message. */
 export class ConfigInvalid extends Error {}
 
 /**
@@ -49,7 +49,7 @@ function isEqual(one: unknown, other: unknown): boolean {
     keys.every((key) => isEqual(one[key], other[key]));
 }
 
-/** The lines of a section that the project's own section of that name lacks or has otherwise; none when it will do. */
+/** The lines of a section that the project's section of that name lacks or sets differently; none when it suffices. */
 export function missingFrom(config: Table, section: ConfigSection): string[] {
   const wanted = valueAt(parse(section.text), section.name);
   const found = valueAt(config, section.name);
@@ -60,10 +60,10 @@ export function missingFrom(config: Table, section: ConfigSection): string[] {
 }
 
 /**
- * `text` with the sections after it, in its own line ends.
+ * `text` with the sections appended, in its own line endings.
  *
- * @throws {ConfigInvalid} when the result is not what was there with the sections added, as when a table of the same
- *   name is written inline.
+ * @throws {ConfigInvalid} when the result does not parse to the old content plus the sections, for example when a table
+ *   of the same name is inline.
  */
 export function appendSections(
   text: string,
@@ -81,7 +81,7 @@ export function appendSections(
   const hasAll = sections.every((section) =>
     missingFrom(after, section).length === 0
   );
-  // TOML closes an inline table, which the parser does not mind and the Supabase CLI does.
+  // TOML forbids extending an inline table. The parser accepts it, the Supabase CLI does not.
   const isClosed = sections.some(({ name }) =>
     new RegExp(`^\\s*"?${name.split(".")[0]}"?\\s*=\\s*\\{`, "m").test(text)
   );
@@ -93,7 +93,7 @@ export function appendSections(
   return result;
 }
 
-/** Whether everything of `part` is in `whole`. */
+/** Whether `whole` contains all of `part`. */
 function contains(whole: unknown, part: unknown): boolean {
   if (!isTable(part)) return isEqual(whole, part);
   return isTable(whole) &&

@@ -1,4 +1,4 @@
-/** `npx edge-ai-jobs`: puts edge-ai-jobs into a Supabase project that exists, and brings later versions. */
+/** `npx edge-ai-jobs`: installs edge-ai-jobs into an existing Supabase project, and upgrades it. */
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -75,7 +75,10 @@ function readArguments(args: string[]) {
   }
 }
 
-/** Runs one command line; resolves with what it prints. Throws {@link Refusal} and the like, and then nothing is changed. */
+/**
+ * Runs one command line; resolves with what it prints. When it throws {@link Refusal} or a similar error, nothing was
+ * changed.
+ */
 async function run(args: string[]): Promise<string> {
   const { values, positionals: [command, ...rest] } = readArguments(args);
   if (values.help) return USAGE;
@@ -117,7 +120,8 @@ try {
   const isExpected = [Refusal, NotAProject, ConfigInvalid].some((kind) =>
     error instanceof kind
   );
-  // What the system refuses, such as a file that may not be written, has a code; another run completes what this began.
+  // Errors of the system, such as a file that may not be written, have a code; another run completes what this one
+  // began.
   const isSystem = error instanceof Error && "syscall" in error;
   if (!(error instanceof Error) || !(isExpected || isSystem)) throw error;
   process.stderr.write(`${error.message.trimEnd()}\n`);

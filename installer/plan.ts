@@ -45,21 +45,21 @@ export type Step =
 /** All that a run would do. */
 export interface Plan {
   steps: Step[];
-  /** What is there already and would have to be overwritten, each with its place; any of them stops everything. */
+  /** Existing things that would have to be overwritten, each with its path; any of them stops the run. */
   clashes: string[];
-  /** What a person has to know or do. */
+  /** What the user has to know or do. */
   notes: string[];
-  /** The manifest as it is afterwards. */
+  /** The manifest after the run. */
   manifest: Manifest;
 }
 
-/** A request that cannot be planned for this project, in words for its user. */
+/** A request that cannot be planned for this project; the message is for the user. */
 export class Refusal extends Error {}
 
 /**
  * The modules that a list such as "core,people" names.
  *
- * @throws {Refusal} when a name is unknown, or when the modules do not work without another.
+ * @throws {Refusal} when a name is unknown, or when a module needs another that is missing.
  */
 export function readModules(list: string): Module[] {
   const names = list.split(",").map((name) => name.trim());
@@ -98,8 +98,8 @@ function readManifest(project: ProjectState): Manifest | undefined {
 }
 
 /**
- * Puts the template into a project, or adds modules to what is there. What the manifest names is left as it is, and
- * what is missing is added: a second run changes nothing. Without `modules` these are the installed ones, or all.
+ * Installs the template into a project, or adds modules. Files in the manifest are left unchanged, and missing ones are
+ * added: a second run changes nothing. Without `modules` these are the installed ones, or all.
  *
  * @throws {Refusal} when another version is installed, or config.toml or the manifest cannot be read.
  */
@@ -128,7 +128,7 @@ export function planInit(
 }
 
 /**
- * Brings the template's version into a project that has another. Files that are as the manifest says are replaced;
+ * Upgrades a project to the template's version. Files that are as the manifest says are replaced;
  * those that the project has changed stay, with the new version beside them as `<file>.new`. A migration that is
  * there is never replaced, since a database may have run it.
  *
@@ -156,7 +156,7 @@ export function planUpgrade(template: Template, project: ProjectState): Plan {
   return planner.finish();
 }
 
-/** By the three numbers; what follows a hyphen does not count. */
+/** Compares the three numbers; a suffix after a hyphen does not count. */
 function isNewer(one: string, other: string): boolean {
   const numbers = (version: string) => version.replace(/[-+].*$/, "");
   return numbers(one).localeCompare(numbers(other), "en", { numeric: true }) >
@@ -200,7 +200,7 @@ class Planner {
     this.#steps.push({ action: "add", path: file.path, text: file.text });
   }
 
-  /** A file of which the manifest knows nothing: its place must be free, or hold the very same text. */
+  /** A file that the manifest does not list: its path must be free, or hold the same text. */
   addNew(file: TemplateFile): void {
     const { path } = file;
     const found = this.#project.texts.get(path);
@@ -318,7 +318,7 @@ class Planner {
     };
   }
 
-  /** Tables, functions, buckets and the like that both sides' SQL makes. */
+  /** Tables, functions, buckets and other objects that the SQL of both sides creates. */
   #findNameClashes(): void {
     const ours = new Set(this.#template.files.map(({ path }) => path));
     const theirs = [...this.#project.texts]

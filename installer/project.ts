@@ -37,12 +37,12 @@ async function isFile(path: string): Promise<boolean> {
   }
 }
 
-/** A folder that is no Supabase project. */
+/** A folder that is not a Supabase project. */
 export class NotAProject extends Error {}
 
 /**
  * Reads a project: the paths below `supabase/`, and the texts of config.toml, the manifest, all SQL of `migrations`
- * and `schemas`, and the files that the template has as well.
+ * and `schemas`, and the files that the template also has.
  *
  * @throws {NotAProject} when there is no supabase/config.toml.
  */

@@ -1,6 +1,9 @@
-/** The names that SQL files make, found in their text: enough to see that two sets of migrations want the same name. */
+/**
+ * The names of objects that SQL files create, found in their text: enough to detect that two sets of migrations use the
+ * same name.
+ */
 
-/** Comments and bodies between dollar signs, which are passed over; texts and quoted names, in which nothing begins. */
+/** Comments and dollar-quoted bodies, which are skipped; string literals and quoted names, in which nothing begins. */
 const TOKEN =
   /--[^\n]*|\/\*[\s\S]*?\*\/|(?<mark>\$\w*\$)[\s\S]*?\k<mark>|(?<text>\be'(?:\\[\s\S]|''|[^'\\])*'|'(?:''|[^'])*')|(?<name>"(?:""|[^"])*")/gi;
 
@@ -36,9 +39,9 @@ function qualified(name: string): string {
 }
 
 /**
- * What the files make and do not drop or rename later, in their order: `table public.media` (views as well, which share
- * the names of tables), `type …`, `function …`, `schema private`, `policy "…" on storage.objects`, `trigger … on auth.users`, `bucket uploads`,
- * `cron job …`. Names that are computed are not seen.
+ * What the files create and do not drop or rename later, in order: `table public.media` (views as well, which share
+ * the names of tables), `type …`, `function …`, `schema private`, `policy "…" on storage.objects`, `trigger … on
+ * auth.users`, `bucket uploads`, `cron job …`. Computed names are not found.
  */
 export function namesMadeBy(files: string[]): Set<string> {
   const names = new Set<string>();

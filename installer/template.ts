@@ -1,9 +1,11 @@
-/** What the package brings: files and config sections, as `dev/tools/build-installer.ts` put them into `template/`. */
+/**
+ * The content of the package: files and config sections, as `dev/tools/build-installer.ts` put them into `template/`.
+ */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 
-/** The parts that can be chosen. `core` and `people` refer to each other; `shop` stands on both. */
+/** The parts that can be chosen. `core` and `people` refer to each other; `shop` needs both. */
 export const MODULES = ["core", "people", "shop"] as const;
 
 /** One of {@link MODULES}. */
