@@ -3,7 +3,12 @@
  * read no more than their items when the journal and the timeline have grown.
  */
 import { assert, assertEquals } from "@std/assert";
-import { aVoice, insertClaimedJob, withQueue } from "./_support/factories.ts";
+import {
+  aVoice,
+  insertClaimedJob,
+  insertJobs,
+  withQueue,
+} from "./_support/factories.ts";
 import {
   type Caller,
   type Explainer,
@@ -105,6 +110,25 @@ Deno.test("batches and claims: a plan kept from small tables reads only its item
         insert into public.ai_provider_calls (job_id, user_id, provider, operation, attempt)
         select j.id, j.user_id, j.provider, 'text_to_speech:1', 1 from public.ai_jobs as j where j.user_id = ${userId}`;
       assertEquals(await greedy(explainer, statements), []);
+    });
+  });
+});
+
+Deno.test("claims: pages grow with the jobs that are claimed, not with the square of the candidates", async () => {
+  await withQueue(async ({ db }) => {
+    await insertJobs(db, 400);
+    await withExplainer(db, async (explainer) => {
+      const pagesOf = async (limit: number) => {
+        const plans = await explainer.explain(
+          SERVICE,
+          `select * from public.claim_ai_jobs(${limit})`,
+        );
+        return Math.max(...plans.map(({ pages }) => pages));
+      };
+      // The first time, the session plans and reads the catalogue.
+      await pagesOf(50);
+      const [few, many] = [await pagesOf(10), await pagesOf(50)];
+      assert(many < 6 * few, `${few} pages for 10 jobs, ${many} for 50`);
     });
   });
 });

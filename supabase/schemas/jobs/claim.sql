@@ -48,6 +48,8 @@ set search_path = ''
 set lock_timeout = '5s'
 -- Planning takes longer than running it, and by default each new connection plans the first five calls again.
 set plan_cache_mode = force_generic_plan
+-- A plan made while the table is small stays in use after it has grown.
+set enable_seqscan = off
 as $$
 declare
   v_blocked_users uuid[];
@@ -74,7 +76,7 @@ begin
 
   select l.max_concurrent_jobs into v_default_cap from public.ai_limits as l where l.user_id is null;
   v_blocked_users := private.users_without_room();
-  select array_agg(p.provider) into v_open_providers from public.ai_providers as p where p.breaker_opened_at is not null;
+  select coalesce(array_agg(p.provider), '{}') into v_open_providers from public.ai_providers as p where p.breaker_opened_at is not null;
 
   for v_claimed in
   with
@@ -160,25 +162,28 @@ begin
   ),
   chosen as (
     select j.id, n.lease_seconds
-    from numbered as n
-    join public.ai_jobs as j on j.id = n.id
-    left join public.ai_limits as l on l.user_id = n.user_id
-    where n.of_provider <= n.room
-      -- Named in an array, so that they are looked up (see leases.sql).
-      and j.id = any (array(select c.id from candidates as c))
-      -- An open breaker lets one job through at a time.
-      and (
-        n.of_provider = 1
-        or not exists (
-          select 1 from public.ai_providers as p where p.provider = n.provider and p.breaker_opened_at is not null
-        )
-      )
-      and n.of_user <= coalesce(l.max_concurrent_jobs, v_default_cap)
-        - coalesce((select sum(r.jobs) from running as r where r.user_id = n.user_id), 0)
-      and j.status = 'pending'
-    order by n.rank, n.priority, n.position, n.scheduled_at, n.id
+    -- Sorted here, so that only the rows that are taken are looked up and locked.
+    from (
+      select c.id, c.lease_seconds
+      from numbered as c
+      left join public.ai_limits as l on l.user_id = c.user_id
+      where c.of_provider <= c.room
+        -- An open breaker lets one job through at a time.
+        and (c.of_provider = 1 or c.provider <> all (v_open_providers))
+        and c.of_user <= coalesce(l.max_concurrent_jobs, v_default_cap)
+          - coalesce((select sum(r.jobs) from running as r where r.user_id = c.user_id), 0)
+      order by c.rank, c.priority, c.position, c.scheduled_at, c.id
+    ) as n
+    -- One by one through the primary key: as a join, each of them would be compared with all.
+    cross join lateral (
+      select p.id
+      from public.ai_jobs as p
+      -- With coalesce no index of waiting jobs applies, which would be read from one end to the other.
+      where p.id = n.id and coalesce(p.status = 'pending', true)
+      limit 1
+      for update skip locked
+    ) as j
     limit p_limit
-    for update of j skip locked
   ),
   claimed as (
     update public.ai_jobs as j
