@@ -227,6 +227,9 @@ function collect(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
   return { text: () => text, done };
 }
 
+/** The banner is printed after the env file is written, and its last line says how to stop the stack. */
+const BANNER_END = /Ctrl-C stops it.*\n/;
+
 class NotAnEnvFile extends Error {}
 
 function parseEnvFile(text: string): StackEnv {
@@ -256,7 +259,7 @@ async function startTask(): Promise<string[]> {
 
 /**
  * Starts `deno task start` on a project, with port 0 unless the arguments name one, and resolves when it has
- * written its env file. Throws {@link StackDidNotStart} when it ends instead.
+ * written its env file and printed its banner. Throws {@link StackDidNotStart} when it ends instead.
  */
 export async function startChild(
   projectDir: string,
@@ -299,7 +302,13 @@ export async function startChild(
     throw new StackDidNotStart(code, stdout.text(), stderr.text());
   });
   over.catch(() => {});
-  const env = await appears(envFile, exited).finally(
+  const env = await appears(
+    async () => {
+      const found = parseEnvFile(await Deno.readTextFile(envFile));
+      return BANNER_END.test(stdout.text()) ? found : undefined;
+    },
+    exited,
+  ).finally(
     () => Deno.remove(folder, { recursive: true }),
   );
   if (env === undefined) return await over;
@@ -324,16 +333,17 @@ export async function startChild(
   };
 }
 
-/** Waits for the env file, which appears complete. Undefined when the stack is over before. */
+/** Waits for the env file, which appears complete, and the banner. Undefined when the stack ends before. */
 async function appears(
-  path: string,
+  read: () => Promise<StackEnv | undefined>,
   exited: Promise<number>,
 ): Promise<StackEnv | undefined> {
   let isOver = false;
   exited.then(() => isOver = true);
   while (!isOver) {
     try {
-      return parseEnvFile(await Deno.readTextFile(path));
+      const found = await read();
+      if (found !== undefined) return found;
     } catch (error) {
       const isOther = error instanceof NotAnEnvFile; // one of an earlier run
       if (!isOther && !(error instanceof Deno.errors.NotFound)) throw error;

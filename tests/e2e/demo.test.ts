@@ -176,7 +176,7 @@ Deno.test("deno task demo: an unknown argument is named, and nothing starts", as
       [
         ["--all", "--recording", "deno.json"],
         1,
-        /deno\.json is no mp3, wav, m4a or flac file/,
+        /deno\.json is not a mp3, wav, m4a or flac file/,
       ],
       [
         ["--all", "--out", "deno.json"],

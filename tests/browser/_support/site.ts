@@ -13,8 +13,8 @@ import {
 const repository = fromFileUrl(new URL("../../../", import.meta.url));
 const fixtures = join(repository, "tests", "fixtures");
 
-/** Where screenshots are kept. */
-const SHOTS = join(repository, ".data", "screenshots");
+/** The folder for screenshots; without one none is taken, since no test reads them and each takes half a second. */
+const SHOTS = Deno.env.get("BROWSER_SCREENSHOTS") ?? "";
 
 /** How long a job of a simulated provider may last here. */
 export const PATIENCE = { timeout: 45_000 };
@@ -261,8 +261,9 @@ export async function record(page: Page, seconds: number): Promise<void> {
   await page.getByLabel(/^Your recording/).waitFor();
 }
 
-/** Keeps a screenshot. */
+/** Keeps a screenshot for a person to look at, if `BROWSER_SCREENSHOTS` names a folder. */
 export async function shoot(page: Page, name: string): Promise<void> {
+  if (SHOTS === "") return;
   await Deno.mkdir(SHOTS, { recursive: true });
   await page.screenshot({
     path: join(SHOTS, `${name}.png`),
@@ -302,8 +303,8 @@ const LOOKS = [
 ] as const;
 
 /**
- * {@link assertAccessible} of a state in light, in dark and at 390 pixels, where nothing may be wider than the page. Keeps
- * a screenshot of each.
+ * {@link assertAccessible} of a state in light, in dark and at 390 pixels, where nothing may be wider than the page.
+ * {@link shoot}s each.
  */
 export async function assertAccessibleInAll(
   page: Page,
