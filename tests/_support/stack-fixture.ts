@@ -369,7 +369,7 @@ export async function answersOn(url: string): Promise<boolean> {
 export async function until(
   what: string,
   test: () => boolean | Promise<boolean>,
-  seconds = 15,
+  seconds = 60,
 ): Promise<void> {
   const deadline = Date.now() + seconds * 1000;
   while (!(await test())) {
