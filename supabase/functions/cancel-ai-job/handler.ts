@@ -3,9 +3,9 @@ import type { AppDeps } from "../_shared/http/endpoint.ts";
 import { createOwnerRequestEndpoint } from "../_shared/http/owner-request.ts";
 
 /**
- * POST `{job_id}`. A waiting job is cancelled at once and costs nothing (200). A running job stops within a heartbeat
- * (202), and `spend` says whether money was spent. Cancelling twice changes nothing. 404 for a job that is not the
- * caller's, 409 for one that has ended.
+ * POST `{job_id}`. A waiting job is cancelled immediately and costs nothing (200). A running job stops within a
+ * heartbeat (202), and `spend` says whether money was spent. Cancelling twice changes nothing. 404 for a job that is
+ * not the caller's, 409 for one that has ended.
  */
 export function createHandler(
   deps: AppDeps,

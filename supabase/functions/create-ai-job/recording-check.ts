@@ -1,4 +1,6 @@
-/** Checks that the recording for an avatar video is short enough for its provider; the database checks type and size. */
+/**
+ * Checks that the recording for an avatar video is short enough for its provider; the database checks type and size.
+ */
 import {
   adviceOnLength,
   AVATAR_PROVIDERS,
@@ -13,8 +15,8 @@ import { recordingLength } from "../_shared/media/recording-length.ts";
 import { inputInPieces, sizeOfInput } from "../_shared/storage/object-store.ts";
 
 /**
- * Reads the length of `metadata.audio_url` with its owner's rights. A recording that cannot be read here (missing, not the
- * caller's, too large or of an unknown format) is left to the insert and the worker, which find the same.
+ * Reads the length of `metadata.audio_url` with its owner's rights. A recording that cannot be read here (missing, not
+ * the caller's, too large or of an unknown format) is left to the insert and the worker, which report it.
  *
  * @param random uniform in [0, 1).
  * @throws {AppError} `input_size_not_allowed`, with the field, the length and the limit, when it is too long.

@@ -44,11 +44,11 @@ const SCANNED_AT_ONCE = 5000;
 /** Small: each is a request to a provider, and all must end within the lease. */
 const REMOVALS_AT_ONCE = 8;
 const ROWS_AT_ONCE = 20;
-/** Most objects with the marker of one job: a call that was repeated has made two. */
+/** Most objects with the marker of one job: a repeated call may have created two. */
 const MAX_FOUND = 5;
 
 /**
- * Works until nothing is due or no time is left.
+ * Runs until nothing is due or no time is left.
  *
  * @throws {AppError} when the database cannot be reached. Failures of providers and Storage are recorded, not thrown.
  */
@@ -254,7 +254,9 @@ async function readList(
   return false;
 }
 
-/** Queries each object that rows name and the list did not show: only a definite no counts as missing. */
+/**
+ * Queries each object that a row names but the list did not show: it counts as missing only if the provider says so.
+ */
 async function checkUnseen(
   { repository, signal, hasTime }: JanitorDeps,
   inventory: ProviderInventory,

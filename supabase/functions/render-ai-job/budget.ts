@@ -1,7 +1,7 @@
 /**
- * The processor time of a request, so that it never needs more than a hosted isolate is sure to have. An isolate has 2 s in
- * all, and receives no further request once it has used 1 s: a request has to fit into the other second. The runtime has no
- * clock for processor time, so the costs are those that `deno task bench:pdf-render` measures, rounded up.
+ * Limits the processor time of a request to what a hosted isolate certainly has. An isolate has 2 s in
+ * all, and receives no further request once it has used 1 s: a request has to fit into the other second. The runtime
+ * has no clock for processor time, so the costs are those that `deno task bench:pdf-render` measures, rounded up.
  */
 
 /** Processor time for the work of one request, in milliseconds, by {@link COSTS}. */
@@ -30,7 +30,8 @@ export class Budget {
   #hasBegun = false;
 
   /**
-   * @param attempt of the job, from 1. A request that was killed may have cost more than the model says, so each further
+   * @param attempt of the job, from 1. A request that was killed may have cost more than the model says, so each
+   * further
    *   attempt plans with less: a half, a third, …
    */
   constructor(attempt: number) {
@@ -38,7 +39,8 @@ export class Budget {
   }
 
   /**
-   * Reserves the cost of a piece of work; false when too little is left. The first piece of a request is always granted.
+   * Reserves the cost of a piece of work; false when too little is left. The first piece of a request is always
+   * granted.
    *
    * @param ms by {@link COSTS}.
    */

@@ -36,7 +36,7 @@ function openUpstash(env: Env, log: Logger): ResultCache | undefined {
     : createResultCache(upstashStore({ url, token }), log);
 }
 
-/** The store on Upstash, whose client is imported at the first call: most deployments never need it. */
+/** The store on Upstash, whose client is imported at the first call, because most deployments never need it. */
 function upstashStore(access: { url: string; token: string }): CacheStore {
   let opening: Promise<CacheStore> | undefined;
   const open = () => opening ??= openUpstashStore(access);

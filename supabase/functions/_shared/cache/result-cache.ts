@@ -2,23 +2,23 @@
  * The result cache: maps the hash of a request to the earlier job that answers it.
  *
  * An entry is only a job id. The database decides from the job's row whether its result may be reused (same owner, same
- * input, completed, not deleted). A stale, wrong or forged entry therefore costs a provider call at most, and never shows
- * one user's result to another.
+ * input, completed, not deleted). A stale, wrong or forged entry therefore costs a provider call at most, and never
+ * shows one user's result to another.
  */
 import { deadline } from "@std/async/deadline";
 import { z } from "zod";
 import { CACHE_TTL_SECONDS } from "../contracts/jobs.ts";
 import type { Logger } from "../platform/log.ts";
 
-/** Longest wait for the cache, which exists to save time. */
+/** Longest wait for the cache. A slower cache would save no time. */
 export const CACHE_TIMEOUT_MS = 1_000;
 
-/** The value that a store holds under a key. */
+/** The value that a store has for a key. */
 const cacheEntrySchema = z.object({ job_id: z.uuid() });
 
 /** Reads entries. It may throw any error; see {@link createCacheLookup}. */
 export interface CacheReader {
-  /** The value under the key as the store has it, or null. */
+  /** The value of the key, as stored, or null. */
   get(key: string): Promise<unknown>;
 }
 
@@ -32,17 +32,17 @@ export interface CacheStore extends CacheReader {
   ): Promise<void>;
 }
 
-/** Finds an earlier equal job by the hash of its request. */
+/** Finds an earlier job by the hash of its request. */
 export interface ResultCache {
-  /** The job that answered this request before, or null. Never throws. */
+  /** An earlier job whose result answers this request, or null. Never throws. */
   find(inputHash: string): Promise<string | null>;
-  /** Remembers that this job answers this request. Never throws. */
+  /** Records that this job's result answers this request. Never throws. */
   remember(inputHash: string, jobId: string, userId: string): Promise<void>;
 }
 
 /**
- * Look-ups on top of a store. A call that throws, exceeds {@link CACHE_TIMEOUT_MS} or returns an invalid value is a miss
- * and a warning in the log.
+ * Look-ups on top of a store. A call that throws, exceeds {@link CACHE_TIMEOUT_MS} or returns an invalid value is a
+ * miss and a warning in the log.
  */
 export function createCacheLookup(
   store: CacheReader,

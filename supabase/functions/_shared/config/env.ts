@@ -42,7 +42,7 @@ const keyRing = z.string().transform((text, context) => {
   }
 });
 
-/** Every variable the functions know, with its meaning. .env.example lists the same (a unit test compares them). */
+/** Every variable that the functions use, with its meaning. .env.example lists the same (a unit test compares them). */
 export const envSchema = z.object({
   SUPABASE_URL: url.describe("URL of the project. Set by the platform."),
   SUPABASE_PUBLISHABLE_KEYS: keyRing.describe(
@@ -152,7 +152,7 @@ export class EnvError extends Error {
   override readonly name = "EnvError";
 }
 
-/** The problem with one variable, without its value. */
+/** Describes the problem with one variable, without its value. */
 export interface EnvProblem {
   name: string;
   problem: string;
@@ -234,8 +234,8 @@ export function webhookUrl(env: Env): string | undefined {
 }
 
 /**
- * The project URL at which providers reach Storage: PROVIDER_STORAGE_URL, else the project's own URL if it is https, else
- * undefined. Has no trailing slash.
+ * The project URL at which providers reach Storage: PROVIDER_STORAGE_URL, else the project's own URL if it is https,
+ * else undefined. Has no trailing slash.
  */
 export function providerStorageUrl(env: Env): string | undefined {
   const own = new URL(env.API_PUBLIC_URL ?? env.SUPABASE_URL);

@@ -4,7 +4,7 @@ import { z } from "zod";
 /** Most job ids in one dispatch. */
 export const MAX_DISPATCHED_JOBS = 100;
 
-/** Parses the body of a dispatch into its distinct job ids. All other members are dropped. */
+/** Parses the body of a dispatch into its distinct job ids. Drops all other members. */
 export const dispatchSchema = z.object({
   type: z.enum(["INSERT", "UPDATE"]),
   table: z.literal("ai_jobs"),

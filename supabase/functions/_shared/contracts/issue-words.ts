@@ -42,7 +42,7 @@ export const issueWords: z.core.$ZodErrorMap = (issue) => {
       return choice(issue.values, isMissing);
     case "invalid_union":
       return "options" in issue && Array.isArray(issue.options)
-        // The input is the whole of which the discriminator is a member.
+        // `input` is the object that contains the discriminator.
         ? choice(
           issue.options,
           isMissingMember(issue.input, issue.discriminator),
@@ -104,7 +104,7 @@ function partsOf(
   );
 }
 
-/** If no shape fits: the errors of the closest one, or a message about the whole value. */
+/** When no shape fits: the errors of the closest one, or a message about the whole value. */
 function partsOfUnion(
   shapes: readonly (readonly z.core.$ZodIssue[])[],
   path: string[],

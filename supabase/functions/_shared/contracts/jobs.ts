@@ -112,8 +112,8 @@ export type AiJob = z.infer<typeof aiJobSchema>;
 export const AI_JOB_COLUMNS = Object.keys(aiJobSchema.shape).join(",");
 
 /**
- * A job as get-ai-job and list-ai-jobs return it. `output_path` is `<bucket>/<path>` of the output. get-ai-job signs
- * its address newly; in a list `output_url` is null.
+ * A job as get-ai-job and list-ai-jobs return it. `output_path` is `<bucket>/<path>` of the output. get-ai-job signs a
+ * new URL for it; in a list `output_url` is null.
  */
 export const aiJobResponseSchema = aiJobSchema.extend({
   output_path: z.string().nullable(),
@@ -122,7 +122,7 @@ export const aiJobResponseSchema = aiJobSchema.extend({
 /** See {@link aiJobResponseSchema}. */
 export type AiJobResponse = z.infer<typeof aiJobResponseSchema>;
 
-/** The response for a row, whose `output_url` is a path; `signed` is the newly signed address of the output. */
+/** The response for a row, whose `output_url` is a path; `signed` is the new signed URL of the output. */
 export function toJobResponse(
   row: AiJob,
   signed: { url: string; expiresAt: string } | null,
@@ -151,9 +151,9 @@ export const claimedJobSchema = z.object({
   max_attempts: z.number().int(),
   input_hash: z.string().nullable(),
   depends_on_job_id: z.uuid().nullable(),
-  /** The job that the database's result cache has for this input. It may be any job: see `reuse_ai_job_result`. */
+  /** The job that the database's result cache names for this input. It may be any job: see `reuse_ai_job_result`. */
   cached_from_job_id: z.uuid().nullable(),
-  /** Of the request that created the job, or the database's own. */
+  /** The trace of the request that created the job, or one that the database started. */
   traceparent: z.string().optional(),
   lease_token: z.uuid(),
   lease_expires_at: timestamp,

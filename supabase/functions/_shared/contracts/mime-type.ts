@@ -67,7 +67,7 @@ export function canonicalMimeType(contentType: string): string {
   return CANONICAL.get(name) ?? name;
 }
 
-/** What browsers and phones report for a file whose type they do not know. */
+/** What browsers and phones report for a file of unknown type. */
 const UNKNOWN_TYPES: readonly string[] = [
   "",
   "application/octet-stream",
@@ -101,8 +101,8 @@ const TYPES_BY_EXTENSION: ReadonlyMap<string, readonly string[]> = new Map([
 ]);
 
 /**
- * What to do about a file without a usable type, in words for the app's developer; null when `contentType` says what
- * the file is. The type that it advises is one of `accepted`.
+ * Advice for the app's developer about a file without a usable type; null when `contentType` identifies the file. The
+ * advised type is one of `accepted`.
  */
 export function adviceOnUnknownType(
   contentType: string,

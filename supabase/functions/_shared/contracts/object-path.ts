@@ -4,8 +4,8 @@ import { z } from "zod";
 /** Same form as the check constraints `…_is_object_path` in the migrations. */
 const OBJECT_PATH = /^[a-z0-9][a-z0-9_-]{0,62}\/[^/]+\/.*[^/]$/u;
 /**
- * Stricter than those constraints: also what a URL would not carry as it is. The Storage client joins names into URLs
- * without encoding them, so `%2e%2e` would climb out of the owner's folder with the service's rights.
+ * Stricter than those constraints: also refuses what a URL would not carry unchanged. The Storage client joins names
+ * into URLs without encoding them, so `%2e%2e` would climb out of the owner's folder with the service's rights.
  */
 const FORBIDDEN =
   // deno-lint-ignore no-control-regex -- control characters are exactly what is refused
@@ -20,7 +20,7 @@ export interface ObjectPath {
 /**
  * Splits `<bucket>/<path>`.
  *
- * @returns null when the text is not of that form, climbs (`..`), has empty parts, or cannot stand in a URL as it is
+ * @returns null when the text is not of that form, climbs (`..`), has empty parts, or cannot appear in a URL unchanged
  *   (control characters, backslashes, `%`, `?`, `#`, a space at the end, broken Unicode).
  */
 export function parseObjectPath(text: string): ObjectPath | null {
@@ -32,13 +32,13 @@ export function parseObjectPath(text: string): ObjectPath | null {
 }
 
 /**
- * The object that `input` names: `<bucket>/<path>` as it is, or a URL of this project's own Storage
- * (`<project>/storage/v1/object/[public|sign|authenticated]/<bucket>/<path>`) brought into that form.
+ * The object that `input` names: `<bucket>/<path>`, or a URL of this project's own Storage
+ * (`<project>/storage/v1/object/[public|sign|authenticated]/<bucket>/<path>`) converted to that form.
  *
  * Every other URL is refused, however its host is disguised: the parsed origin is compared with the
  * project's own, and nothing is ever fetched from the text itself.
  *
- * @returns null when it is neither.
+ * @returns null for anything else.
  */
 export function normaliseInputUrl(
   input: string,

@@ -1,6 +1,6 @@
 /**
- * The operator's API: the bodies that `ops` accepts, one for each action, and its answers. Money is in millionths of a US
- * dollar (`…_micros`), times are ISO 8601 with an offset, durations say their unit.
+ * The operator's API: the bodies that `ops` accepts, one for each action, and its answers. Money is in millionths of a
+ * US dollar (`…_micros`), times are ISO 8601 with an offset, durations say their unit.
  */
 import { z } from "zod";
 import { jobStatusSchema, spendSchema } from "./jobs.ts";
@@ -31,7 +31,7 @@ const budget = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).nullable()
 const OPS_RANGES = ["1h", "24h", "7d"] as const;
 const range = z.enum(OPS_RANGES).default("1h");
 
-/** Which failed jobs to run again. What is left out matches everything. */
+/** Which failed jobs to run again. An omitted member matches everything. */
 const redriveFilterSchema = z.strictObject({
   job_type: jobType.optional(),
   provider: provider.optional(),
@@ -85,7 +85,7 @@ export const opsRequestSchema = z.discriminatedUnion("action", [
   action("redrive", {
     filter: redriveFilterSchema,
     expected_count: count.describe(
-      "`count` of preview_redrive; when it is another by now, nothing changes (redrive_count_changed).",
+      "`count` of preview_redrive; if it has changed since, nothing is retried (redrive_count_changed).",
     ),
   }),
   action("pause", pauseTarget).refine(namesOne, ONE_TARGET),
@@ -121,7 +121,7 @@ export type OpsAction = OpsRequest["action"];
 const healthStatus = z.enum(["ok", "degraded", "failing"]);
 
 const SCHEDULED =
-  "For later: a start time, a backoff or a snooze. At most 1000 of all providers together; further ones count as waiting.";
+  "Not due yet: a start time, a backoff or a snooze. At most 1000 of all providers together; further ones count as waiting.";
 
 /** A check: ok while `observed` is at most `limit`. */
 const healthCheckSchema = z.object({
@@ -148,7 +148,7 @@ export const healthDetailsSchema = z.object({
 });
 export type HealthDetails = z.infer<typeof healthDetailsSchema>;
 
-/** Answer of `health` to everybody else. */
+/** Response of `health` for every other caller. */
 export const healthSchema = z.object({ status: healthStatus });
 
 /** What the database counts for the overview. */
@@ -161,7 +161,7 @@ export const overviewCountsSchema = healthDetailsSchema.extend({
   spend_micros_last_hour: micros,
 });
 
-/** A number, judged. `words` is a sentence to show beside it. */
+/** A number with a verdict. `words` is a sentence to show beside it. */
 const judged = <Value extends z.ZodType>(value: Value) =>
   z.object({
     value,
@@ -189,14 +189,16 @@ const chartsResponseSchema = z.object({
   range: z.enum(OPS_RANGES),
   step_seconds: z.number().int(),
   buckets: z.array(z.object({
-    at: timestamp.describe("Start of the bucket; the last is not over yet."),
+    at: timestamp.describe(
+      "Start of the bucket; the last one is still running.",
+    ),
     created: count,
     completed: count,
     failed: count,
     cancelled: count,
     spend_micros: micros,
     pickup: durationsSchema.nullable().describe(
-      "From when a job was due until it was claimed; null: nothing was.",
+      "From when a job was due until it was claimed; null when none was.",
     ),
     run: z.array(durationsSchema.extend({ job_type: z.string() })).describe(
       "From first start until completion, by job type.",
@@ -220,7 +222,7 @@ const failuresResponseSchema = z.object({
 });
 export type OpsFailures = z.infer<typeof failuresResponseSchema>;
 
-/** A provider as the database stands by it. */
+/** A provider as the database sees it. */
 export const providerStandingSchema = z.object({
   provider: z.string(),
   state: z.enum(["working", "paused", "open", "probing"]).describe(
@@ -329,7 +331,7 @@ const nextCursor = z.string().nullable().describe("Null on the last page.");
 const budgetsResponseSchema = budgetsSchema.extend({ next_cursor: nextCursor });
 export type OpsBudgets = z.infer<typeof budgetsResponseSchema>;
 
-/** A job in a list: nothing of what its user put in or got out. */
+/** A job in a list, without its input and output. */
 export const opsJobRowSchema = z.object({
   job_id: z.uuid(),
   user_id: z.uuid(),
@@ -440,7 +442,7 @@ const payloadResponseSchema = z.object({
 });
 export type OpsPayload = z.infer<typeof payloadResponseSchema>;
 
-/** An entry of the record of what operators did. */
+/** An entry of the record of operator actions. */
 export const operatorActionSchema = z.object({
   id: count,
   operator_id: z.uuid(),
@@ -457,19 +459,19 @@ export type OpsActions = z.infer<typeof actionsResponseSchema>;
 
 const previewRedriveResponseSchema = z.object({
   count: count.describe("Jobs that would run again: expected_count."),
-  users: count.describe("Whose jobs these are: so many users."),
+  users: count.describe("Number of users whose jobs these are."),
   price_micros: micros.describe(
-    "What their calls are estimated to cost, as far as one was sent before.",
+    "Estimated cost of their calls, where such a call was sent before.",
   ),
   without_estimate: count.describe(
-    "Jobs that will cost something, and nobody knows yet how much.",
+    "Jobs that will cost money, for which there is no estimate yet.",
   ),
   oldest_failed_at: timestamp.nullable(),
   newest_failed_at: timestamp.nullable(),
   left_out: z.object({
     spend_unknown: count.describe("Each needs a decision: action resolve."),
     dependency_failed: count.describe(
-      "They come back with the job that they depend on.",
+      "They are retried together with the job that they depend on.",
     ),
     tried_too_often: count,
   }),
@@ -479,10 +481,10 @@ export type OpsPreviewRedrive = z.infer<typeof previewRedriveResponseSchema>;
 const redriveResponseSchema = z.object({
   retried: count,
   refused: count.describe(
-    "Their owner has no room for them, or they are gone.",
+    "Their owner's limits have no room for them, or they were deleted.",
   ),
   remaining: count.describe(
-    "More than one request takes: preview and redrive again.",
+    "Jobs beyond the limit of one request: preview and redrive again.",
   ),
 });
 export type OpsRedrive = z.infer<typeof redriveResponseSchema>;
@@ -493,7 +495,7 @@ const probeResponseSchema = z.object({
   is_probing: z.boolean().describe("False: its breaker is not open."),
 });
 
-/** Where a job stands after an action. */
+/** The status of a job after an action. */
 const opsJobStandingSchema = z.object({
   job_id: z.uuid(),
   status: jobStatusSchema,
@@ -503,7 +505,7 @@ export type OpsJobStanding = z.infer<typeof opsJobStandingSchema>;
 
 const budgetResponseSchema = z.object({ budget_micros: micros.nullable() });
 
-/** The answer of each action. */
+/** The response of each action. */
 export const OPS_RESPONSES = {
   overview: overviewResponseSchema,
   charts: chartsResponseSchema,
@@ -526,7 +528,7 @@ export const OPS_RESPONSES = {
   set_budget: budgetResponseSchema,
 } as const satisfies Record<OpsAction, z.ZodType>;
 
-/** The answer of an action, by its name. */
+/** The response of an action, by its name. */
 export type OpsResponse<Action extends OpsAction> = z.infer<
   typeof OPS_RESPONSES[Action]
 >;

@@ -1,8 +1,8 @@
 /**
  * What each speech model of ElevenLabs accepts. Contract, processor, provider client and simulator all use this table.
  *
- * Sources: the vendor's model overview and API reference, and its refusals as reported publicly in 2025 and 2026:
- * `invalid_ttd_stability`, `unsupported_language`, and `unsupported_model` for the text around a request.
+ * Sources: the vendor's model overview and API reference, and its error responses as reported publicly in 2025 and
+ * 2026: `invalid_ttd_stability`, `unsupported_language`, and `unsupported_model` for the text around a request.
  */
 
 /** The speech models that can be requested. */

@@ -3,8 +3,8 @@ import { AppError } from "../failures/app-error.ts";
 import type { ErrorCode } from "../failures/catalogue.ts";
 
 /**
- * Our code for each SQLSTATE of the database's own (AJ…) that a function can receive. Other states come from writes that
- * no function makes; docs/error-codes.md lists them as well.
+ * Our code for each SQLSTATE of this project (AJ…) that a function can receive. Other states come from writes that no
+ * function performs; docs/error-codes.md lists them as well.
  */
 export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ001: "job_type_unknown",
@@ -53,7 +53,10 @@ const TRANSIENT_STATES =
 
 const FOREIGN_KEY_VIOLATION = "23503";
 
-/** A row refers to something that was deleted: the caller's account, whose token is still valid for a while, or another row. */
+/**
+ * A row refers to something that was deleted: the caller's account, whose token is still valid for a while, or another
+ * row.
+ */
 function missingReference(details: string): ErrorCode {
   return details.includes('is not present in table "users"')
     ? "account_not_found"
@@ -61,9 +64,9 @@ function missingReference(details: string): ErrorCode {
 }
 
 /**
- * The {@link AppError} for an error of the Data API. The database's own states (AJ…) keep their message, which is safe to
- * show, and their DETAIL as the field. Everything else is `internal_error`, or `service_unavailable` when the database is
- * unreachable, overloaded, or cancels the statement.
+ * The {@link AppError} for an error of the Data API. This project's states (AJ…) keep their message, which is safe to
+ * show, and their DETAIL as the field. Everything else is `internal_error`, or `service_unavailable` when the database
+ * is unreachable, overloaded, or cancels the statement.
  */
 export function fromDatabaseError(
   error: { code?: string; message: string; details?: string | null },
@@ -83,7 +86,7 @@ export function fromDatabaseError(
     );
   }
   const field = error.details ?? "";
-  // The message begins with its field; beside the field's name that would be a repetition.
+  // The message begins with its field, which is reported separately.
   const message = error.message.startsWith(`${field} `)
     ? error.message.slice(field.length + 1)
     : error.message;

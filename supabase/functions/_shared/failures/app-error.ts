@@ -33,7 +33,7 @@ export class AppError extends Error {
     this.fields = options.fields ?? [];
   }
 
-  /** HTTP status of an answer with this error; 500 for a code that is only written on jobs. */
+  /** HTTP status of a response with this error; 500 for a code that is only written on jobs. */
   get status(): number {
     return ERROR_CATALOGUE[this.code].status ?? 500;
   }

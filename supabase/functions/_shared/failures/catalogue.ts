@@ -6,10 +6,10 @@
 /**
  * The condition that must end before a retry of an error with the code can succeed.
  *
- * - `provider_outage`: the provider does not answer, or answers with an error of its service.
+ * - `provider_outage`: the provider does not respond, or responds with a server error.
  * - `provider_overload`: the provider receives more requests than it accepts.
  * - `own_load`: other calls of the same account are in flight.
- * - `own_outage`: our database or Storage does not answer.
+ * - `own_outage`: our database or Storage does not respond.
  */
 export type Transience =
   | "provider_outage"
@@ -19,7 +19,7 @@ export type Transience =
 
 /** The properties of a code. */
 export interface CatalogueEntry {
-  /** HTTP status of an answer; null for codes that are written on jobs only. */
+  /** HTTP status of a response; null for codes that are written on jobs only. */
   status: number | null;
   /** Safe to show to anyone: what is wrong, and what to do. The `cause` has the details and is only logged. */
   message: string;
@@ -397,20 +397,23 @@ export const ERROR_CODES: readonly ErrorCode[] = Object.keys(CATALOGUE).filter(
   (code): code is ErrorCode => code in CATALOGUE,
 );
 
-/** Whether the cause can end by itself, so that a retry can succeed. */
+/** Whether the cause is temporary, so that a retry can succeed. */
 export function isTransient(code: ErrorCode): boolean {
   return ERROR_CATALOGUE[code].transience !== undefined;
 }
 
-/** Whether a provider, our database or our Storage is unavailable. Every operation that needs it fails until it recovers. */
+/**
+ * Whether a provider, our database or our Storage is unavailable. Every operation that needs it fails until it
+ * recovers.
+ */
 export function isOutage(code: ErrorCode): boolean {
   const { transience } = ERROR_CATALOGUE[code];
   return transience === "provider_outage" || transience === "own_outage";
 }
 
 /**
- * Whether the provider itself is unavailable or overloaded, as opposed to a faulty request or too many of our own calls.
- * The provider's breaker counts exactly these codes (`private.is_provider_failure`).
+ * Whether the provider itself is unavailable or overloaded, as opposed to a faulty request or too many of our own
+ * calls. The provider's breaker counts exactly these codes (`private.is_provider_failure`).
  */
 export function isProviderFailing(code: ErrorCode): boolean {
   const { transience } = ERROR_CATALOGUE[code];

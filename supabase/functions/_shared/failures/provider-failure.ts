@@ -1,12 +1,12 @@
-/** How a call of a provider fails, and what that says about the money. */
+/** How a call of a provider fails, and whether it may have cost money. */
 import { ERROR_CATALOGUE, type ErrorCode, isTransient } from "./catalogue.ts";
 import { JobFailure } from "./job-failure.ts";
 
 /** Details of a failure beside its code. */
 export interface ProviderFailureOptions {
-  /** Whether another attempt can help, where the code alone does not say so. */
+  /** Whether another attempt can help, where the code alone does not decide it. */
   isRetryable?: boolean;
-  /** Status of the provider's answer, where there was one. */
+  /** HTTP status of the provider's response, if there was one. */
   httpStatus?: number | undefined;
   /** The provider says that it has no such object. */
   isGone?: boolean | undefined;
@@ -19,8 +19,8 @@ export interface ProviderFailureOptions {
 }
 
 /**
- * A call of a provider failed. `certainty` says what that means for the money: `rejected` is a definite no, nothing was
- * made; after `unknown` it may have been made.
+ * A call of a provider failed. `certainty` says whether it may have cost money: `rejected` is a definite refusal, and
+ * nothing was made; after `unknown` something may have been made.
  */
 export class ProviderFailure extends Error {
   override readonly name = "ProviderFailure";
@@ -45,7 +45,7 @@ export class ProviderFailure extends Error {
     this.details = options.details;
   }
 
-  /** Nothing was made. Retryable when the code's error stops by itself, unless the options say otherwise. */
+  /** Nothing was made. Retryable when the code's error is temporary, unless the options say otherwise. */
   static rejected(
     code: ErrorCode,
     options: ProviderFailureOptions = {},
@@ -56,7 +56,7 @@ export class ProviderFailure extends Error {
     });
   }
 
-  /** No usable answer: it may have been made. Retryable, unless the options say otherwise. */
+  /** No usable response: something may have been made. Retryable, unless the options say otherwise. */
   static unknown(
     code: ErrorCode,
     options: ProviderFailureOptions = {},
@@ -67,7 +67,10 @@ export class ProviderFailure extends Error {
     });
   }
 
-  /** A failure of the provider or of the job as a definite no, with its code. Every other error is returned as it is. */
+  /**
+   * Converts a failure of the provider or of the job to a definite refusal with its code. Returns every other error
+   * unchanged.
+   */
   static asRejected(error: unknown): unknown {
     if (error instanceof ProviderFailure) {
       return error.certainty === "rejected"
@@ -89,15 +92,18 @@ export class ProviderFailure extends Error {
       : error;
   }
 
-  /** Whether the only cause is that other calls of this account are in flight. Waiting for them spends no attempt. */
+  /**
+   * Whether the only cause is that other calls of this account are in flight. Waiting for them does not use up the
+   * attempt.
+   */
   get isOwnLoad(): boolean {
     return ERROR_CATALOGUE[this.code].transience === "own_load";
   }
 }
 
 /**
- * Runs what comes before the request within the sending of a paid call: nothing has been paid for yet, so a failure is a
- * definite no.
+ * Runs the steps of a paid call before its request is sent: nothing has been paid for yet, so a failure is a definite
+ * refusal.
  *
  * @throws what `call` throws, as {@link ProviderFailure.asRejected}.
  */

@@ -2,13 +2,16 @@
 import { z } from "zod";
 import type { Env } from "../config/env.ts";
 
-/** Auth says it as `code`, or in its older form as `error_code`. */
+/** Auth sends it as `code`, or in its older format as `error_code`. */
 const refusalSchema = z.object({
   code: z.union([z.string(), z.number()]).optional(),
   error_code: z.string().optional(),
 });
 
-/** Asks Auth. True only when it reports that the user does not exist; any other refusal, and no answer, prove nothing. */
+/**
+ * Queries Auth. True only when it reports that the user does not exist; any other error, or no response, proves
+ * nothing.
+ */
 export async function isAccountGone(
   env: Pick<Env, "SUPABASE_URL" | "SUPABASE_PUBLISHABLE_KEYS">,
   fetch: typeof globalThis.fetch,

@@ -1,4 +1,4 @@
-/** Reading request bodies: bounded, typed, and with the wrong field named. */
+/** Reads request bodies: bounded, typed, and naming each invalid field. */
 import type { z } from "zod";
 import { check, type WrongPart } from "../contracts/issue-words.ts";
 import { AppError, type FieldError } from "../failures/app-error.ts";
@@ -94,7 +94,7 @@ export function parse<T extends z.ZodType>(
 }
 
 function toField({ path, message }: WrongPart): FieldError {
-  // A member may have an empty name; the field is named nevertheless.
+  // The name of a member may be empty.
   const names = path.map((part) => part === "" ? '""' : part);
   return { field: names.length === 0 ? "body" : names.join("."), message };
 }

@@ -9,8 +9,8 @@ export type ByteBudget = (
 
 /**
  * A budget of `maxBytes` for all bodies that are being read. A body reserves its Content-Length, or its maximum without
- * one, until it has been read or abandoned. Bodies of at most `freeBytes` reserve nothing, so that long bodies never
- * block short ones.
+ * one, until it has been read or abandoned. Bodies of at most `freeBytes` reserve nothing, so long bodies never block
+ * short ones.
  *
  * @throws {AppError} from the loop: `service_unavailable` when the budget has no room; for a declared length before
  *   anything is read.

@@ -19,7 +19,7 @@ export interface UserContext extends EndpointContext {
   /** Acts as the user: Row Level Security and the Storage policies decide what it can do. */
   supabase: SupabaseClient<Database>;
   /**
-   * For an empty answer: a caller whose account was deleted must not take it for the truth.
+   * Call this before an empty response: for a deleted account, "nothing found" would be misleading.
    * @throws {AppError} `account_not_found`.
    */
   requireAccount(): Promise<void>;
@@ -46,7 +46,7 @@ export async function verifyUser(
     env,
   });
   if (error) {
-    // A 500 here means that no token can be verified, which must not look like the caller's fault.
+    // A 500 here means that no token can be verified, which is not the caller's fault.
     throw new AppError(
       error.status === 401 ? "unauthenticated" : "internal_error",
       { cause: error },

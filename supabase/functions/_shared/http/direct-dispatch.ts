@@ -1,15 +1,15 @@
-/** A call of `process-ai-job` that does not wait for pg_net. Only a hint: the database has dispatched the job as well. */
+/** A call of `process-ai-job` that does not wait for pg_net. Only a hint: the database also dispatches the job. */
 import { z } from "zod";
 import type { Logger } from "../platform/log.ts";
 import { dispatchHeaders } from "./dispatch-signature.ts";
 import type { AppDeps } from "./endpoint.ts";
 
-/** How long a call may take, as the database's own. */
+/** Timeout of a call, the same as the database's. */
 const TIMEOUT_MS = 5_000;
 
 /**
- * For so long no call follows one that claimed nothing or failed: the database's call was as fast, or the worker has no
- * room. Each would cost a claim for nothing.
+ * No call is made for this long after one that claimed nothing or failed: the database's call was as fast, or the
+ * worker has no free slot. Each further call would cost a claim without a result.
  */
 export const USELESS_PAUSE_MS = 30_000;
 
@@ -25,9 +25,10 @@ export type DirectDispatch = (jobId: string, log: Logger) => void;
 /**
  * Creates the {@link DirectDispatch} of an isolate.
  *
- * Guarantees: at most one call at a time, because it claims all jobs that are due; none for {@link USELESS_PAUSE_MS} after
- * one that was of no use; none at all where DIRECT_DISPATCH is off. A call that is lost, late or doubled changes nothing: the
- * claim gives a job to one caller.
+ * Guarantees: at most one call at a time, because it claims all jobs that are due; none for {@link USELESS_PAUSE_MS}
+ * after one that claimed nothing or failed;
+ * none at all where DIRECT_DISPATCH is off. A lost, late or duplicate call changes nothing: only one caller can claim a
+ * job.
  */
 export function createDirectDispatch(
   { platform, env }: AppDeps,

@@ -18,8 +18,8 @@ export interface Dispatch<Body> extends VerifiedDispatch {
 /**
  * Creates the endpoint of the function `name`: verifies the signature, parses the body and responds with 202.
  *
- * @param accept starts the work in the background and returns the response's body. What it throws is the response. It
- *   calls `quiet` when there was nothing to do.
+ * @param accept starts the work in the background and returns the response's body. An error that it throws becomes the
+ *   response. It calls `quiet` when there was nothing to do.
  */
 export function createDispatchEndpoint<Body>(
   name: string,

@@ -1,4 +1,4 @@
-/** Common to every endpoint: method, CORS, request id, time budget, errors, one log line. */
+/** The common part of every endpoint: method, CORS, request id, time budget, errors, one log line. */
 import { abortable } from "@std/async/abortable";
 import { readTrace } from "../contracts/traceparent.ts";
 import type { Env } from "../config/env.ts";
@@ -23,7 +23,10 @@ export interface EndpointContext {
   log: Logger;
   /** Aborts when the time of the request is used up. Pass it to every outside call. */
   signal: AbortSignal;
-  /** Says that the request changed nothing, so that its answer is logged at debug only: hosted logs are billed. */
+  /**
+   * Marks the request as one that changed nothing, so that its response is logged at debug only: hosted logs are
+   * billed.
+   */
   quiet(): void;
 }
 
@@ -36,7 +39,7 @@ export type EndpointHandler = (context: EndpointContext) => Promise<Response>;
  * Guarantees: OPTIONS is answered with CORS headers; another method is 405 with `Allow`; an error of `handle`
  * becomes a problem document, and its cause a log line; after REQUEST_TIMEOUT seconds the answer is a 504 and
  * `signal` is aborted, even if `handle` never checks it; `x-request-id` is the caller's when it is a plain token,
- * else a new one, and is on every answer.
+ * else a new one, and is on every response.
  */
 export function createEndpoint(
   deps: AppDeps,

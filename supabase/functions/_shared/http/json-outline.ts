@@ -1,4 +1,4 @@
-/** Extracts a long JSON text without its lists and long strings, while the text streams by. */
+/** Extracts a long JSON text without its lists and long strings, as the text streams through. */
 
 /** Most bytes of an outline. */
 const MAX_OUTLINE_BYTES = 65_536;
@@ -12,7 +12,7 @@ const LIST_ENDS = 0x5d;
 
 /** See {@link createJsonOutline}. */
 export interface JsonOutline {
-  /** The next bytes of the text, cut anywhere. */
+  /** Adds the next bytes of the text, cut anywhere. */
   add(chunk: Uint8Array): void;
   /** The outline so far; undefined when it is longer than 64 KiB. */
   text(): string | undefined;
@@ -21,9 +21,9 @@ export interface JsonOutline {
 /**
  * Keeps the objects of a JSON text. Lists become `[]`, and strings of over 16 KiB become `""`.
  *
- * Guarantees: uses 64 KiB for a text of any length; the outline of valid JSON is valid JSON. For transcripts, which are a
- * list of words or one long text besides their ids: a parser would spend seconds of CPU on a text whose sender is not
- * verified yet.
+ * Guarantees: uses 64 KiB for a text of any length; the outline of valid JSON is valid JSON. For transcripts, which
+ * consist of ids and a list of words or one long text: a parser would spend seconds of CPU before the sender is
+ * verified.
  */
 export function createJsonOutline(): JsonOutline {
   const kept = new Uint8Array(MAX_OUTLINE_BYTES);

@@ -17,8 +17,8 @@ export interface OperatorContext extends EndpointContext {
 }
 
 /**
- * Makes the function that says which operator sends a request. `app_metadata` is written by the project alone, never by a
- * user.
+ * Creates the function that identifies the operator who sends a request. `app_metadata` is written by the project
+ * alone, never by a user.
  *
  * It throws {AppError} `unauthenticated` without a valid token of a user, `operator_required` without the role.
  */

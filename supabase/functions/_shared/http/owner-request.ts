@@ -18,21 +18,21 @@ export interface OwnerRequest {
   /** The log's event. */
   event: string;
   /**
-   * The column to write: an owner may write no other. What it means is decided by the database, which also replaces the
-   * time by its own.
+   * The column to write: an owner may write no other. The database decides what it means, and replaces the time with
+   * its own.
    */
   change(now: string):
     | { cancel_requested_at: string }
     | { retry_requested_at: string };
-  /** What the answer says about a job in this status. */
+  /** The message of the response about a job in this status. */
   describe(
     status: JobStanding["status"],
   ): { status: 200 | 202; message: string };
 }
 
 /**
- * POST `{job_id}`. Answers `{job_id, status, spend, message}`; 404 for a job that is not the caller's; and with the
- * database's own error when the job cannot be changed so.
+ * POST `{job_id}`. Returns `{job_id, status, spend, message}`; 404 for a job that is not the caller's; the database's
+ * error when the job is not in a state that allows the change.
  */
 export function createOwnerRequestEndpoint(
   deps: AppDeps,

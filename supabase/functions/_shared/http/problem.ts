@@ -1,8 +1,8 @@
-/** Answers: JSON for success, RFC 9457 problem documents for errors. */
+/** Responses: JSON for success, RFC 9457 problem documents for errors. */
 import { AppError, type FieldError } from "../failures/app-error.ts";
 import { CORS_HEADERS } from "./cors.ts";
 
-/** The error response: RFC 9457 with our `code`, the wrong fields, and the id to find it in the log. */
+/** The error response: RFC 9457 with our `code`, the invalid fields, and the request id to find it in the log. */
 export interface Problem {
   type: string;
   title: string;

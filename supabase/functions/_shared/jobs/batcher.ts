@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers";
 
 /** How items are sent. */
 export interface Batching<Item, Result> {
-  /** Most weight in one call: bounds how long a statement takes, and how much one failure takes with it. */
+  /** Most weight in one call: bounds the duration of a statement and the effect of one failure. */
   limit: number;
   /** The weight of an item, at most the limit. 1 for all when left out. */
   weightOf?(item: Item): number;
@@ -72,7 +72,7 @@ export function batcher<Item, Result>(
     await Promise.resolve();
     while (waiting.length > 0) {
       await sendBatch(nextBatch());
-      // What continues after this response joins the next call.
+      // Work that continues after this response joins the next call.
       await new Promise<void>((resolve) => setImmediate(resolve));
     }
     isSending = false;

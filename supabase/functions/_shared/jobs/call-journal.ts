@@ -1,4 +1,4 @@
-/** Queries of the journal of paid calls (`ai_provider_calls`). Its rows are written by the repository alone. */
+/** Queries of the journal of paid calls (`ai_provider_calls`). Only the repository writes its rows. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { ClaimedJob } from "../contracts/jobs.ts";
@@ -12,20 +12,25 @@ const objectIdsSchema = z.array(
   z.object({ provider_object_id: z.string() }),
 );
 
-/** Reads earlier paid calls of a job for its processor. Every method throws an AppError when the database cannot be read. */
+/**
+ * Reads earlier paid calls of a job for its processor. Every method throws an AppError when the database cannot be
+ * read.
+ */
 export interface CallJournal {
   /** When the open call of a step was sent, by the database's clock; null when no call of the step is open. */
   openCallSentAt(
     job: Pick<ClaimedJob, "id">,
     operation: string,
   ): Promise<Date | null>;
-  /** When the call that made an object was settled, by the database's clock; null when there is no such settled call. */
+  /**
+   * When the call that made an object was settled, by the database's clock; null when there is no such settled call.
+   */
   settledAt(
     job: Pick<ClaimedJob, "id">,
     operation: string,
     providerObjectId: string,
   ): Promise<Date | null>;
-  /** Those of the provider's object ids that no call of any job has recorded, in the order given. */
+  /** The given object ids of the provider that no call of any job has recorded, in the order given. */
   unrecorded(provider: string, objectIds: string[]): Promise<string[]>;
 }
 

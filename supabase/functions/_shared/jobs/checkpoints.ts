@@ -13,7 +13,7 @@ const rowSchema = z.object({
   upload_id: z.string().nullable(),
 }).nullable();
 
-/** The progress of such a job. */
+/** The saved progress of a job. */
 export interface Checkpoint {
   data: Json;
   /** A resumable upload that the job has started. The janitor removes it if the job does not finish it. */

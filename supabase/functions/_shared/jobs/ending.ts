@@ -25,7 +25,7 @@ export interface AttemptEnd {
   thrown: unknown;
   /** Why the attempt was stopped; undefined when it stopped by itself. */
   stopReason: unknown;
-  /** Whether something of the job is paid for, and the error is not that of a paid call. */
+  /** Whether the job has paid for something, and the error does not come from a paid call. */
   hasPaid: boolean;
 }
 
@@ -35,14 +35,15 @@ const RECOVERY_PAUSES = { first: 5, longest: 300 };
 /**
  * Decides how an attempt ends.
  *
- * The reason for stopping takes precedence over the thrown error: an aborted provider call throws an error that is not the provider's
- * fault. A job that has paid spends no attempts on an outage: it waits, until its type's `max_age_seconds` ends that.
+ * The reason for stopping takes precedence over the thrown error: an aborted provider call throws an error that is not
+ * the provider's fault. A job that has paid uses up no attempts during an outage: it waits, at most until its type's
+ * `max_age_seconds`.
  */
 export function endingOf(
   job: Pick<ClaimedJob, "started_at" | "updated_at">,
   { thrown, stopReason, hasPaid }: AttemptEnd,
 ): Ending {
-  // The failure of a call that costs nothing. Paid calls convert their own failures.
+  // A call without cost has failed. Paid calls convert their failures themselves.
   const error = thrown instanceof ProviderFailure
     ? attemptEndOf(thrown, "waiting_for_provider")
     : thrown;
@@ -58,7 +59,7 @@ export function endingOf(
   const isFinal = error instanceof JobFailure && !error.isRetryable;
   if (
     stopReason instanceof ShuttingDown && !isFinal &&
-    // A job that has paid is not failed for its use of the isolate: its age bounds it.
+    // A job that has paid does not fail because it exceeded the isolate's limits: its maximum age bounds it.
     (hasPaid || !stopReason.isCausedByJob)
   ) {
     return { kind: "released", reason: stopReason };
@@ -71,7 +72,7 @@ export function endingOf(
   return { kind: "failed", failure };
 }
 
-/** The failure of an attempt that threw `error`, or that a {@link ShuttingDown} which it caused has stopped. */
+/** The failure of an attempt that threw `error`, or that was stopped by a {@link ShuttingDown} which it caused. */
 function failureOf(error: unknown, stopReason: unknown): JobFailure {
   if (error instanceof JobFailure && !error.isRetryable) return error;
   if (stopReason instanceof ShuttingDown) {
@@ -86,8 +87,8 @@ function failureOf(error: unknown, stopReason: unknown): JobFailure {
 }
 
 /**
- * Writes an ending and logs it. Never throws: when the database does not take it, the lease expires and the sweep
- * returns the job.
+ * Writes an ending and logs it. Never throws: when the database cannot store it, the lease expires and the sweep
+ * rescues the job.
  *
  * @returns whether the lease is lost, so that nothing was written.
  */
@@ -168,7 +169,7 @@ const FAILED_EVENTS = {
   cancelled: "job_cancelled",
 } as const;
 
-/** What led to an ending, for the log. */
+/** The cause of an ending, for the log. */
 function causeOf(ending: Ending): unknown {
   switch (ending.kind) {
     case "snoozed":

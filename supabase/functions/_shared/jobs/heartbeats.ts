@@ -9,14 +9,14 @@ import type { Beat, JobRepository, Report } from "./repository.ts";
 export interface Heartbeat {
   /**
    * Reports progress (1 to 99) and stage, in one call with other jobs' reports: immediately, or half a second after the
-   * claim or this job's previous report. Of several reports in that time the last is sent.
+   * claim or this job's previous report. Of several reports in that time, only the last is sent.
    */
   report(progress: number, stage: string): void;
-  /** Sends a pending report now, and resolves when it is sent, so that it cannot overtake a later write. */
+  /** Sends a pending report now and resolves when it is sent, so that it cannot arrive after a later write. */
   flushed(): Promise<void>;
   /**
-   * Removes and returns a pending report, for a write that carries it. Resolves when no call is in flight, which that
-   * write could otherwise overtake.
+   * Removes and returns a pending report, for a write that carries it. Resolves when no call is in flight, so that none
+   * can arrive after that write.
    */
   takeReport(): Promise<Report | undefined>;
   /** Whether the lease cannot have expired: a heartbeat succeeded less than its length ago. */
@@ -81,7 +81,7 @@ export class Heartbeats {
       onEnd,
       extendedAt: this.#platform.uptimeMs(),
       pending: undefined,
-      // The claim is the first report: what follows within this time may travel with another write.
+      // The claim counts as the first report: a report soon after it may travel with another write.
       reportsFrom: this.#platform.uptimeMs() + REPORT_PERIOD_MS,
       reportTimer: undefined,
       isEnded: false,
@@ -113,7 +113,7 @@ export class Heartbeats {
     };
   }
 
-  /** Never restarts a period that is short enough: a steady flow of new jobs would delay every heartbeat. */
+  /** Never restarts a period that is short enough: otherwise a steady flow of new jobs would delay every heartbeat. */
   #shortenPeriod(periodMs: number): void {
     if (this.#periodMs <= periodMs) return;
     clearInterval(this.#timer);

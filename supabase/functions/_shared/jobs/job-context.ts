@@ -17,10 +17,10 @@ export interface JobContext {
   /** The completed job that this one depends on; null when it names none. */
   dependency(): Promise<Dependency | null>;
   /**
-   * Sends a paid call, or returns what an earlier attempt created; see `makePaidCall`. A cancellation aborts it; a shutdown
-   * does not, because its answer is worth waiting for.
+   * Sends a paid call, or returns what an earlier attempt created; see `makePaidCall`. A cancellation aborts it; a
+   * shutdown does not: the worker waits for the response.
    *
-   * @returns the provider's id of the created object; it is committed on the job, unless the call is the last.
+   * @returns the provider's id of the created object; it is already committed on the job, unless the call is the last.
    */
   pay(call: PaidCall): Promise<string>;
   /**
@@ -34,6 +34,6 @@ export interface JobContext {
 /** The work of one job type. */
 export interface Processor {
   jobType: string;
-  /** Returns what to complete the job with, or throws one of the classes in outcome.ts. */
+  /** Returns the completion of the job, or throws one of the classes in outcome.ts. */
   run(context: JobContext): Promise<Completion>;
 }

@@ -29,7 +29,7 @@ export interface ResultLookup {
   remember(inputHash: string, jobId: string, userId: string): Promise<void>;
 }
 
-/** A call that has succeeded, and what is to be written about it. */
+/** A successful call, and what must be written about it. */
 interface SettledCall {
   operation: string;
   callId: string;
@@ -57,10 +57,10 @@ export interface JobRunDeps {
 /**
  * An attempt of a claimed job. Its heartbeat starts with the construction; call {@link JobRun.run} once.
  *
- * Guarantees: `run` never throws. While it works, the lease is extended. When the lease is lost it stops, writes nothing
- * more, and removes the files of a job that was deleted. When the owner cancels it stops within a heartbeat and ends the
- * job as cancelled. When the isolate shuts down it stops, but waits for a paid call in flight. Each step is one
- * log line with `job_id`, `attempt` and the dispatch's `request_id`.
+ * Guarantees: `run` never throws. While it works, the lease is extended. When the lease is lost it stops, writes
+ * nothing more, and removes the files of a job that was deleted. When the owner cancels it stops within a heartbeat and
+ * ends the job as cancelled. When the isolate shuts down it stops, but waits for a paid call in flight. Each step is
+ * one log line with `job_id`, `attempt` and the dispatch's `request_id`.
  */
 export class JobRun {
   readonly #deps: JobRunDeps;
@@ -237,7 +237,7 @@ export class JobRun {
     });
   }
 
-  /** Writes a success that was left for a completion which does not come next. */
+  /** Writes a success that was deferred to a completion which will not follow. */
   async #settleRest(): Promise<void> {
     const rest = this.#unsettled;
     if (rest === undefined) return;
@@ -291,7 +291,7 @@ export class JobRun {
     try {
       await this.#settleRest();
     } catch (error) {
-      // The journal keeps the call open: the next attempt finds what it made.
+      // The journal keeps the call open, so the next attempt finds what it made.
       this.#log.warn("provider_call_not_settled", { error });
     }
     await this.#heartbeat.flushed();
@@ -299,7 +299,7 @@ export class JobRun {
     if (stopReason instanceof CancelRequested) {
       await undoPaidCalls(this.#paidCalls);
     }
-    // A paid call that failed spends attempts although earlier ones succeeded: attempts bound how often it is sent.
+    // A failed paid call uses up the attempt even if earlier calls succeeded: attempts bound how often it is sent.
     const hasPaid = thrown !== this.#paymentError &&
       (this.#paidCalls.length > 0 || this.#job.spend === "incurred");
     const ending = endingOf(this.#job, { thrown, stopReason, hasPaid });
@@ -309,7 +309,7 @@ export class JobRun {
     }
   }
 
-  /** Best effort: the janitor finds what stays. */
+  /** Best effort: the janitor removes the rest. */
   async #removeLostFiles(): Promise<void> {
     try {
       const files = await this.#deps.removeLostFiles(this.#job);

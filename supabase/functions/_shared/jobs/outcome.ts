@@ -12,7 +12,7 @@ export interface Completion {
   product?: Product;
 }
 
-/** Run the job again in `seconds`, without spending the attempt. `cause` is for the log. */
+/** Run the job again in `seconds`, without using up the attempt. `cause` is for the log. */
 export class Snooze extends Error {
   override readonly name = "Snooze";
   constructor(

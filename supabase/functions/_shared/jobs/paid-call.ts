@@ -33,13 +33,13 @@ export interface PaidCall {
   progressAfter: number;
   /**
    * The estimated usage in the unit of its price (`ai_prices.unit`): characters, seconds or creations; a whole number,
-   * rather too high than too low. Its price is reserved in the owner's budget before the call is sent.
+   * rounded up when in doubt. Its price is reserved in the owner's budget before the call is sent.
    */
   units: number;
-  /** A sentence for the owner about `units`, for when the budget does not cover them. */
+  /** A sentence about `units` for an owner whose budget does not cover them. */
   unitsNote?: string | undefined;
   /**
-   * Whether the processor returns its completion right after this call, with nothing in between that takes time. Its
+   * Whether the processor returns its completion immediately after this call, without slow work in between. Its
    * success is then settled by the completion, in one statement; until then the call is open in the journal.
    */
   isLast?: boolean;
@@ -58,15 +58,17 @@ export interface PaidCall {
  *
  * @param leaseIsValid whether the lease cannot have expired yet, by a clock that also runs while this process is
  *   suspended. Checked right before the request leaves: a process that was suspended after the journal was written may
- *   wake up when another worker owns the job, and the provider does not check leases.
- * @param signal aborts the call. If its reason is a {@link CancelRequested}, what was made is found and removed.
- * @returns the provider's id; it is committed on the job, unless that is left to the completion ({@link PaidCall.isLast}).
+ *   resume when another worker owns the job, and the provider does not check leases.
+ * @param signal aborts the call. If its reason is a {@link CancelRequested}, the created object is found and removed.
+ * @returns the provider's id; it is already committed on the job, unless the completion commits it ({@link
+ * PaidCall.isLast}).
  * @throws {CancelRequested} when the owner cancelled before anything was sent, or while the provider was queried.
  * @throws {LeaseLost} when another worker owns the job: nothing was sent, or nothing more is written.
- * @throws {Snooze} when the outcome is unknown, so that a later claim queries the provider; and when other calls of the
- *   account have to end first.
- * @throws {JobFailure} when the provider refused, or was queried and had made nothing. `budget_exceeded` and
- *   `provider_budget_exceeded`, and nothing is sent, when the price exceeds what is left of the owner's budget or of the
+ * @throws {Snooze} when the outcome is unknown, so that a later claim queries the provider; or when other calls of the
+ *   account must end first.
+ * @throws {JobFailure} when the provider refused, or was queried and had created nothing. `budget_exceeded` and
+ *   `provider_budget_exceeded`, and nothing is sent, when the price exceeds what is left of the owner's budget or of
+ * the
  *   budget for this provider.
  */
 export async function makePaidCall(
@@ -136,7 +138,7 @@ class PaidStep {
     this.#signal = signal;
   }
 
-  /** Sends the request and settles the call in every case. */
+  /** Sends the request and settles the call, whatever the response. */
   async send(callId: string, leaseIsValid: () => boolean): Promise<string> {
     let result: string | PaidResult;
     try {
@@ -228,7 +230,7 @@ class PaidStep {
     try {
       found = await this.#call.find(signal);
     } catch {
-      // The provider cannot be queried. A cancelled job is not kept for it.
+      // The provider cannot be queried. A cancelled job does not wait for it.
       return;
     }
     if (found !== null) {
@@ -272,8 +274,8 @@ function snoozeToReconcile(failure: ProviderFailure): Snooze {
 const UNDO_SECONDS = 10;
 
 /**
- * Removes what paid calls made, where the provider can, for an owner who cancelled before the job completed. Never
- * throws, and gives up after {@link UNDO_SECONDS}: what remains is recorded in the journal.
+ * Removes what paid calls created, where the provider supports it, for an owner who cancelled before the job completed.
+ * Never throws, and gives up after {@link UNDO_SECONDS}: what remains is recorded in the journal.
  */
 export async function undoPaidCalls(
   calls: readonly { call: PaidCall; providerObjectId: string }[],

@@ -1,4 +1,4 @@
-/** How long a job waits before its provider is called again, and the stages that it shows meanwhile. */
+/** How long a job waits before it calls its provider again, and the stages that it shows meanwhile. */
 import type { ClaimedJob } from "../contracts/jobs.ts";
 
 /** Between two queries of a provider's listing, which may lag behind. */
@@ -7,8 +7,8 @@ export const RECONCILE_PAUSE_SECONDS = 10;
 export const OWN_LOAD_PAUSE_SECONDS = 10;
 
 /**
- * Stage of a job that waits for the end of an outage. The breaker knows this text: a job that waited so is no sign that
- * the provider works (`private.note_provider_progress`).
+ * Stage of a job that waits for the end of an outage. The breaker knows this text: progress of a job with this stage
+ * does not prove that the provider works (`private.note_provider_progress`).
  */
 export const RECOVERY_STAGE = "waiting_for_recovery";
 

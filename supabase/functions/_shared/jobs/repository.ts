@@ -20,12 +20,15 @@ import type { Completion } from "./outcome.ts";
 import { productSchema } from "./products.ts";
 import { retryWrite } from "./write-retries.ts";
 
-/** What proves ownership of a claimed job. */
+/** The proof of ownership of a claimed job. */
 export type Lease = Pick<ClaimedJob, "id" | "lease_token">;
 
 /** A paid call that is about to be sent, for the journal. */
 export interface CallIntent {
-  /** Drawn by the caller. A write that is retried because its answer was lost has the same id, and is the same call. */
+  /**
+   * Drawn by the caller. A write that is retried because its response was lost has the same id and counts as the same
+   * call.
+   */
   callId: string;
   /** Names the step; at most one call of a step is open or has succeeded for a job. */
   operation: string;
@@ -64,7 +67,9 @@ export interface CallSuccess {
   units?: number | undefined;
 }
 
-/** The outcome of a paid call. `unknown`: no usable answer; `absent`: the provider was asked, and nothing was made. */
+/**
+ * The outcome of a paid call. `unknown`: no usable response; `absent`: the provider was queried, and nothing was made.
+ */
 export type CallSettlement =
   | CallSuccess
   | {
@@ -79,13 +84,13 @@ export interface Report {
   stage: string;
 }
 
-/** What a completion writes besides the result, in the same commit. */
+/** What a completion writes in the same commit, besides the result. */
 export interface CompletionExtras {
   /** A report that no heartbeat has sent. */
   report?: Report;
-  /** The success of the last paid call. It stays written when the result cannot be saved. */
+  /** The success of the last paid call. It is kept even when the result cannot be saved. */
   call?: { callId: string; settlement: CallSuccess };
-  /** How long the database's result cache keeps the job; left out, it gets no entry. */
+  /** How long the database's result cache keeps the job; without it, the job gets no entry. */
   cacheSeconds?: number;
 }
 
@@ -121,7 +126,10 @@ export interface JobRepository {
   heartbeat(
     beats: readonly Beat[],
   ): Promise<ReadonlyMap<string, { isCancelRequested: boolean }>>;
-  /** Writes a paid call into the journal and decides whether it may be sent. Carries a report that no heartbeat has sent. */
+  /**
+   * Writes a paid call into the journal and decides whether it may be sent. Carries a report that no heartbeat has
+   * sent.
+   */
   beginProviderCall(
     lease: Lease,
     intent: CallIntent,
@@ -140,10 +148,10 @@ export interface JobRepository {
     units: number,
   ): Promise<boolean>;
   /**
-   * Completes the job and writes its product and `extras` in the same commit; `false` also when the call of `extras` was
-   * settled otherwise.
-   * @throws {JobFailure} `result_not_saved` when the result or the product cannot be written: nothing was, except the
-   *   settlement.
+   * Completes the job and writes its product and `extras` in the same commit; `false` also when the call of `extras`
+   * was already settled differently.
+   * @throws {JobFailure} `result_not_saved` when the result or the product cannot be written; then only the settlement
+   *   was.
    */
   complete(
     lease: Lease,
@@ -152,16 +160,16 @@ export interface JobRepository {
   ): Promise<boolean>;
   /** Completes the job with the result of an equal job; false also when that result cannot be reused. */
   reuseResult(lease: Lease, sourceJobId: string): Promise<boolean>;
-  /** Ends the attempt as failed; resolves with the status that this gave the job. */
+  /** Ends the attempt as failed; resolves with the job's new status. */
   fail(
     lease: Lease,
     failure: AttemptFailure,
   ): Promise<"pending" | "failed" | "cancelled" | null>;
   /** Ends a job whose cancellation was requested. */
   cancel(lease: Lease): Promise<boolean>;
-  /** Requeues the job for a later time; the attempt does not count. */
+  /** Requeues the job for a later time, without using up the attempt. */
   snooze(lease: Lease, seconds: number, stage: string): Promise<boolean>;
-  /** Requeues the job to be claimed immediately; the attempt does not count. */
+  /** Requeues the job to be claimed immediately, without using up the attempt. */
   release(lease: Lease): Promise<boolean>;
   /** Has the database dispatch this worker again if jobs are due; resolves with whether any were. */
   wake(): Promise<boolean>;
@@ -183,19 +191,22 @@ const itemSchema = z.looseObject({
 type ItemRow = z.infer<typeof itemSchema>;
 const settledSchema = z.object({ is_settled: z.boolean() });
 
-/** Most items in one call. A call is sent only after the commit of its begin, so that one waits for fewer others. */
+/**
+ * Most items in one call. A paid call is sent only after its begin is committed, so a smaller batch makes each wait for
+ * fewer others.
+ */
 const LIMITS = { begin: 20, settle: 50, complete: 50 };
 
 /**
  * The queue of one worker over `rpc`.
  *
- * Paid calls are begun and settled, and jobs completed, in batches: what arrives while a call of the same kind is in flight
- * travels together in the next. One item that the database refuses fails alone.
+ * Paid calls are begun and settled, and jobs completed, in batches: items that arrive while a call of the same kind is
+ * in flight are sent together in the next. An item that the database refuses fails alone.
  *
  * Writes that carry a lease are retried for about nine seconds while they fail with `service_unavailable`; then that
- * error is thrown. Nothing happens twice: an ending that was written although its answer was lost has ended the lease,
- * so its retry returns `false`; a paid call is begun and settled under its own id; a revision sets a value. Not retried
- * are claims, heartbeats and `wake`, whose callers come back by themselves.
+ * error is thrown. Nothing happens twice: an ending that was written although its response was lost has ended the
+ * lease, so its retry returns `false`; a paid call is begun and settled under its own id; a revision sets a value.
+ * Claims, heartbeats and `wake` are not retried, because their callers repeat them anyway.
  *
  * @param worker the Edge Function, as in `ai_job_types.worker`: it only gets jobs whose type names it.
  */
@@ -289,7 +300,7 @@ export function createJobRepository(
         completionError,
       ),
     completionError,
-    // A transcript may have megabytes, and travels alone.
+    // A transcript may have megabytes, so it is sent alone.
     ({ completion }) =>
       completion.product?.kind === "transcript" ? LIMITS.complete : 1,
   );
@@ -432,7 +443,10 @@ const fence = (lease: Lease) => ({
   p_lease_token: lease.lease_token,
 });
 
-/** SQLSTATEs of a value that no retry can save: data exceptions, constraints, and products without a place. */
+/**
+ * SQLSTATEs of a value that no retry can save: data exceptions, violated constraints, and products that refer to
+ * nothing.
+ */
 const REFUSED_VALUE = /^(22|23|AJ08)/;
 
 function completionError(error: DatabaseError): AppError {

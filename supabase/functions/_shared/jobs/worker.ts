@@ -1,4 +1,4 @@
-/** The jobs that one isolate runs: how many at once, and until when it claims new ones. */
+/** The jobs that one isolate runs: how many at the same time, and until when it claims new ones. */
 import { setImmediate } from "node:timers";
 import type { ClaimedJob } from "../contracts/jobs.ts";
 import type { Logger } from "../platform/log.ts";
@@ -22,7 +22,7 @@ export interface WorkerDeps extends
   > {
   concurrency: number;
   /**
-   * Run one job at a time, and claim again only in answer to another request. For work that uses most of an isolate's
+   * Run one job at a time, and claim again only on another request. For work that uses most of an isolate's
    * processor time.
    * @default false
    */
@@ -41,7 +41,8 @@ export interface Worker {
   /**
    * Claims as many jobs as fit and starts them in the background; later claims more due jobs as slots become free.
    *
-   * @param claimJobs claims up to `limit` jobs; `limit` is 0 when the isolate is full, too old or ending. The log then says
+   * @param claimJobs claims up to `limit` jobs; `limit` is 0 when the isolate is full, too old or ending. The log then
+   * says
    *   which, as `claim_refused`.
    * @returns the claimed jobs. Throws what `claimJobs` throws.
    */
@@ -54,10 +55,11 @@ export interface Worker {
 /**
  * Creates the worker of this isolate.
  *
- * Guarantees: never more than `concurrency` jobs at once, over all dispatches. Nothing is claimed after half of the wall
- * clock or once the end is announced; another isolate is then woken, once for the dispatches that still arrive and once
- * for each job that ends. `isOneJobPerRequest` wakes another after each job. When the end is announced, running jobs are
- * released to the queue; a single one that exceeded the isolate's processor time or memory spends its attempt.
+ * Guarantees: never more than `concurrency` jobs at the same time, over all dispatches. Nothing is claimed after half
+ * of the wall clock or once the end is announced; another isolate is then woken, once for the dispatches that still
+ * arrive and once for each job that ends. `isOneJobPerRequest` wakes another after each job. When the end is announced,
+ * running jobs are released to the queue; a single one that exceeded the isolate's processor time or memory spends its
+ * attempt.
  */
 export function createWorker(deps: WorkerDeps): Worker {
   const isOneJobPerRequest = deps.isOneJobPerRequest ?? false;
@@ -128,15 +130,15 @@ export function createWorker(deps: WorkerDeps): Worker {
       reason,
       uptime_ms: Math.round(deps.platform.uptimeMs()),
     };
-    // The platform sends a retired isolate nothing: one that often gets here lives longer than ISOLATE_WALL_CLOCK says.
+    // The platform sends nothing to a retired isolate: frequent lines here mean that ISOLATE_WALL_CLOCK is too low.
     if (reason === "too_old") log.warn("claim_refused", fields);
     else log.info("claim_refused", fields);
     if (reason !== "full") deps.waitUntil(wakeOnce(log));
   }
 
   /**
-   * Once in the life of this isolate: where it lives longer than ISOLATE_WALL_CLOCK says, the call may reach this same
-   * isolate, which would answer it with another call without end. The sweep dispatches what is still due.
+   * At most once in the life of this isolate: if ISOLATE_WALL_CLOCK is too low, the call may reach this same isolate,
+   * which would otherwise respond with another call, endlessly. The sweep dispatches what is still due.
    */
   async function wakeOnce(log: Logger): Promise<void> {
     if (hasWoken) return;
@@ -164,7 +166,10 @@ export function createWorker(deps: WorkerDeps): Worker {
     await fill(log);
   }
 
-  /** Claims until no slot is free or nothing is due. Only one runs, so that slots freed together share a claim. */
+  /**
+   * Claims until no slot is free or nothing is due. Only one instance runs, so that slots that become free together
+   * share a claim.
+   */
   async function fill(log: Logger): Promise<void> {
     if (isFilling) return;
     isFilling = true;

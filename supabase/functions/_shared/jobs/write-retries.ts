@@ -1,4 +1,4 @@
-/** Retries of writes that a short outage of the database must not cost. */
+/** Retries of writes that must survive a short outage of the database. */
 import { retry, RetryError } from "@std/async/retry";
 import { AppError } from "../failures/app-error.ts";
 
@@ -8,7 +8,7 @@ const SCHEDULE = {
   minTimeout: 250,
   multiplier: 2,
   maxTimeout: 4_000,
-  // Jobs that lost the database together do not return together.
+  // Spreads the retries of jobs that lost the database at the same time.
   jitter: 0.5,
 };
 

@@ -1,6 +1,6 @@
 /**
  * Checks, while a file is streamed, that it matches its content type: its first bytes, and its end where the format
- * defines one. Holds a few hundred bytes for any file size.
+ * defines one. Keeps a few hundred bytes for a file of any size.
  */
 import type { Bytes } from "../platform/bytes.ts";
 import { Mp3Error, Mp3Frames } from "./mp3-frames.ts";
@@ -133,7 +133,9 @@ function mp3Check(): FileCheck {
   };
 }
 
-/** Box header: 32-bit size and name; size 1 means that a 64-bit size follows, size 0 that the box ends with the file. */
+/**
+ * Box header: 32-bit size and name; size 1 means that a 64-bit size follows, size 0 that the box ends with the file.
+ */
 const BOX_HEADER_BYTES = 16;
 
 /** Walks the boxes of ISO/IEC 14496-12: `ftyp` first, a `moov` somewhere, the last one ending with the file. */

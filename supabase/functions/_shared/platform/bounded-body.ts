@@ -1,4 +1,4 @@
-/** Reading a body that may be of any length: the one place that counts bytes as they arrive. */
+/** Reads a body of unknown length: the only place that counts bytes as they arrive. */
 import type { Bytes } from "./bytes.ts";
 
 /**

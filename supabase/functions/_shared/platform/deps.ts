@@ -1,6 +1,6 @@
 /**
- * The only file that touches `Deno.*` and `EdgeRuntime`. Everything else takes this record, so that a test can put
- * its own clock, randomness, network or shutdown in its place.
+ * The only file that touches `Deno.*` and `EdgeRuntime`. Everything else takes this record, so that a test can replace
+ * clock, randomness, network or shutdown.
  */
 import type {} from "@supabase/functions-js/edge-runtime.d.ts";
 import { abortableFetch } from "./abortable-fetch.ts";
@@ -17,8 +17,8 @@ export interface PlatformDeps {
   /** Its signal also ends a response body that stalls. */
   fetch: typeof fetch;
   /**
-   * The IP addresses that DNS has for a host. Empty when it has none, does not answer within a moment, or cannot be asked
-   * here, as behind some proxies.
+   * The IP addresses that DNS has for a host. Empty when it has none, when DNS does not respond quickly, or when it
+   * cannot be queried here, as behind some proxies.
    */
   resolveHost(host: string): Promise<string[]>;
   /** Keeps the isolate alive until the promise settles, within the platform's limits. */

@@ -42,7 +42,7 @@ export interface AvatarVideos extends Readonly<RecordingLimits> {
   uploadPhoto(file: ProviderFile, signal: AbortSignal): Promise<string>;
   /** Uploads a recording; costs nothing, and the provider deletes it after a while. */
   uploadAudio(file: ProviderFile, signal: AbortSignal): Promise<string>;
-  /** Submits the video and returns its id. One request, never repeated. Costs credits. */
+  /** Submits the video and returns its id. Sends one request and never repeats it. Costs credits. */
   create(request: AvatarVideoRequest, signal: AbortSignal): Promise<string>;
   /** The id of the video that carries the marker, or null. Reads all pages. */
   findByMarker(marker: string, signal: AbortSignal): Promise<string | null>;

@@ -1,6 +1,6 @@
 /**
- * Every AI provider: a line here, and its folder. From these lines the janitor knows what to list and remove,
- * `provider-webhook` whom to believe, and `process-ai-job` who makes avatar videos.
+ * Every AI provider: a line here, and its folder. The janitor lists and removes objects of these, `provider-webhook`
+ * accepts their webhooks, and `process-ai-job` finds here those that make avatar videos.
  */
 import type { AvatarProvider } from "../contracts/avatar-video.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
@@ -16,7 +16,7 @@ import {
 } from "./result-download.ts";
 import type { ProviderWebhook } from "./webhook.ts";
 
-/** Opens something of each provider that makes avatar videos. */
+/** Calls `open` for each provider that makes avatar videos. */
 function ofVideoProviders<T>(
   open: (provider: VideoProvider) => T,
 ): Readonly<Record<AvatarProvider, T>> {
@@ -47,7 +47,7 @@ export function openAvatarVideos(
   };
 }
 
-/** The inventories of the providers that the deployment has a key of. */
+/** The inventories of the providers for which the deployment has a key. */
 export function openInventories(deps: ProviderDeps): ProviderInventory[] {
   return PROVIDERS.map((provider) => provider.openInventory(deps))
     .filter((inventory) => inventory !== null);

@@ -12,7 +12,7 @@ export interface ProviderDeps {
   timeoutSeconds: number;
 }
 
-/** A provider of AI media. */
+/** A provider of AI services. */
 export interface Provider {
   /** Its name in `ai_providers`, and in the address of its webhooks. */
   readonly name: string;

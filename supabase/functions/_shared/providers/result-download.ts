@@ -23,12 +23,12 @@ export type ResultDownload = (
  * Opens the results of one provider, as streams that must be read or cancelled.
  *
  * Guarantees: only public hosts are fetched from, over https (see {@link addressProblem}), also after each redirect; a
- * host whose name resolves to a private address is refused as well. When the provider's own address is this machine, its
- * results may be here, too. No key and no cookie is sent. The response begins within a minute and ends within five. Its
- * size is not limited here but where it is stored.
+ * host whose name resolves to a private address is refused as well. When the provider's own address is this machine,
+ * its results may be on this machine too. No key and no cookie is sent. The response begins within a minute and ends
+ * within five. Its size is limited where it is stored, not here.
  *
- * The download returns null when the URL has expired. It throws {@link JobFailure}: `provider_answer_invalid` (final) for
- * a URL that must not be fetched, `output_too_large` (final) for a file whose Content-Length is too large,
+ * The download returns null when the URL has expired. It throws {@link JobFailure}: `provider_answer_invalid` (final)
+ * for a URL that must not be fetched, `output_too_large` (final) for a file whose Content-Length is too large,
  * `provider_unavailable` (retryable) for everything else.
  */
 export function createResultDownload(

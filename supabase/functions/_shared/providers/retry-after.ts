@@ -1,14 +1,13 @@
-/** `Retry-After` of a provider's answer (RFC 9110, section 10.2.3). */
+/** `Retry-After` of a provider's response (RFC 9110, section 10.2.3). */
 
 const HTTP_DATE =
   /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
-/** No answer may postpone a job for longer: a day. */
+/** The longest delay that is accepted: a day. */
 const MAX_SECONDS = 86_400;
 
 /**
- * The seconds that the answer asks to wait, 0 to 86,400; undefined without the header and when it cannot be read. A date
- * is measured against the answer's own `Date`, so that the worker's clock does not matter; without `Date` it cannot be
- * read.
+ * The requested delay in seconds, 0 to 86,400; undefined when the header is missing or unreadable. A date is measured
+ * against the response's own `Date`, so that the worker's clock does not matter; without `Date` it is unreadable.
  */
 export function retryAfterSeconds(headers: Headers): number | undefined {
   const value = headers.get("retry-after")?.trim() ?? "";

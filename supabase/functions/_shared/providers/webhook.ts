@@ -1,8 +1,9 @@
 /**
  * Webhooks of providers, verified over the raw body in constant time. None of them follows Standard Webhooks.
  *
- * A signature proves who sends, and nothing else is believed: a webhook only names a job, which then reads the outcome
- * from the provider. The body is read only once the headers have the form of the provider's, and hashed as it arrives, so
+ * A signature proves the sender, and nothing in the body is trusted: a webhook only names a job, which then reads the
+ * outcome from the provider.
+ * The body is read only once the headers have the form of the provider's, and hashed as it arrives, so
  * that an unverified sender cannot make a function hold its data. Web Crypto cannot hash in parts; Node's hashes can.
  */
 import { createHash, type Hmac, timingSafeEqual } from "node:crypto";
@@ -10,7 +11,7 @@ import { z } from "zod";
 import type { Env } from "../config/env.ts";
 import { AppError } from "../failures/app-error.ts";
 
-/** Begins to read the body; called once at most, and read to its end. */
+/** Starts to read the body; called at most once, and then read to its end. */
 export type ReadChunks = () => AsyncIterable<Uint8Array>;
 
 /** A webhook as it arrives. */
@@ -21,13 +22,13 @@ export interface WebhookDelivery {
   readBody: ReadChunks;
 }
 
-/** A webhook that comes from its provider. */
+/** A webhook whose signature was verified. */
 export interface VerifiedWebhook {
-  /** Ids that distinguish this delivery from every other; one that was seen before makes it a replay. */
+  /** Ids that distinguish this delivery from every other; one that is already known makes it a replay. */
   eventIds: string[];
   /** When it was sent, by the provider's clock (unix seconds); undefined when the provider does not say. */
   sentAtUnix: number | undefined;
-  /** How far that may be from now, which the database judges. */
+  /** How far that may be from now; the database checks it. */
   toleranceSeconds: number;
 }
 
@@ -35,7 +36,7 @@ export interface VerifiedWebhook {
 export interface NamedJob {
   jobId?: string;
   providerJobId?: string;
-  /** Their id of the request, beside that of its result: a request may have been answered with this one alone. */
+  /** Their id of the request, besides that of its result: the response to the request may have had only this one. */
   orderId?: string;
 }
 
@@ -45,7 +46,7 @@ export interface ProviderWebhook {
   readonly maxBytes: number;
   /** How many parts the address has after the provider's name. */
   readonly segments: number;
-  /** Undefined when the deployment has none; then every delivery is refused. */
+  /** Undefined when the deployment has no secret; then every delivery is refused. */
   secretOf(env: Env): string | undefined;
   /** @throws {AppError} `webhook_signature_invalid`. */
   verify(delivery: WebhookDelivery, secret: string): Promise<VerifiedWebhook>;
@@ -74,7 +75,7 @@ export async function hashBody(
 }
 
 /**
- * One of the signatures (64 lower-case hex digits) fits.
+ * Checks that one of the signatures (64 lower-case hex digits) matches.
  *
  * @throws {AppError} `webhook_signature_invalid`.
  */
@@ -103,7 +104,7 @@ export const markerSchema = z.string().regex(/^(job:)?[0-9a-f-]{36}$/i)
 /** A schema for a provider's own id. */
 export const providerIdSchema = z.string().min(1).max(255);
 
-/** A member of the wrong form names nothing; it is no reason to refuse the rest. */
+/** A malformed member counts as absent; the rest is still used. */
 export function hint<T extends z.ZodType>(schema: T) {
   return schema.optional().catch(undefined);
 }

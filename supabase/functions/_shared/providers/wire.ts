@@ -36,9 +36,9 @@ export interface ErrorAnswer {
 
 /** What a provider's own error code adds to the HTTP status. */
 export interface ErrorMeaning {
-  /** Our code for a definite no; the status decides when it is undefined. */
+  /** Our code for a definite refusal; the status decides when it is undefined. */
   code?: ErrorCode | undefined;
-  /** The provider says that it has no such object. A 404 or 410 says so without words. */
+  /** The provider says that it has no such object. A 404 or 410 implies it. */
   isGone?: boolean;
 }
 
@@ -75,9 +75,10 @@ export interface Wire {
   /**
    * Sends one request and returns the checked JSON of its answer.
    *
-   * @throws {ProviderFailure} as `send`; unknown, since a paid request has been worked on: `provider_answer_invalid` when
+   * @throws {ProviderFailure} as `send`; unknown, since a paid request has been worked on: `provider_answer_invalid`
+   * when
    *   the body does not fit, `provider_answer_too_large` (final), and `provider_timeout` or `provider_unavailable` when
-   *   it breaks off.
+   *   the body ends early.
    */
   json<T>(
     request: WireRequest,
@@ -103,7 +104,7 @@ const MAX_JSON_BYTES = 4_194_304;
 /** Largest error body that is read; of a larger one only the status counts. */
 const MAX_ERROR_BYTES = 65_536;
 
-/** The API of a provider that speaks `dialect`, for one account. */
+/** The API of a provider with this `dialect`, for one account. */
 export function createWire(
   access: ProviderAccess,
   dialect: ProviderDialect,
@@ -230,13 +231,14 @@ const CODE_BY_STATUS: ReadonlyMap<number, ErrorCode> = new Map([
   [403, "provider_unauthorized"],
   [451, "provider_content_refused"],
 ]);
-/** Statuses below 500 that leave open whether anything was made. */
+/** Statuses below 500 that do not say whether anything was made. */
 const UNCLEAR_STATUSES: readonly number[] = [408, 409, 425];
 const GONE_STATUSES: readonly number[] = [404, 410];
 
 /**
- * The failure for an error response. Definite refusals: 4xx other than 408, 409 and 425, and every 429; the provider's own words
- * win over the status. Every other status (5xx, redirects) may hide something that was made.
+ * The failure for an error response. Definite refusals: 4xx other than 408, 409 and 425, and every 429; the provider's
+ * own error code takes precedence over the status.
+ * After every other status (5xx, redirects) something may have been made.
  *
  * @param options.cause for the log; the body when it is not set.
  */
@@ -322,8 +324,8 @@ function contentType({ json, stream }: WireRequest): Record<string, string> {
 }
 
 /**
- * A JSON body is a Blob: Deno sends a text again by itself when the connection that it reuses turns out to be closed, and
- * a paid call would go out twice.
+ * A JSON body is a Blob: Deno automatically resends a text when a reused connection turns out to be closed, and a paid
+ * call would be sent twice.
  */
 function bodyOf({ json, form, stream }: WireRequest): RequestInit {
   if (stream !== undefined) return { body: stream.body };

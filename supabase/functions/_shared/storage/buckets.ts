@@ -1,4 +1,4 @@
-/** What each bucket takes. Mirrors the storage migrations; a database test compares the two. */
+/** What each bucket accepts. Mirrors the storage migrations; a database test compares the two. */
 
 /** One bucket. Content types are canonical names (`_shared/contracts/mime-type.ts`). */
 export interface BucketPolicy {
@@ -6,11 +6,14 @@ export interface BucketPolicy {
   /** False: only the service writes here. */
   isUploadable: boolean;
   maxBytes: number;
-  /** What an upload URL is given for. Storage itself may take more, since it knows neither parameters nor synonyms. */
+  /**
+   * The types for which an upload URL is created. Storage itself may accept more, since it knows neither parameters nor
+   * synonyms.
+   */
   mimeTypes: readonly string[];
 }
 
-/** Formats of which some AI provider can make a voice or a transcript. */
+/** Formats from which some AI provider can make a voice or a transcript. */
 const SPOKEN = [
   "audio/mpeg",
   "audio/wav",
@@ -85,7 +88,7 @@ export const BUCKETS: Readonly<Record<string, BucketPolicy>> = {
   },
 };
 
-/** The policy of the bucket of that name, or undefined. Names that every object inherits name no bucket. */
+/** The policy of the bucket of that name, or undefined. Names that every JavaScript object inherits are not buckets. */
 export function findBucket(name: string): BucketPolicy | undefined {
   return Object.hasOwn(BUCKETS, name) ? BUCKETS[name] : undefined;
 }

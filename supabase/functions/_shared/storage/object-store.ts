@@ -110,7 +110,7 @@ export async function readInputRange(
 }
 
 /**
- * How many bytes the object has that a job's `input_url` names.
+ * The size in bytes of the object that a job's `input_url` names.
  *
  * @param supabase the service's client.
  * @throws {JobFailure} as {@link openInput}.
@@ -160,7 +160,7 @@ export function inputInPieces(
  *
  * @param supabase the service's client.
  * @param options.maxBytes the transfer is aborted when more arrive.
- * @param options.taker who accepts no more than that, for the error message.
+ * @param options.taker what accepts no more than that, for the error message.
  * @throws {JobFailure} `input_not_found` (final) when it is gone, `input_size_not_allowed` (final) when it is empty or
  *   too large, naming its size and the limit; `storage_unavailable` (retryable) when Storage does not answer properly.
  */

@@ -54,7 +54,7 @@ export async function storeOutput(
     { contentType: output.contentType, upsert: true, duplex: "half" },
   );
   output.signal.throwIfAborted();
-  // A fault of the file also breaks the transfer, and says more than Storage's error.
+  // A fault of the file also breaks the transfer, and explains more than Storage's error.
   if (passage.state.failure !== null) throw passage.state.failure;
   if (error) {
     throw JobFailure.retryable("storage_unavailable", {

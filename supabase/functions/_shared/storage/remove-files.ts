@@ -5,7 +5,7 @@ import { parseObjectPath } from "../contracts/object-path.ts";
 import type { Database } from "../database.types.ts";
 import { fromDatabaseError } from "../database/errors.ts";
 
-/** What `claim_storage_removals` and `claim_lost_job_files` answer: a file that may be removed now. */
+/** A row of `claim_storage_removals` and `claim_lost_job_files`: a file that may be removed now. */
 export const fileRemovalSchema = z.object({
   id: z.number().int(),
   lease_token: z.uuid(),
@@ -20,11 +20,11 @@ export interface FilesRemoved {
 }
 
 /**
- * Deletes the files of one lease from Storage and writes down which are gone; whether they are, the database sees for
- * itself. What is not gone is due again later.
+ * Deletes the files of one lease from Storage and settles them in the database, which checks itself which files are
+ * gone. The others are due again later.
  *
  * @param supabase the service's client.
- * @throws {AppError} when the database cannot be reached; what Storage does wrong is the answer and no error.
+ * @throws {AppError} when the database cannot be reached; an error of Storage is part of the result and is not thrown.
  */
 export async function removeFiles(
   supabase: SupabaseClient<Database>,
@@ -54,13 +54,12 @@ export async function removeFiles(
 }
 
 /**
- * Removes what lies in the folder of a job that is not ours any more, if the job was deleted, alone or with its account;
- * while it exists, its files are another worker's or its owner's.
+ * Removes the files in the folder of a job whose lease is lost, if the job was deleted, alone or with its account.
+ * While the job exists, its files belong to another worker or its owner.
  *
  * @param supabase the service's client.
- * @returns how many files are gone.
- * @throws {AppError} when the database cannot be reached. What is left then, and what Storage did not remove, the janitor
- *   removes.
+ * @returns how many files were removed.
+ * @throws {AppError} when the database cannot be reached. The janitor removes the files that remain.
  */
 export async function removeLostFiles(
   supabase: SupabaseClient<Database>,

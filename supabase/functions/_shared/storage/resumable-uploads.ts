@@ -1,5 +1,5 @@
 /**
- * Uploads that one isolate begins and another finishes, by TUS 1.0.0. Four requests without a client library, since the
+ * Uploads that one isolate begins and another finishes, by TUS 1.0.0. Four requests without a client library, since
  * existing ones keep a file and its progress in one process.
  */
 import { encodeBase64 } from "@std/encoding";
@@ -22,8 +22,8 @@ export interface ResumableFile {
 }
 
 /**
- * The uploads. An upload's id is the last part of its URL. The file appears when its last byte has arrived, and replaces
- * one of the same name.
+ * The uploads. An upload's id is the last part of its URL. The file appears when its last byte has arrived, and
+ * replaces one of the same name.
  *
  * All throw a {@link JobFailure}: `output_too_large` (final) when Storage does not accept a file of that size, else
  * `storage_unavailable` (retryable); and the reason of their signal.
@@ -32,7 +32,7 @@ export interface ResumableUploads {
   begin(file: ResumableFile, signal: AbortSignal): Promise<string>;
   /** How many bytes have arrived; null when the upload has ended or does not exist. */
   offset(id: string, signal: AbortSignal): Promise<number | null>;
-  /** Sends the bytes after the first `offset`, and returns how many have arrived then. */
+  /** Sends the bytes after the first `offset`, and returns how many have arrived in total. */
   append(
     id: string,
     offset: number,

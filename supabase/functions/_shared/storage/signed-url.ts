@@ -1,4 +1,4 @@
-/** Reads the expiry of a signed URL of Storage, and makes its address public. */
+/** Reads the expiry of a signed URL of Storage, and converts it to the project's public address. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { ObjectPath } from "../contracts/object-path.ts";
@@ -9,7 +9,7 @@ import { storageStatus } from "./storage-status.ts";
 const tokenPayload = z.object({ exp: z.number().int().positive() });
 
 /**
- * When a signed URL ends, read from its own token: the only true answer, since Storage decides it.
+ * When a signed URL expires, read from its token, since Storage decides it.
  *
  * @param token the JWT in the URL's `token` parameter.
  * @returns ISO 8601.
@@ -38,8 +38,8 @@ export function tokenOf(signedUrl: string): string {
 }
 
 /**
- * The URL as apps reach it. Inside `supabase functions serve` the project has another address than outside; on a
- * hosted project the two are one and nothing changes.
+ * The URL as apps reach it. Inside `supabase functions serve` the project has a different address than outside; on a
+ * hosted project both are the same.
  */
 export function publicUrl(
   url: string,
@@ -78,7 +78,7 @@ export async function signDownload(
   };
 }
 
-/** Converts an error of Storage for the caller: a refusal looks like absence, everything else is temporary. */
+/** Converts an error of Storage for the caller: a refusal becomes "not found", everything else is temporary. */
 export function storageFailure(error: Error): AppError {
   const status = storageStatus(error);
   return new AppError(

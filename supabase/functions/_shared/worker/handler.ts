@@ -31,7 +31,7 @@ export function createWorkerHandler(
         log,
       );
       const claimed = jobs.map((job) => job.id);
-      // The sweep calls as long as anything waits; hosted logs are billed.
+      // The sweep calls while anything waits; hosted logs are billed.
       if (claimed.length === 0) quiet();
       log[claimed.length === 0 ? "debug" : "info"]("dispatch_received", {
         message_id: dispatch.messageId,

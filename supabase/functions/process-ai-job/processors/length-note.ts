@@ -1,4 +1,4 @@
-/** A note for the owner on a recording whose length is a guess. */
+/** A note for the owner about a recording whose length had to be assumed. */
 import type { RecordingLength } from "../../_shared/media/recording-length.ts";
 import type { Logger } from "../../_shared/platform/log.ts";
 

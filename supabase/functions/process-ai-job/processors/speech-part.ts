@@ -1,4 +1,4 @@
-/** One part of a speech: a paid step whose sound is stored as soon as it exists. */
+/** One part of a speech: a paid step whose audio is stored as soon as it exists. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { ClaimedJob } from "../../_shared/contracts/jobs.ts";
 import type { Database } from "../../_shared/database.types.ts";
@@ -18,7 +18,7 @@ import {
   storeOutput,
 } from "../../_shared/storage/outputs.ts";
 
-/** Seconds until the history is queried again for sound that was paid for and lost. */
+/** Seconds until the history is queried again for audio that was paid for and lost. */
 const HISTORY_PAUSE_SECONDS = 15;
 /** After this time, what the history does not list will not appear any more, for example with zero retention. */
 const HISTORY_LAG_MS = 600_000;
@@ -29,7 +29,7 @@ const MAX_PART_BYTES = 104_857_600;
 /** The dependencies of a part. */
 export interface PartDeps {
   supabase: SupabaseClient<Database>;
-  /** Also fetches sound that was paid for and lost, without paying again. */
+  /** Also fetches audio that was paid for and lost, without paying again. */
   speech: ElevenLabsSpeech;
   journal: CallJournal;
 }
@@ -56,9 +56,9 @@ export const speechFile = (
 });
 
 /**
- * Creates a part, or fetches the one that an earlier attempt paid for, and stores its sound.
+ * Creates a part, or fetches the one that an earlier attempt paid for, and stores its audio.
  *
- * @throws {Snooze} while sound that was paid for may still appear in the provider's history.
+ * @throws {Snooze} while audio that was paid for may still appear in the provider's history.
  */
 export async function makePart(
   deps: PartDeps,
@@ -96,7 +96,7 @@ export async function makePart(
       maxBytes: MAX_PART_BYTES,
     });
   } finally {
-    // After a failure too: the connection must not stay open with sound that nothing reads.
+    // After a failure too: the connection must not stay open with unread audio.
     if (spoken !== undefined && !spoken.audio.locked) {
       await spoken.audio.cancel().catch(() => {});
     }
@@ -126,7 +126,7 @@ async function findLostSpeech(
 }
 
 /**
- * The sound of a paid part, from the provider's history.
+ * The audio of a paid part, from the provider's history.
  *
  * @throws {Snooze} while the history may lag behind; then {JobFailure} `provider_unavailable` (final).
  */

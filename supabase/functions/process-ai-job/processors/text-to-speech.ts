@@ -24,7 +24,7 @@ import { makePart, type PartDeps, speechFile } from "./speech-part.ts";
 import { explainMissingVoice, findVoice } from "./speech-voice.ts";
 
 /**
- * Longest part, if the model accepts it: about five minutes of sound, which takes much less than the life of an
+ * Longest part, if the model accepts it: about five minutes of audio, which takes much less than the life of an
  * isolate.
  */
 const MAX_PART_CHARACTERS = 5_000;

@@ -1,8 +1,8 @@
 /**
  * The job type `transcription`: a recording becomes a text with times and speakers.
  *
- * A short recording is sent, and its transcript is the response. A long one is submitted: the provider fetches it, and the
- * job is snoozed until the webhook or the next poll, which reads the transcript by its id.
+ * A short recording is sent, and its transcript is the response. A long one is submitted: the provider fetches it, and
+ * the job is snoozed until the webhook or the next poll, which reads the transcript by its id.
  *
  * The provider keeps no list of transcripts, so one whose response was lost cannot be found. Such a job is parked
  * (`outcome_unknown`) and not sent again without an operator.
@@ -102,7 +102,7 @@ export function createTranscriptionProcessor(
       let transcript: Transcript | null = null;
       let id: string;
       try {
-        // A transcript that is paid for, or may be, needs no recording.
+        // A transcript that is or may be paid for needs no recording.
         if (job.spend === "none") {
           progress(10, "fetching_input");
           prepared = await prepareInput(deps, inputUrl, signal);

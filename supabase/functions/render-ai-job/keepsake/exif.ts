@@ -1,10 +1,10 @@
-/** What Exif (2.32, on TIFF 6) says of a photo: how to turn it, and when it was taken. */
+/** Reads a photo's orientation and date from Exif (2.32, on TIFF 6). */
 
 /** See {@link readExif}. */
 export interface Exif {
-  /** 1 to 8; 1 is not at all. */
+  /** 1 to 8; 1 means unrotated. */
   orientation: number;
-  /** The day on which it was taken, where it was taken, as `YYYY-MM-DD`. */
+  /** The day on which it was taken, in local time, as `YYYY-MM-DD`. */
   takenOn: string | null;
 }
 

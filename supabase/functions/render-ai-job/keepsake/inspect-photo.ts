@@ -1,4 +1,4 @@
-/** Finds out what a file is, from its first and last bytes. */
+/** Identifies the format of a file from its first and last bytes. */
 import { findJpegEnd, isJpeg, JpegError, readJpegHead } from "./jpeg.ts";
 import type { BookImage } from "./book-file.ts";
 import {
@@ -26,7 +26,7 @@ export type ReadPart = (from: number, to: number) => Promise<Uint8Array>;
 const HEAD_BYTES = { first: 131_072, most: 8_388_608 };
 /** Last bytes in which the end of a JPEG is searched. */
 const TAIL_BYTES = 65_536;
-/** A longer profile is for a printing press; cameras write shorter ones. */
+/** Longer profiles are for printing presses; cameras write shorter ones. */
 const MOST_PROFILE_BYTES = 4_194_304;
 
 /** Formats that errors name, by a text and its position. */
@@ -44,10 +44,10 @@ const OTHERS: readonly (readonly [at: number, text: string, name: string])[] = [
 ];
 
 /**
- * Inspects a photo of `size` bytes. A JPEG without an end marker in its last bytes is accepted: cameras append films and
- * other data.
+ * Inspects a photo of `size` bytes. A JPEG without an end marker in its last bytes is accepted: cameras append films
+ * and other data.
  *
- * @param object where it is, as `<bucket>/<path>`.
+ * @param object its location, as `<bucket>/<path>`.
  * @throws {PhotoError} that says why it cannot be printed. Errors of `read` are thrown unchanged.
  */
 export async function inspectPhoto(

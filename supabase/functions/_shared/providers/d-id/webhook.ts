@@ -1,4 +1,4 @@
-/** D-ID: its webhooks, which are not signed: a secret in the address of each takes the place of a signature. */
+/** D-ID: its webhooks. They are not signed; a secret in the address of each replaces the signature. */
 import { createHmac, type Hmac } from "node:crypto";
 import { z } from "zod";
 import { type Env, webhookUrl } from "../../config/env.ts";
@@ -12,8 +12,8 @@ import {
 } from "../webhook.ts";
 
 /**
- * Where D-ID calls back for a job; undefined without a secret, or an address of ours that providers can reach. The job
- * is then only polled.
+ * The address that D-ID calls back for a job; undefined without a secret or without a URL at which providers can reach
+ * us. The job then only polls.
  */
 export function dIdCallbackUrl(env: Env, jobId: string): string | undefined {
   const base = webhookUrl(env);

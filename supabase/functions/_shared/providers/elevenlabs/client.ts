@@ -19,7 +19,7 @@ export function createElevenLabsWire(access: ProviderAccess): Wire {
   return createWire(access, elevenLabsDialect);
 }
 
-/** How ElevenLabs takes keys and words errors. */
+/** How ElevenLabs accepts keys and reports errors. */
 export const elevenLabsDialect: ProviderDialect = {
   keyVariable: "ELEVENLABS_API_KEY",
   authorize: (apiKey) => ({ "xi-api-key": apiKey }),
@@ -47,11 +47,11 @@ const CODES: ReadonlyMap<string | undefined, ErrorCode> = new Map([
   ["only_for_creator+", "provider_limit_reached"],
   // 400 by the errors page, 404 from some versions of the service.
   ["voice_not_found", "voice_not_found"],
-  // Not on the errors page; seen by others who call the API, all with 403.
+  // Not on the errors page; reported publicly by other users of the API, all with 403.
   ["content_against_policy", "provider_content_refused"],
   ["famous_voice_not_permitted", "provider_content_refused"],
   ["voice_blocked_detected", "provider_content_refused"],
-  // The 429 that the account's own other calls cause: it ends when they do.
+  // This 429 is caused by other calls of the account, and ends with them.
   ["too_many_concurrent_requests", "provider_concurrency_limited"],
   ["concurrent_limit_exceeded", "provider_concurrency_limited"],
 ]);

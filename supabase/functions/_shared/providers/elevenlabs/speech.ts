@@ -28,7 +28,7 @@ export interface SpeechRequest {
   nextText?: string | undefined;
 }
 
-/** Speech that was paid for: the provider's id, and the bytes, which must be read or cancelled. */
+/** Paid speech: the provider's id, and the bytes, which must be read or cancelled. */
 export interface Spoken {
   id: string;
   /** Charged characters, which also depend on model and voice; undefined when the provider does not report them. */

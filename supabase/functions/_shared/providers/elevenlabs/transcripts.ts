@@ -20,7 +20,7 @@ interface TranscriptOptions {
 
 /** A recording that is part of the request. */
 interface SentRecording {
-  /** Read once, while it is sent; when it breaks off, the request counts as not sent. */
+  /** Read once, while it is sent; when it ends early, the request counts as not sent. */
   recording: ReadableStream<Uint8Array>;
   contentType: string;
   /** The name of the uploaded file, by which an operator finds it at the provider. */
@@ -69,8 +69,9 @@ export interface ElevenLabsTranscripts {
     signal: AbortSignal,
   ): Promise<{ id: string; transcript: Transcript }>;
   /**
-   * Submits a recording and returns the transcript's id as soon as the provider accepts it. One request, never repeated;
-   * its minutes are paid. The provider notifies the workspace's webhook at the end, and refuses when there is none.
+   * Submits a recording and returns the transcript's id as soon as the provider accepts it. One request, never
+   * repeated; its minutes are paid. The provider notifies the workspace's webhook at the end, and refuses when there is
+   * none.
    */
   order(request: TranscriptOrder, signal: AbortSignal): Promise<string>;
   /** An earlier transcript, or null when the provider does not have it (yet). Costs nothing. */
@@ -80,7 +81,7 @@ export interface ElevenLabsTranscripts {
 /** The model for recordings as files; its predecessor lacks some of the parameters. */
 const MODEL = "scribe_v2";
 
-/** What may be answered while a transcript is in progress; the documentation does not say. */
+/** Statuses that may mean that a transcript is in progress; the documentation does not say. */
 const TOO_EARLY = 425;
 
 /** The transcripts of an ElevenLabs account. */

@@ -16,8 +16,8 @@ import {
 } from "../webhook.ts";
 
 /**
- * ElevenLabs: `ElevenLabs-Signature: t=<unix seconds>,v0=<hex>`, HMAC-SHA256 of `<t>.<raw body>` with the secret as text.
- * Several `v0` may stand in one header. Tolerance: 30 minutes, as in the vendor's own package, but both ways.
+ * ElevenLabs: `ElevenLabs-Signature: t=<unix seconds>,v0=<hex>`, HMAC-SHA256 of `<t>.<raw body>` with the secret as
+ * text. A header may have several `v0`. Tolerance: 30 minutes, as in the vendor's own package, but in both directions.
  *
  * @throws {AppError} `webhook_signature_invalid`.
  */
@@ -55,8 +55,8 @@ const webhookMetadata = z.union([
 ]).pipe(z.object({ job_id: hint(markerSchema) }));
 
 /**
- * ElevenLabs: `data.webhook_metadata.job_id` is ours; `data.transcription_id` and `data.request_id` are theirs, of which
- * the first is what a transcript is read by.
+ * ElevenLabs: `data.webhook_metadata.job_id` is ours; `data.transcription_id` and `data.request_id` are theirs; a
+ * transcript is read by the first.
  */
 export const elevenLabsWebhookSchema = z.object({
   data: z.object({

@@ -18,12 +18,12 @@ export function createHeyGenWire(access: ProviderAccess): Wire {
   });
 }
 
-/** Every error. Codes differ in case from place to place. */
+/** Every error. The case of codes varies. */
 export const heyGenErrorSchema = z.object({
   error: z.object({ code: z.string(), message: z.string().nullish() }),
 });
 
-/** Content that is refused. The vendor's list of codes is not public, so that words decide. */
+/** Content that is refused. The vendor's list of codes is not public, so the words in the message decide. */
 export const REFUSED_CONTENT =
   /moderat|blocked_words|nsfw|sensitive|prohibited/i;
 
