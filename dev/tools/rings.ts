@@ -2,13 +2,16 @@
 
 /** What a ring needs besides its own folder, and how it runs. */
 export interface RingPlan {
-  /** How many test files run at once. */
+  /** How many test files run at the same time. */
   files: number;
-  /** What the runner starts for all files of the ring: a Postgres cluster to copy databases from, stacks to take turns on. */
+  /**
+   * What the runner starts for all files of the ring: a Postgres cluster to copy databases from, stacks to take turns
+   * on.
+   */
   shares?: "cluster" | "stacks";
-  /** What must be on this machine; the ring is skipped without it, which is printed beside the sum. */
+  /** What this machine must have; without it the ring is skipped, and the summary says so. */
   needs?: "chromium";
-  /** A ring that takes longer waits for something that never comes: it is ended and counts as failed. */
+  /** A ring that takes longer is stuck: it is ended and counts as failed. */
   minutes: number;
   /** Its longest files, which start before the others: one that started last would leave a core idle. */
   longest: readonly string[];
@@ -20,7 +23,7 @@ const stacks = Math.min(cores, 4);
 
 /** The rings in the order in which a fault is cheapest to find. */
 export const RINGS = {
-  /** Modules alone. */
+  /** Modules without a database or stack. */
   unit: {
     files: cores,
     minutes: 15,
@@ -47,7 +50,7 @@ export const RINGS = {
       "provider-unknown",
     ],
   },
-  /** Everything, started as a user starts it. */
+  /** The whole stack, started as a user starts it. */
   e2e: {
     files: stacks,
     minutes: 25,
@@ -76,8 +79,8 @@ export const ALL_RINGS: readonly Ring[] = Object.keys(RINGS).filter(isRing);
 
 /**
  * The rings that run one after another; the lanes run side by side. Each ring waits for processes, leases and browsers
- * for a third of its time, and rings share nothing but the machine: with two lanes, two cores were idle for a quarter of
- * a run. The first two lanes take about the same processor time; the last one ends before them.
+ * for a third of its time, and rings share nothing but the machine: with two lanes, two cores were idle for a quarter
+ * of a run. The first two lanes take about the same processor time; the last one ends before them.
  */
 export const LANES: readonly (readonly Ring[])[] = [
   ["functions"],
@@ -90,7 +93,9 @@ export function isRing(name: string): name is Ring {
   return Object.hasOwn(RINGS, name);
 }
 
-/** The paths that `deno test` is given for a whole ring: the longest files, then its folder, of which each runs once. */
+/**
+ * The paths that `deno test` is given for a whole ring: the longest files, then its folder, of which each runs once.
+ */
 export function pathsOf(ring: Ring): string[] {
   const folder = `tests/${ring}/`;
   return [

@@ -1,11 +1,11 @@
 /**
- * Runs rings of tests, one process each, and says in the last line how many tests passed and failed in all. The lanes of
+ * Runs rings of tests, one process each, and prints the total of passed and failed tests in the last line. The lanes of
  * rings.ts run side by side.
  *
  * usage: run-tests.ts RING…            (unit, database, functions, e2e, browser)
  *        run-tests.ts RING FILE…       some files of one ring, or options of `deno test`: `--filter=TEXT`
  *
- * A ring that fails, cannot be run, or runs no test at all makes the whole fail.
+ * The run fails when a ring fails, cannot run, or runs no test.
  */
 import { fromFileUrl } from "@std/path";
 import { StackError } from "../stack/console/stack-error.ts";
@@ -33,15 +33,15 @@ import { startTestStacks, TEST_STACKS_VARIABLE } from "./test-stacks.ts";
 const root = fromFileUrl(new URL("../../", import.meta.url));
 const encoder = new TextEncoder();
 
-/** How many files are named with their time. */
+/** How many of the slowest files are listed. */
 const SLOWEST = 10;
 
-/** Of what failed in one ring, so many characters are repeated at the end. */
+/** Most characters of a ring's failures that are repeated at the end. */
 const FAILURE_LENGTH = 6_000;
 
-/** What of the rings is run, and how. */
+/** Options of a test run. */
 interface RunOptions {
-  /** Narrows them down: files, or other arguments of `deno test`. */
+  /** Narrows the run: files, or other arguments of `deno test`. */
   selection?: readonly string[];
   /** Whether `deno check` has checked the types of all files already. */
   isChecked?: boolean;
@@ -118,7 +118,7 @@ async function runRing(
 
 /**
  * Processor time of all children that have ended, their children included, in seconds; undefined where there is no
- * `/proc`. On a machine that does other work it says more than the clock.
+ * `/proc`. On a busy machine it is more meaningful than wall-clock time.
  */
 async function childrenCpuSeconds(): Promise<number | undefined> {
   if (Deno.build.os !== "linux") return undefined;
@@ -131,7 +131,9 @@ async function childrenCpuSeconds(): Promise<number | undefined> {
 
 const RING_WIDTH = Math.max(...Object.keys(RINGS).map(({ length }) => length));
 
-/** Prints whole lines with a prefix, so that the lines of several programs stay apart. Without one, text passes through. */
+/**
+ * Prints whole lines with a prefix, so that the lines of several programs stay apart. Without one, text passes through.
+ */
 class LinePrinter {
   readonly #prefix: string;
   #rest = "";
@@ -147,7 +149,7 @@ class LinePrinter {
     await write(lines.map((line) => `${this.#prefix}${line}\n`).join(""));
   }
 
-  /** Prints a last line that has no end. */
+  /** Prints a last line without a line break. */
   async end(): Promise<void> {
     if (this.#rest !== "") await write(`${this.#prefix}${this.#rest}\n`);
   }
@@ -170,12 +172,14 @@ export async function say(text: string): Promise<void> {
   await write(`\n▸ ${text}\n`);
 }
 
-/** What the files of a ring share, and the variables by which they find it. */
+/** The resources that a ring's files share, and the environment variables that point to them. */
 interface Shared extends AsyncDisposable {
   env: Record<string, string>;
 }
 
-/** @throws {StackError} when it cannot be started. Nothing is, where the environment names what is running already. */
+/**
+ * @throws {StackError} when it cannot be started. Nothing is started when the environment already names a running one.
+ */
 async function startShared({ files, shares }: RingPlan): Promise<Shared> {
   const isGiven = (variable: string) => Deno.env.get(variable) !== undefined;
   if (shares === "cluster" && !isGiven(TEST_CLUSTER_VARIABLE)) {
@@ -195,7 +199,7 @@ async function startShared({ files, shares }: RingPlan): Promise<Shared> {
   return { env: {}, [Symbol.asyncDispose]: async () => {} };
 }
 
-/** What a ring shares is gone before the next begins: its memory is needed. */
+/** Ends the shared resources before the next ring starts, which needs their memory. */
 async function runWithShared(
   ring: Ring,
   options: RunOptions,
@@ -211,7 +215,7 @@ async function runWithShared(
   }
 }
 
-/** Runs one ring with what it needs, and prints its sum. One that cannot run here is skipped. */
+/** Runs one ring with its resources, and prints its totals. A ring that cannot run here is skipped. */
 async function runOne(ring: Ring, options: RunOptions): Promise<Tally> {
   const needsBrowser = "needs" in RINGS[ring] &&
     RINGS[ring].needs === "chromium";
@@ -288,8 +292,8 @@ export function clusterValue(
 }
 
 /**
- * Prints the end of a test run: once more what failed, so that nobody has to look for it in what a quarter of an hour
- * printed, and the sum, alone on its line, for people and for programs.
+ * Prints the end of a test run: the failures again, so that they need not be searched for in a long output, and the
+ * totals on a separate line, for people and programs.
  */
 export async function sayTally(
   { passed, failed, failures, skipped = [] }: Tally,

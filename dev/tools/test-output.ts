@@ -6,7 +6,7 @@ export interface Tally {
   failed: number;
   /** The output of each failure, to be repeated at the end of a long run. */
   failures: string[];
-  /** What could not be run here, and why. It is no failure, and is printed beside the sum. */
+  /** What could not run here, and why. It is not a failure, and is printed with the totals. */
   skipped?: string[];
 }
 
@@ -16,7 +16,7 @@ export interface FileTime {
   seconds: number;
 }
 
-// deno-lint-ignore no-control-regex -- the escape character is what is looked for
+// deno-lint-ignore no-control-regex -- searches for the escape character
 const COLOURS = /\u001b\[[0-9;]*m/g;
 const SUMMARY =
   /^(?:ok|FAILED) \| (\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed/gm;
@@ -24,7 +24,7 @@ const SUITE = /<testsuite name="([^"]*)"[^>]*>(.*?)<\/testsuite>/gs;
 const CASE = /<testcase name="[^"]*" classname="[^"]*" time="([\d.]+)"/g;
 const ERRORS = "\n ERRORS \n";
 
-/** An output without the colours in it. */
+/** The output without colour codes. */
 export function plainText(output: string): string {
   return output.replace(COLOURS, "");
 }
@@ -53,8 +53,8 @@ export function readErrors(output: string): string | undefined {
 }
 
 /**
- * What a ring counts as: its tally, plus one failure when it ended badly without a failed test, and one failure when
- * it ran no test: a ring that is not there proves nothing.
+ * The result of a ring: its tally, plus one failure when its process failed without a failed test, and one failure when
+ * it ran no test: an empty ring proves nothing.
  */
 export function judge(
   code: number,
@@ -69,7 +69,7 @@ export function judge(
 /** The slowest files of a JUnit report by `deno test --junit-path`, the slowest first. Steps count in their test. */
 export function slowestFiles(junit: string, count: number): FileTime[] {
   const seconds = new Map<string, number>();
-  // Not the `classname` of a test: that is the file which defines it, such as a list of cases that several files share.
+  // Not the `classname` of a test, which is the file that defines it, such as a list of cases that several files share.
   for (const [, file = "", suite = ""] of junit.matchAll(SUITE)) {
     for (const [, time] of suite.matchAll(CASE)) {
       seconds.set(file, (seconds.get(file) ?? 0) + Number(time));

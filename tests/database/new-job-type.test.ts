@@ -45,8 +45,8 @@ Deno.test("new job-type: its files pass the gate and their tests, and the databa
     async () => {
       for (
         const [name, reason] of [
-          ["SoundEffect", "SoundEffect is no name of a job type"],
-          ["transcription", "transcription.ts is there already"],
+          ["SoundEffect", "SoundEffect is not a valid job type name"],
+          ["transcription", "transcription.ts already exists"],
         ] as const
       ) {
         const { code, text } = await deno(dir, "task", "new", "job-type", name);

@@ -19,7 +19,7 @@ const RANGES: Record<Range, string> = {
   "7d": "7 days",
 };
 
-/** The range that the address names. */
+/** The range in the address. */
 function rangeOf(): Range {
   const wanted = query.value.get("range");
   return wanted === "24h" || wanted === "7d" ? wanted : "1h";

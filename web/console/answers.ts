@@ -1,10 +1,13 @@
-/** What the function `ops` answers, as types; a test compares them with its contracts, which need zod and stay out of the page. */
+/**
+ * The responses of the function `ops`, as types. A test compares them with its contracts, which need zod and are not
+ * part of the page.
+ */
 import type { JobStatus } from "../../client/mod.ts";
 
 /** Ranges of the charts and of the failures. */
 export type Range = "1h" | "24h" | "7d";
 
-/** A number with what it means. */
+/** A number and its meaning. */
 export interface Judged<Value> {
   value: Value;
   verdict: "good" | "attention" | "bad";
@@ -102,7 +105,7 @@ export interface ParkedJob {
   }[];
 }
 
-/** What a user or provider may spend in this month, and has spent. */
+/** What a user or provider may spend this month, and has spent. */
 export interface Budgets {
   month: string;
   default_budget_micros: number | null;
@@ -137,7 +140,7 @@ export interface JobRow {
   created_at: string;
 }
 
-/** A job with everything but its content. */
+/** A job with everything except its content. */
 export interface JobDetails {
   job: {
     id: string;
@@ -183,7 +186,7 @@ export interface JobDetails {
   }[];
 }
 
-/** What a redrive would do. */
+/** The effect of a redrive. */
 export interface RedrivePreview {
   count: number;
   users: number;
@@ -196,7 +199,7 @@ export interface RedrivePreview {
   };
 }
 
-/** The answer of each action that the page sends. */
+/** The response of each action that the page sends. */
 export interface OpsAnswers {
   overview: Overview;
   charts: { buckets: Bucket[] };

@@ -1,4 +1,4 @@
-/** Budgets of the month, and who spent how much. */
+/** The month's budgets, and who spent how much. */
 import { useSignal } from "@preact/signals";
 import { Badge } from "../parts/badge.tsx";
 import { Button } from "../parts/button.tsx";
@@ -160,7 +160,7 @@ export function Budgets() {
               empty={
                 <EmptyState
                   icon="person"
-                  title="Nobody spent anything"
+                  title="No spending yet"
                   text="Users appear here with their first paid call of the month."
                 />
               }

@@ -1,4 +1,4 @@
-/** Failing health checks, each with a link to where it can be acted on. */
+/** Failing health checks, each with a link to the section that can resolve it. */
 import { Link } from "../shell/router.tsx";
 import { CHECK_WORDS } from "../words/checks.ts";
 import type { Overview } from "./answers.ts";

@@ -1,4 +1,4 @@
-/** The console for operators: the state in numbers, what needs a person, and a section for each question. */
+/** The console for operators: the state in numbers, the jobs that need a decision, and a section for each topic. */
 import type { ComponentChild } from "preact";
 import { useMemo, useRef } from "preact/hooks";
 import { Badge, type Tone } from "../parts/badge.tsx";

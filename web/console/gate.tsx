@@ -46,7 +46,7 @@ export function Gate(
         <p>
           {demoOperator !== undefined && "Or make this account an operator. "}
           {sqlCommand === undefined
-            ? "Somebody who runs the project grants the role with this line in the SQL editor:"
+            ? "An administrator of the project grants the role with this line in the SQL editor:"
             : "Run this in a second terminal, in the folder of the project:"}
         </p>
         <Copyable

@@ -1,4 +1,4 @@
-/** One job: where it stands, its timeline, its paid calls and costs; what its user put in and got out only on request. */
+/** One job: its status, timeline, paid calls and costs; its input and output only on request. */
 import { useSignal } from "@preact/signals";
 import { Button } from "../parts/button.tsx";
 import { Dialog } from "../parts/dialog.tsx";

@@ -12,7 +12,7 @@ import { JobLink, Loaded, StatusBadge, typeName } from "./parts.tsx";
 import { Redrive, type RedriveFilter } from "./redrive.tsx";
 
 const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
-/** What a code, a type and a provider may look like. */
+/** The form of a code, a type and a provider. */
 const NAME = /^[a-z][a-z\d_-]{1,62}$/;
 
 const NAMES = ["id", "user", "type", "provider", "status", "code"] as const;
@@ -104,7 +104,7 @@ function Search({ values }: { values: Readonly<Record<Name, string>> }) {
   );
 }
 
-/** What a filter in the address means to the API; undefined while a member has no valid form. */
+/** A filter in the address as the API expects it; undefined while a member is invalid. */
 function bodyOf(
   { id, user, type, provider, status, code }: Readonly<Record<Name, string>>,
 ): Record<string, string> | undefined {

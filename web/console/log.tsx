@@ -1,4 +1,4 @@
-/** What operators did. */
+/** The record of operator actions. */
 import { Card } from "../parts/card.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Table } from "../parts/table.tsx";

@@ -22,7 +22,7 @@ export function refresh(): void {
   round.value++;
 }
 
-/** Refreshes every five seconds, at once when a hidden page is shown again, and never while it is hidden. */
+/** Refreshes every five seconds, immediately when a hidden page is shown again, and never while it is hidden. */
 export function useRefresh(): void {
   useEffect(() => {
     let timer: ReturnType<typeof setInterval> | undefined;
@@ -65,7 +65,8 @@ export class Ops {
     } catch (error) {
       const hasLostRole = isAiJobsError(error) &&
         error.code === "operator_required" && !this.#hasRenewed;
-      // A new token says whether the role is gone. Once: an account whose token keeps the role must not renew for ever.
+      // A new token shows whether the role was revoked. Only once: an account that keeps the role must not renew
+      // endlessly.
       if (hasLostRole) this.#hasRenewed = true;
       if (hasLostRole || error instanceof NotSignedIn) {
         await this.#backend.session.renew();
@@ -74,7 +75,7 @@ export class Ops {
     }
   }
 
-  /** Sends an action, says in words how it ended, and reads everything again. Resolves with false when it failed. */
+  /** Sends an action, shows its outcome, and reads everything again. Resolves with false when it failed. */
   async act<A extends Action>(
     action: A,
     body: Body,
@@ -104,7 +105,7 @@ export function useOps(): Ops {
   return ops;
 }
 
-/** An answer that stays current. `error` is about the last try; `data` is the last answer to this very request. */
+/** A response that stays current. `error` belongs to the last attempt; `data` is the last response to this request. */
 export function useAnswer<A extends Action>(
   action: A,
   body: Body = {},

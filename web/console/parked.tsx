@@ -1,4 +1,4 @@
-/** Jobs that need a person: a paid call was sent, and nobody knows what became of it. */
+/** Jobs that need a decision: a paid call was sent, and its outcome is unknown. */
 import { useSignal } from "@preact/signals";
 import { Badge } from "../parts/badge.tsx";
 import { Button } from "../parts/button.tsx";
@@ -11,14 +11,14 @@ import type { ParkedJob } from "./answers.ts";
 import { useAnswer, useOps } from "./ops.ts";
 import { Copyable, JobLink, Loaded, typeName } from "./parts.tsx";
 
-/** What the answers need to know of a parked job. */
+/** The part of a parked job that the two answers need. */
 export interface AnsweredJob {
   job_id: string;
   provider: string;
   calls: readonly { estimated_cost_micros: number }[];
 }
 
-/** Jobs that are shown at once. */
+/** Jobs that are shown at first. */
 const MOST = 20;
 
 function Answer(

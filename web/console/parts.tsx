@@ -8,7 +8,7 @@ import { setQuery } from "../shell/router.tsx";
 import { isJobType, STATUS_WORDS, TYPE_WORDS } from "../words/jobs.ts";
 import type { JobStatus } from "../../client/mod.ts";
 
-/** A job type in words; a type of a later version by its own name. */
+/** The display name of a job type; a type of a later version keeps its technical name. */
 export function typeName(type: string): string {
   return isJobType(type) ? TYPE_WORDS[type].name : type;
 }
@@ -51,7 +51,7 @@ export function Copyable({ text, label }: { text: string; label: string }) {
   );
 }
 
-/** What an answer shows, with what is known of a failed read above it. */
+/** The content of a response, below the error of a failed read. */
 export function Loaded<T>(
   { answer, children }: {
     answer: { data: T | undefined; problem: string | undefined };
@@ -73,7 +73,7 @@ export function Loaded<T>(
   );
 }
 
-/** Names with what they stand for. */
+/** Names with their values. */
 export function Facts(
   { facts }: { facts: Readonly<Record<string, ComponentChildren>> },
 ) {

@@ -34,7 +34,7 @@ function standing(one: Provider): string {
   return one.state === "probing"
     ? "One job at a time tries whether it works again."
     : one.provider === "internal"
-    ? "No AI service: what the functions make themselves, such as books."
+    ? "Not an AI service: what the functions make themselves, such as books."
     : "It answers normally.";
 }
 

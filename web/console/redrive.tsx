@@ -1,4 +1,4 @@
-/** Failed jobs of a filter run again, after a count and a price. */
+/** Retries the failed jobs of a filter, after showing their number and price. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { Button } from "../parts/button.tsx";
@@ -10,7 +10,7 @@ import type { RedrivePreview } from "./answers.ts";
 import { useOps } from "./ops.ts";
 import { Facts, typeName } from "./parts.tsx";
 
-/** Which failed jobs: members that are left out match everything. */
+/** Which failed jobs: an omitted member matches everything. */
 export interface RedriveFilter {
   error_code?: string;
   job_type?: string;
@@ -30,7 +30,7 @@ function Preview({ preview }: { preview: RedrivePreview }) {
       countOf(left_out.dependency_failed, "job")
     } whose step before failed: they follow that step.`,
     left_out.tried_too_often > 0 &&
-    `${countOf(left_out.tried_too_often, "job")} with too many tries.`,
+    `${countOf(left_out.tried_too_often, "job")} with too many attempts.`,
   ].filter((line) => line !== false);
   return (
     <>

@@ -1,4 +1,4 @@
-/** Arranging photos to a book. */
+/** The form that arranges photos into a book. */
 import { useSignal } from "@preact/signals";
 import { Button } from "../parts/button.tsx";
 import { Field } from "../parts/field.tsx";
@@ -9,7 +9,7 @@ import { JobForm } from "./form.tsx";
 import { DropZone, useFileUrl } from "./pickers.tsx";
 import { idOf, rowsOf, useStudio } from "./studio.ts";
 
-/** What one book takes: docs/job-types.md. */
+/** Limits of one book: docs/job-types.md. */
 const MOST_PHOTOS = 100;
 const PHOTO_MAX_BYTES = 50_000_000;
 const PAGES = { square: "Square", a4: "A4", letter: "Letter" } as const;

@@ -1,4 +1,4 @@
-/** Writing a call down. */
+/** The form that transcribes a call. */
 import { useSignal } from "@preact/signals";
 import { Field } from "../parts/field.tsx";
 import { toast } from "../parts/toast.tsx";

@@ -34,7 +34,7 @@ const FIRST: Tool = {
   name: "Clone a voice",
   icon: "microphone",
   title: "Keep a voice",
-  text: "A minute of somebody speaking is enough. A quiet room helps.",
+  text: "A minute of speech is enough. A quiet room helps.",
   form: () => <VoiceForm />,
 };
 

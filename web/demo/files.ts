@@ -1,8 +1,8 @@
-/** Files that visitors choose: what they are, whether they can be used, and in which form they are sent. */
+/** Files that users choose: their type, whether they can be used, and the form in which they are sent. */
 
 import { encodeWav } from "./wav.ts";
 
-/** What can be said to a visitor about a file. */
+/** A problem with a file, in words for the user. */
 export class FileProblem extends Error {}
 
 const BY_EXTENSION: Readonly<Record<string, string>> = {
@@ -53,7 +53,7 @@ export function checkFile(
 const JPEG_QUALITY = 0.9;
 
 /**
- * A photo as JPEG or PNG of at most `maxBytes`: as it is where it fits, otherwise drawn again, smaller.
+ * A photo as JPEG or PNG of at most `maxBytes`: unchanged if it fits, otherwise scaled down.
  *
  * @throws {FileProblem} when the browser cannot read it.
  */
@@ -98,12 +98,12 @@ export async function readyPhoto(file: File, maxBytes: number): Promise<File> {
 
 const WAV_RATE = 16_000;
 
-/** What both makers of talking photos take as it is. */
+/** Types that both providers of avatar videos accept unchanged. */
 const SPOKEN_BY_ALL = /^audio\/(mpeg|wav)$/;
 
 /**
- * A recording in a form that every maker of talking photos takes: MP3 and WAV as they are, others, such as what a
- * browser records, as WAV.
+ * A recording in a form that every provider of avatar videos accepts: MP3 and WAV unchanged, others, such as a
+ * browser's recordings, as WAV.
  *
  * @throws {FileProblem} when the browser cannot read it, or it is too long.
  */

@@ -1,4 +1,4 @@
-/** Making a photo talk. */
+/** The form that makes a photo talk. */
 import { useSignal } from "@preact/signals";
 import { Button } from "../parts/button.tsx";
 import { Field } from "../parts/field.tsx";
@@ -8,7 +8,7 @@ import { JobForm, VoiceSelect } from "./form.tsx";
 import { DropZone, RecordingPicker, useFileUrl } from "./pickers.tsx";
 import { useStudio } from "./studio.ts";
 
-/** The least of what the makers of films take: docs/job-types.md. */
+/** The lowest of the providers' limits: docs/job-types.md. */
 const RECORDING_MAX_BYTES = 6_000_000;
 /** Ten minutes of speech. */
 const TEXT_MAX = 7000;

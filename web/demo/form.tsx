@@ -1,4 +1,4 @@
-/** What all forms of the studio share: a button that is busy while files are sent, and what went wrong. */
+/** The common part of the studio's forms: a button that is busy while files are sent, and the error. */
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import type { JobType } from "../../client/mod.ts";
@@ -7,19 +7,19 @@ import { Notice } from "../parts/notice.tsx";
 import { Progress } from "../parts/progress.tsx";
 import { useStudio } from "./studio.ts";
 
-/** A form for a job; `submit` is given what reports how much of its files has arrived. */
+/** A form for a job; `submit` receives a callback that reports upload progress. */
 export function JobForm(
   { type, action, problem, submit, children }: {
     type: JobType;
     action: string;
-    /** What is missing before it can be sent; said when it is sent all the same. */
+    /** What is missing before it can be sent; shown when the user submits anyway. */
     problem: string | undefined;
     submit: (onProgress: (fraction: number) => void) => Promise<unknown>;
     children: ComponentChildren;
   },
 ) {
   const studio = useStudio();
-  /** Why the last try ended; null while what was missing is still missing. */
+  /** Why the last submission failed; null while the missing input is still missing. */
   const refusal = useSignal<string | null>(null);
   const wasIncomplete = useSignal(false);
   const sent = useSignal<number | null>(null);
@@ -45,7 +45,7 @@ export function JobForm(
       sent.value = null;
     }
   }
-  // What is missing goes from the page as soon as it is there.
+  // The notice disappears as soon as the missing input is there.
   const shown = wasIncomplete.value ? problem : refusal.value;
   return (
     <form

@@ -1,4 +1,4 @@
-/** One job: how far it is, what it made or why it failed, what it cost, and what happened on the way. */
+/** One job: its progress, result or error, cost and timeline. */
 import { useSignal } from "@preact/signals";
 import { isFinal, type Job } from "../../client/mod.ts";
 import { jobStores } from "../../client/job-store.ts";

@@ -1,4 +1,4 @@
-/** Ordering a printed book. */
+/** The dialog that orders a printed book. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { Badge, type Tone } from "../parts/badge.tsx";
@@ -172,7 +172,7 @@ function OrderDialog(
   );
 }
 
-/** A button that orders the book of a job, and where its newest order stands. */
+/** A button that orders the book of a job, and the status of its newest order. */
 export function OrderBook({ jobId, title }: { jobId: string; title: string }) {
   const studio = useStudio();
   const { supabase } = studio.backend;

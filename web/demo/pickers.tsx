@@ -1,4 +1,4 @@
-/** Choosing a recording or photos: by the microphone, by a click, or by dropping them. */
+/** Controls that choose a recording or photos: with the microphone, a click, or drag and drop. */
 import { useSignal } from "@preact/signals";
 import { useEffect, useId, useMemo } from "preact/hooks";
 import { Button } from "../parts/button.tsx";
@@ -57,7 +57,7 @@ export function DropZone(
   );
 }
 
-/** The address of a file inside the page, given back when the file changes. */
+/** The object URL of a file, revoked when the file changes. */
 export function useFileUrl(file: Blob | null): string | null {
   const url = useMemo(
     () => file === null ? null : URL.createObjectURL(file),

@@ -1,7 +1,7 @@
-/** The microphone: one recording at a time, in the format that the browser makes by itself. */
+/** The microphone: one recording at a time, in the browser's native format. */
 import { type ReadonlySignal, signal } from "@preact/signals";
 
-/** Where a recorder stands. */
+/** The state of a recorder. */
 export type RecorderState =
   | { state: "idle" }
   | { state: "asking" }
@@ -49,13 +49,13 @@ export class Recorder {
     return this.#level;
   }
 
-  /** Begins to record. What stands in the way becomes the state `refused`. */
+  /** Starts recording. An obstacle becomes the state `refused`. */
   async start(): Promise<void> {
     const format = FORMATS.find(([type]) =>
       typeof MediaRecorder !== "undefined" &&
       MediaRecorder.isTypeSupported(type)
     );
-    // Browsers give the microphone to https and to this machine alone.
+    // Browsers allow the microphone only over https and on this machine.
     if (navigator.mediaDevices === undefined || format === undefined) {
       this.#current.value = {
         state: "refused",
@@ -81,7 +81,7 @@ export class Recorder {
     this.#record(stream, format);
   }
 
-  /** Ends the recording and hands it over. */
+  /** Ends the recording and passes it to `onDone`. */
   stop(): void {
     if (this.#recorder?.state === "recording") this.#recorder.stop();
   }

@@ -1,4 +1,4 @@
-/** What jobs have made, played in their cards. */
+/** The results of jobs, shown and played in their cards. */
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Job } from "../../client/mod.ts";
@@ -11,10 +11,10 @@ import { clockOf, countOf } from "../words/times.ts";
 import { OrderBook } from "./order.tsx";
 import { useStudio } from "./studio.ts";
 
-/** An address that outlives an evening. */
+/** Lifetime of a signed URL: longer than an evening. */
 const SIGNED_SECONDS = 6 * 3600;
 
-/** A signed address of an object, once the element is on the screen; `renew` draws another one. */
+/** A signed address of an object, once the element is on the screen; `renew` signs a new one. */
 function useSignedUrl(object: string | null) {
   const studio = useStudio();
   const box = useRef<HTMLDivElement>(null);

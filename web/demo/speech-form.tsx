@@ -1,11 +1,11 @@
-/** Speaking a text. */
+/** The form that speaks a text. */
 import { useSignal } from "@preact/signals";
 import { Field } from "../parts/field.tsx";
 import { query } from "../shell/router.tsx";
 import { JobForm, VoiceSelect } from "./form.tsx";
 import { useStudio } from "./studio.ts";
 
-/** Most characters that the provider takes for one speech. */
+/** Most characters that the provider accepts for one speech. */
 const MOST = 50_000;
 
 /** The form. */

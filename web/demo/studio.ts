@@ -1,4 +1,4 @@
-/** What the studio of one person knows besides the jobs: what is on offer, and their voices. */
+/** The state of one user's studio besides the jobs: the available job types, and their voices. */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
@@ -19,7 +19,7 @@ export interface Voice {
   jobId?: string | undefined;
 }
 
-/** What a job type takes. */
+/** The inputs that a job type accepts. */
 export interface Offer {
   maxBytes: number;
   stockVoices: readonly string[];
@@ -45,7 +45,7 @@ export function idOf(answer: { data: unknown; error: unknown }): string {
   return row === undefined ? "" : textOf(row, "id") ?? "";
 }
 
-/** Uploads under way, over the whole page: leaving it would break them off. */
+/** Uploads in progress, over the whole page: leaving it would abort them. */
 let uploads = 0;
 addEventListener("beforeunload", (event) => {
   if (uploads > 0) event.preventDefault();
@@ -61,7 +61,7 @@ export class Studio {
     this.backend = backend;
   }
 
-  /** By type; null until it is read. A type that is switched off is not there. */
+  /** By type; null until it is read. A disabled type is left out. */
   get offers(): ReadonlySignal<ReadonlyMap<string, Offer> | null> {
     return this.#offers;
   }
@@ -126,7 +126,7 @@ export class Studio {
     }
   }
 
-  /** Writes an uploaded file down as the user's, and resolves with its id. */
+  /** Inserts a row for an uploaded file and resolves with its id. */
   async addMedia(
     kind: "audio" | "image" | "video",
     file: File,
@@ -143,7 +143,7 @@ export class Studio {
     );
   }
 
-  /** An error in words. One that says that the session is over renews or ends it. */
+  /** The text of an error. An error of an expired session also renews or ends the session. */
   explain(error: unknown): string {
     if (error instanceof FileProblem) return error.message;
     if (isAiJobsError(error) && error.name === "NotSignedIn") {
@@ -152,7 +152,7 @@ export class Studio {
     return describeError(error).text;
   }
 
-  /** Runs the action of a click; what stands in the way is shown as a toast. */
+  /** Runs the action of a click; an error is shown as a toast. */
   async attempt(action: () => Promise<unknown>): Promise<void> {
     try {
       await action();

@@ -1,4 +1,4 @@
-/** Cloning a voice. */
+/** The form that clones a voice. */
 import { useSignal } from "@preact/signals";
 import { Button } from "../parts/button.tsx";
 import { Dialog } from "../parts/dialog.tsx";

@@ -1,4 +1,4 @@
-/** WAV files, for makers of films that do not take what browsers record. */
+/** WAV files, for providers of avatar videos that do not accept browsers' recordings. */
 
 /** One channel of samples from -1 to 1 as a WAV file with 16 bits. */
 export function encodeWav(

@@ -19,7 +19,7 @@ export function Button(
     kind?: "primary" | "plain" | "quiet" | "danger";
     type?: "button" | "submit";
     icon?: IconName;
-    /** What a screen reader says, where the button has no text. */
+    /** The label for screen readers, where the button has no text. */
     label?: string;
     isBusy?: boolean;
     isDisabled?: boolean;

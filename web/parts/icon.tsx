@@ -39,7 +39,7 @@ const PATHS = {
 /** The name of an icon. */
 export type IconName = keyof typeof PATHS;
 
-/** An icon. It says nothing to a screen reader: the text beside it does. */
+/** An icon. Hidden from screen readers, which read the text beside it. */
 export function Icon({ name }: { name: IconName }) {
   return (
     <svg class="icon" viewBox="0 0 24 24" aria-hidden="true">

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { Icon } from "./icon.tsx";
 
-/** A framed sentence. A bad one is announced at once. */
+/** A framed sentence. A bad one is announced immediately. */
 export function Notice(
   { kind, children }: {
     kind: "good" | "warn" | "bad";

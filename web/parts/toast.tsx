@@ -1,4 +1,4 @@
-/** Short messages that come and go. What a person has to act on belongs into the page instead. */
+/** Short messages that come and go. Anything that needs an action belongs in the page instead. */
 import { signal } from "@preact/signals";
 import { Button } from "./button.tsx";
 import { Icon } from "./icon.tsx";

@@ -1,4 +1,4 @@
-/** Light or dark, and whether things move: what the system says, unless the visitor says otherwise. */
+/** Colour scheme and motion: the system's settings, unless the visitor overrides them. */
 import { effect, signal } from "@preact/signals";
 import { recall, remember } from "./memory.ts";
 import { Icon } from "../parts/icon.tsx";

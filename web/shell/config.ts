@@ -1,4 +1,4 @@
-/** Where the page finds its project: `config.json`, which lies beside it and is never built in. */
+/** The page's project, read from `config.json`, which lies beside the page and is never built in. */
 
 /** An account whose password is no secret. */
 interface Account {
@@ -12,7 +12,7 @@ export interface PageConfig {
   url: string;
   /** A key that is meant to be public: `sb_publishable_…`. */
   publishableKey: string;
-  /** Somebody whom a visitor may sign in as with one click; for a stack on one's own machine alone. */
+  /** An account that a visitor can sign in to with one click; only for a stack on the visitor's own machine. */
   demoUser?: Account;
   /** The same for the console. */
   demoOperator?: Account;
@@ -56,7 +56,7 @@ function accountOf(value: unknown): Account | undefined {
 }
 
 /**
- * The configuration out of what `config.json` holds.
+ * Parses the content of `config.json`.
  *
  * @throws {ConfigError} naming the member that is missing or wrong.
  */
@@ -76,7 +76,7 @@ export function readConfig(value: unknown): PageConfig {
   }
   if (publishableKey.startsWith("sb_secret_")) {
     throw new ConfigError(
-      "config.json holds a secret key, which everybody can read here. Revoke it, and put the publishable key there.",
+      "config.json holds a secret key, which is public here. Revoke it, and put the publishable key there.",
     );
   }
   const demoUser = accountOf(fields["demoUser"]);

@@ -1,6 +1,6 @@
-/** What the browser keeps of a visitor's choices; a browser that keeps nothing still shows the page. */
+/** The visitor's choices in the browser's storage; without storage the page still works. */
 
-/** What is kept under a name; null for nothing. */
+/** The stored value of a name; null for none. */
 export function recall(name: string): string | null {
   try {
     return localStorage.getItem(name);
@@ -9,12 +9,12 @@ export function recall(name: string): string | null {
   }
 }
 
-/** Keeps a value under a name; null forgets it. */
+/** Stores a value under a name; null removes it. */
 export function remember(name: string, value: string | null): void {
   try {
     if (value === null) localStorage.removeItem(name);
     else localStorage.setItem(name, value);
   } catch {
-    // Nothing is kept.
+    // Nothing is stored.
   }
 }

@@ -1,4 +1,4 @@
-/** Who is signed in. supabase-js keeps the session in the browser, refreshes it, and all tabs learn of changes. */
+/** The signed-in user. supabase-js stores the session in the browser, refreshes it, and informs all tabs of changes. */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import type { SupabaseClient, User } from "@supabase/supabase-js";
 import { recall, remember } from "./memory.ts";
@@ -11,13 +11,13 @@ export interface Person {
   isOperator: boolean;
 }
 
-/** Where the session stands. `isExpired` is an end that the user did not choose. */
+/** The state of the session. `isExpired`: it ended without the user signing out. */
 export type SessionState =
   | { state: "loading" }
   | { state: "out"; isExpired: boolean }
   | { state: "in"; person: Person };
 
-/** Set from the sign-in to the sign-out, so that a session that is gone in between has expired. */
+/** Set from the sign-in to the sign-out, so that a session that disappears in between has expired. */
 const PRESENCE_KEY = "heirloom.signed-in";
 
 /** The session of one supabase-js client. */
@@ -60,7 +60,7 @@ export class Session {
     return data.session !== null;
   }
 
-  /** Signs out on this device, also when nothing answers. */
+  /** Signs out on this device, even when the server does not respond. */
   async signOut(): Promise<void> {
     remember(PRESENCE_KEY, null);
     await this.#supabase.auth.signOut({ scope: "local" });
@@ -70,7 +70,7 @@ export class Session {
   /** To be called when the project refuses the session: refreshes it, and ends it where that is refused too. */
   async renew(): Promise<void> {
     const { data, error } = await this.#supabase.auth.refreshSession();
-    // Without an answer nobody knows; the session stays.
+    // Without a response the session is kept.
     if (error === null || (error.status ?? 0) >= 500 || error.status === 0) {
       if (data.session !== null) this.#set(data.session.user);
       return;

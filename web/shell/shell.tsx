@@ -1,4 +1,4 @@
-/** The frame around every route: header, the route itself, toasts, and what is said while nothing answers. */
+/** The frame around every route: header, the route itself, toasts, and a notice while the server does not respond. */
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { Console } from "../console/console.tsx";

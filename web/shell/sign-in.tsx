@@ -1,4 +1,4 @@
-/** Signing in and up. */
+/** The form that signs users in and up. */
 import { useSignal } from "@preact/signals";
 import { Button } from "../parts/button.tsx";
 import { Field } from "../parts/field.tsx";
@@ -14,9 +14,9 @@ function StudioPitch() {
     <section class="welcome-text">
       <h1 tabIndex={-1}>Keep a voice. Make a photo talk.</h1>
       <p class="lead">
-        Record somebody for a minute, and hear them read anything you write.
-        Bring an old portrait to life, turn a call into text, and print your
-        photos as a book.
+        Record a voice for a minute, and hear it read anything you write. Bring
+        an old portrait to life, turn a call into text, and print your photos as
+        a book.
       </p>
       <ul class="welcome-list">
         <li>

@@ -1,11 +1,11 @@
-/** What went wrong, as a person would say it: by the stable code of the error, never by its technical message. */
+/** Error texts for users: chosen by the stable code of the error, never its technical message. */
 import { isAiJobsError, LimitReached } from "../../client/mod.ts";
 
-/** An error in words. */
+/** The text of an error. */
 export interface Described {
   /** What happened and what to do about it. */
   text: string;
-  /** Whether doing the same again may help. */
+  /** Whether repeating the action may help. */
   canRetry: boolean;
 }
 
@@ -25,7 +25,7 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
     "This account no longer exists. Sign in with another one.",
   ),
   not_found: final(
-    "This does not exist any more, or it belongs to somebody else.",
+    "This does not exist any more, or it belongs to another user.",
   ),
   method_not_allowed: final(OURS),
   payload_too_large: final(
@@ -63,13 +63,13 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
     "That is more than fits into one book. Leave some photos out.",
   ),
   active_jobs_exceeded: again(
-    "You have reached the limit of running jobs. Wait until one ends.",
+    "You have reached your limit of active jobs. Wait until one ends.",
   ),
   daily_jobs_exceeded: again(
-    "You have reached the limit of jobs for today. Come back tomorrow.",
+    "You have reached your limit of jobs for today. Try again tomorrow.",
   ),
   voices_exceeded: final(
-    "You have reached the limit of voices. Delete one first.",
+    "You have reached your limit of voices. Delete one first.",
   ),
   voice_places_exceeded: final(
     `This service has no room for another voice. ${OPERATOR}`,
@@ -78,9 +78,9 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
     "Your account is new. Confirm your email, and try again in an hour.",
   ),
   job_not_retryable: final("This job cannot be retried any more."),
-  job_not_cancellable: final("It has ended already."),
+  job_not_cancellable: final("It has already ended."),
   job_spend_unknown: final(
-    `Nobody knows yet whether this was paid for, so it is not sent again. ${OPERATOR}`,
+    `It is unknown whether this was paid for, so it is not sent again. ${OPERATOR}`,
   ),
   bucket_not_allowed: final("This file cannot be stored here."),
   path_not_allowed: final("That file is not yours."),
@@ -104,10 +104,10 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
     "The number of matching jobs has changed. They were counted again.",
   ),
   job_not_parked: final(
-    "Somebody has already answered this. Nothing was changed.",
+    "Another operator has already resolved this. Nothing was changed.",
   ),
   metrics_token_invalid: final(OURS),
-  // Between our own services; no visitor causes them.
+  // Between our own services; users never cause these.
   dispatch_signature_invalid: final(OURS),
   dispatch_stale: final(OURS),
   dispatch_replayed: final(OURS),
@@ -119,7 +119,7 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   job_expired: again("It did not finish in time. Start it again."),
   lease_expired: again("The work stopped before it was done. Try again."),
   worker_limit_exceeded: final(
-    "This is too large for us to process at once. Send something smaller.",
+    "This is too large for us to process. Send something smaller.",
   ),
   storage_unavailable: again("The file store did not answer. Try again."),
   photo_not_found: final("One of the photos is gone. Add it again."),
@@ -196,10 +196,10 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
     "Confirm your email first: open the link in the email that we sent you.",
   ),
   user_already_exists: final(
-    "There already is an account with this email. Sign in instead.",
+    "There is already an account with this email. Sign in instead.",
   ),
   email_exists: final(
-    "There already is an account with this email. Sign in instead.",
+    "There is already an account with this email. Sign in instead.",
   ),
   weak_password: final(
     "This password is too easy to guess. Choose a longer one.",
@@ -215,7 +215,7 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   refresh_token_not_found: final("Your session has ended. Sign in again."),
 };
 
-/** The words of a code; general ones for a code that is not known here. */
+/** The text for a code; a general one for an unknown code. */
 export function describeCode(code: string): Described {
   return ERROR_WORDS[code] ?? again(OURS);
 }
@@ -232,7 +232,7 @@ function minutes(ms: number): string {
   return count === 1 ? "a minute" : `${count} minutes`;
 }
 
-/** Any thrown value in words. */
+/** The text for any thrown value. */
 export function describeError(error: unknown): Described {
   const code = codeOf(error);
   const known = code === undefined ? undefined : ERROR_WORDS[code];

@@ -4,7 +4,7 @@ import type { Tone } from "../parts/badge.tsx";
 import type { IconName } from "../parts/icon.tsx";
 import { placeOf } from "./places.ts";
 
-/** What a type is called and drawn as. */
+/** Name and icon of a type. */
 export const TYPE_WORDS: Readonly<
   Record<JobType, { name: string; icon: IconName }>
 > = {
@@ -15,12 +15,12 @@ export const TYPE_WORDS: Readonly<
   pdf_render: { name: "Book", icon: "book" },
 };
 
-/** Whether a name is that of a type which has words here. */
+/** Whether this file has words for the type of that name. */
 export function isJobType(name: string): name is JobType {
   return Object.hasOwn(TYPE_WORDS, name);
 }
 
-/** What a status is called, and its colour. */
+/** Name and colour of a status. */
 export const STATUS_WORDS: Readonly<
   Record<JobStatus, { name: string; tone: Tone }>
 > = {
@@ -31,7 +31,7 @@ export const STATUS_WORDS: Readonly<
   cancelled: { name: "Cancelled", tone: "plain" },
 };
 
-/** The status in words. A job that lets the AI service work is pending for the queue; for its owner it is at work. */
+/** The status in words. A job that waits for the AI service is pending in the queue, but in progress for its owner. */
 export function statusOf(
   { status, stage }: Job,
 ): { name: string; tone: Tone } {
@@ -82,7 +82,7 @@ export function stageOf(
     return stage === null ? "Getting started" : "Working";
   }
   if (jobs_ahead !== null) return placeOf(jobs_ahead);
-  if (attempt > 0) return "Waiting for the next try";
+  if (attempt > 0) return "Waiting for the next attempt";
   return depends_on_job_id === null
     ? "Waiting for its turn"
     : "Waiting for the step before";
@@ -93,12 +93,12 @@ const EVENTS: Readonly<Record<string, string>> = {
   claimed: "Work began",
   submitted: "Sent to the AI service",
   settled: "The AI service answered",
-  retried: "Did not work; it will be tried again",
+  retried: "Failed; it will be tried again",
   snoozed: "Waiting for the AI service",
   released: "Handed to another worker",
   rescued: "Taken over from a worker that stopped",
   unblocked: "The step before is ready",
-  cancel_requested: "You asked to stop it",
+  cancel_requested: "You cancelled it",
   retry_requested: "Tried again",
   completed: "Ready",
   failed: "Failed",
@@ -119,7 +119,7 @@ function fileNameOf(path: string | null): string | undefined {
   return path?.split("/").at(-1)?.replace(/\.\w+$/, "");
 }
 
-/** What a job is about: the name of the voice, the first words of the speech. */
+/** The subject of a job: the name of the voice, the first words of the speech. */
 export function titleOf({ metadata, job_type, input_url }: Job): string {
   const given = Object.entries(metadata).find(([name, value]) =>
     /^(voice_name|name|title|text)$/.test(name) && typeof value === "string" &&

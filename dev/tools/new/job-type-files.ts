@@ -18,7 +18,7 @@ export interface Names {
 export function namesOf(jobType: string): Names {
   if (!/^[a-z][a-z0-9]*(_[a-z0-9]+)*$/.test(jobType) || jobType.length > 40) {
     throw new RangeError(
-      `${jobType} is no name of a job type: lower-case words joined by _, at most 40 characters, as in sound_effect`,
+      `${jobType} is not a valid job type name: use lower-case words joined by _, at most 40 characters, as in sound_effect`,
     );
   }
   const parts = jobType.split("_");
@@ -107,15 +107,15 @@ import { createElevenLabsWire } from "./client.ts";
 /** The parameters of one request. */
 export interface ${pascal}Request {
   text: string;
-  /** By which a person finds it at the provider. */
+  /** A person finds it at the provider by this. */
   marker: string;
 }
 
 /** Both methods throw {@link ProviderFailure} and nothing else. */
 export interface ElevenLabs${pascal} {
-  /** Makes one, and answers with its id. One request, never repeated; it is paid. */
+  /** Creates one and returns its id. Sends one paid request, which is never repeated. */
   make(request: ${pascal}Request, signal: AbortSignal): Promise<string>;
-  /** The file of one that was made before, as it comes. Costs nothing. */
+  /** Streams the file of an existing one. Costs nothing. */
   open(id: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>>;
 }
 
@@ -181,7 +181,7 @@ export function create${pascal}Processor(deps: {
         progressAfter: 70,
         units: [...text].length, // as ai_prices counts
         send: (signal) => deps.maker.make({ text, marker: \`job:\${job.id}\` }, signal),
-        // Where the provider can be asked by the marker, ask it: then nobody has to look a lost answer up by hand.
+        // If the provider can be searched by the marker, do it here: then a lost response needs no manual check.
         find: () =>
           Promise.reject(
             ProviderFailure.unknown("outcome_unknown", {
@@ -190,7 +190,7 @@ export function create${pascal}Processor(deps: {
             }),
           ),
       });
-      // Paid for, by this attempt or an earlier one: fetched, never made again.
+      // Paid for by this attempt or an earlier one: fetched, never created again.
       progress(80, "storing");
       const { outputUrl, bytes } = await storeOutput(deps.supabase, {
         userId: job.user_id,
@@ -234,7 +234,7 @@ const SOUND = await Deno.readFile(
 );
 const never = new AbortController().signal;
 
-/** Runs a job; \`pay\` decides what becomes of its paid call. */
+/** Runs a job; \`pay\` decides the outcome of its paid call. */
 async function run(pay: (call: PaidCall) => Promise<string>) {
   const asked: string[] = [];
   const stored: string[] = [];
@@ -318,12 +318,12 @@ Deno.test("${snake}: one paid request with the job's marker, and the file is sto
   });
 });
 
-Deno.test("${snake}: what an earlier attempt has paid for is fetched and not made again", async () => {
+Deno.test("${snake}: the result that an earlier attempt paid for is fetched, not created again", async () => {
   const { asked } = await run(() => Promise.resolve("made-1"));
   assertEquals(asked, ["GET /v1/${kebab}/made-1/audio "]);
 });
 
-Deno.test("${snake}: an answer that was lost leaves the outcome unknown, and nothing is sent", async () => {
+Deno.test("${snake}: a lost response leaves the outcome unknown, and nothing is sent again", async () => {
   const failure = await assertRejects(
     () => run((call) => call.find(never).then(String)),
     ProviderFailure,

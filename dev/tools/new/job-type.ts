@@ -1,12 +1,12 @@
 /** Adds a job type to a tree: its new files, and its lines in the files that list every type. */
 import { filesOf, type Names, namesOf } from "./job-type-files.ts";
 
-/** A tree that the type cannot be added to. The message says why; nothing was written. */
+/** The type cannot be added to the tree. The message says why; nothing was written. */
 export class CannotAdd extends Error {
   override readonly name = "CannotAdd";
 }
 
-/** What goes into a file that is there: `text` before the first place, behind `after`, where `before` stands. */
+/** An insertion into an existing file: `text` is placed before the first `before` that follows `after`. */
 interface Insertion {
   path: string;
   after?: string;
@@ -26,7 +26,7 @@ export interface Tree {
  * The files that are new or change, by path, when the type is added.
  *
  * @throws {RangeError} when the name cannot be that of a job type.
- * @throws {CannotAdd} when a file of the type is there already, or a list is not where it is looked for.
+ * @throws {CannotAdd} when a file of the type already exists, or a list is not where the generator expects it.
  */
 export async function addJobType(
   tree: Tree,
@@ -36,7 +36,7 @@ export async function addJobType(
   const changed = filesOf(names, await nextVersion(tree));
   for (const path of Object.keys(changed)) {
     if (await tree.read(path) !== undefined) {
-      throw new CannotAdd(`${path} is there already`);
+      throw new CannotAdd(`${path} already exists`);
     }
   }
   for (const { path, after = "", before, text } of insertionsOf(names)) {

@@ -1,10 +1,10 @@
 // deno-lint-ignore-file no-console -- a program for the terminal
 /**
- * Writes what is new of something that CONTRIBUTING describes, as a beginning that type-checks.
+ * Writes the files of a new job type, as CONTRIBUTING describes them: a first version that type-checks.
  *
  * usage: deno task new job-type NAME      NAME as in sound_effect
  *
- * The files are formatted; the lists that name every job type get a line. What is left to do is printed.
+ * The files are formatted; the lists that name every job type get a line. The remaining steps are printed.
  */
 import { dirname, fromFileUrl, join } from "@std/path";
 import { formatText } from "../deno-fmt.ts";
