@@ -138,7 +138,7 @@ class PaidStep {
     this.#signal = signal;
   }
 
-  /** Sends the request and settles the call, whatever the response. */
+  /** Sends the request and settles the call for every possible response. */
   async send(callId: string, leaseIsValid: () => boolean): Promise<string> {
     let result: string | PaidResult;
     try {
