@@ -119,7 +119,9 @@ browserTest(
     await site().sql(
       "update auth.users set raw_app_meta_data = raw_app_meta_data - 'role'",
     );
-    await page.getByText("not an operator of this project any more").waitFor();
+    await page.locator(".empty", {
+      hasText: "not an operator of this project any more",
+    }).waitFor();
     assertEquals(await tiles.count(), 0, "nothing of before stays on the page");
   },
 );

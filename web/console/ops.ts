@@ -47,7 +47,8 @@ export function useRefresh(): void {
 /** The operator's API for the signed-in user. */
 export class Ops {
   readonly #backend: Backend;
-  #hasRenewed = false;
+  /** The renewal after a refusal; until a request succeeds, there is no second one. */
+  #renewal: Promise<unknown> | undefined;
 
   constructor(backend: Backend) {
     this.#backend = backend;
@@ -60,15 +61,14 @@ export class Ops {
       const answer = await callFunction(this.#backend.supabase, "ops", {
         body: { action, ...body },
       });
-      this.#hasRenewed = false;
+      this.#renewal = undefined;
       return answer;
     } catch (error) {
-      const hasLostRole = isAiJobsError(error) &&
-        error.code === "operator_required" && !this.#hasRenewed;
-      // A new token shows whether the role was revoked. Only once: an account that keeps the role must not renew
-      // endlessly.
-      if (hasLostRole) this.#hasRenewed = true;
-      if (hasLostRole || error instanceof NotSignedIn) {
+      // A new token shows whether the role was revoked. Every refused request waits for it, so that only the gate
+      // reports that. Only once: an account that keeps the role must not renew endlessly.
+      if (isAiJobsError(error) && error.code === "operator_required") {
+        await (this.#renewal ??= this.#backend.session.renew());
+      } else if (error instanceof NotSignedIn) {
         await this.#backend.session.renew();
       }
       throw error;

@@ -176,7 +176,7 @@ export function SignIn(
             <p class="soft">
               {isConsole
                 ? "Or look around as the operator of this stack."
-                : "Or look around as a family that has made a few things already."}
+                : "Or look around with an account that has made a few things already."}
             </p>
             <Button
               isBusy={isBusy.value}
