@@ -115,7 +115,7 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
   }],
 ];
 
-/** How a command is tried; undefined for one that nobody has thought of. */
+/** How a command is tried; undefined for a command without a rule. */
 export function trialOf({ text }: DocumentedCommand): Trial | undefined {
   const plain = text.replace(/^npx -y deno@[\d.]+/, "deno")
     .replace(/^npx supabase@[\d.]+/, "npx supabase").replaceAll(/\s+/g, " ");

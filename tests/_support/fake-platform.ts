@@ -54,7 +54,7 @@ export function fakePlatform(
     random: () => 0.5,
     fetch: options.fetch ??
       ((input) => {
-        throw new Error(`nobody expected a request to ${String(input)}`);
+        throw new Error(`unexpected request to ${String(input)}`);
       }),
     resolveHost: () => Promise.resolve([]),
     waitUntil: (promise) => {

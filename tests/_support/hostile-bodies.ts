@@ -1,27 +1,27 @@
-/** Bodies that lie, as arbitraries: for each endpoint a body that is right, and what can be wrong with each member. */
+/** Invalid bodies, as arbitraries: for each endpoint a valid body, and the ways in which each member can be invalid. */
 import fc from "./fast-check.ts";
 
 /** A body and the fields that its refusal must name. */
 export interface HostileBody {
   text: string;
   fields: string[];
-  /** One of them is enough. */
+  /** Whether naming one of them is enough. */
   isOneEnough: boolean;
 }
 
 interface Member {
-  /** Where it is, as refusals name it. */
+  /** Its path, as error responses name it. */
   field: string;
   wrong: fc.Arbitrary<unknown>;
 }
 
-/** What an endpoint takes, and how it can be wrong. */
+/** The body that an endpoint accepts, and how it can be invalid. */
 export interface Shape {
   right: Record<string, unknown>;
   members: Member[];
-  /** Objects that take known members only, `""` being the body itself. */
+  /** Objects that accept known members only; `""` is the body itself. */
   strict: string[];
-  /** Some members are looked at only once all are well formed, so that not every wrong one is named at once. */
+  /** Some members are checked only when all are well formed, so a response may not name every invalid one. */
   isStaged?: boolean;
 }
 
@@ -108,7 +108,7 @@ const inputUrl: Member = {
 };
 const metadataItself: Member = { field: "metadata", wrong: notObject };
 
-/** What create-ai-job takes, by job type; `input_url` is one that the caller may name. */
+/** The bodies of create-ai-job, by job type; `input_url` is one that the caller may use. */
 export function jobShapes(inputUrlOf: {
   recording: string;
   photo: string;
@@ -256,7 +256,7 @@ export function jobShapes(inputUrlOf: {
   };
 }
 
-/** What the endpoints that take a job's id want. */
+/** The body of the endpoints that accept a job's id. */
 export const JOB_ID: Shape = {
   right: { job_id: UUID },
   strict: [""],
@@ -265,7 +265,7 @@ export const JOB_ID: Shape = {
 
 const BUCKET = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 
-/** What create-upload-url takes. */
+/** The body of create-upload-url. */
 export const UPLOAD: Shape = {
   right: {
     bucket: "uploads",
@@ -309,7 +309,7 @@ export const UPLOAD: Shape = {
   ],
 };
 
-/** What create-download-url takes; `path` is one of the caller's. */
+/** The body of create-download-url; `path` is one of the caller's. */
 export const downloadShape = (path: string): Shape => ({
   right: { bucket: "uploads", path, expires_in: 60 },
   strict: [""],
@@ -339,7 +339,7 @@ export const downloadShape = (path: string): Shape => ({
   ],
 });
 
-/** What process-ai-job gets from the database; here other members are passed over. */
+/** The body that process-ai-job receives from the database; it ignores other members. */
 export const DISPATCH: Shape = {
   right: {
     type: "INSERT",
@@ -366,7 +366,7 @@ export const DISPATCH: Shape = {
   ],
 };
 
-/** Members that no body has: rights, states, and what every object inherits. */
+/** Members that no body has: rights, states, and names that every object inherits. */
 const unknownNames = fc.oneof(
   fc.constantFrom(
     "user_id",
@@ -447,7 +447,7 @@ export function hostileBodies(shape: Shape): fc.Arbitrary<HostileBody> {
   });
 }
 
-/** Texts that are no body of anything, and bodies of another kind. */
+/** Texts that are not a valid body of any endpoint, and bodies of another kind. */
 export const formless: fc.Arbitrary<string> = fc.oneof(
   fc.string({ maxLength: 100 }),
   fc.string({ unit: "binary", maxLength: 100 }),

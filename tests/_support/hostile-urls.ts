@@ -1,7 +1,7 @@
-/** Addresses in every disguise that a URL can wear, none of which is an object of the project. */
+/** URLs that disguise their address in every known way; none of them names an object of the project. */
 import fc from "./fast-check.ts";
 
-/** The ways to write an IPv4 address, of which URL parsers make the same host. */
+/** The ways to write an IPv4 address that URL parsers read as the same host. */
 export function writingsOf(address: string): string[] {
   const [a = 0, b = 0, c = 0, d = 0] = address.split(".").map(Number);
   const whole = ((a * 256 + b) * 256 + c) * 256 + d;
@@ -73,7 +73,7 @@ export function foreignHosts(ours: string): string[] {
  *
  * @param ours the host (and port) of the project.
  * @param folder `<bucket>/<user id>` of the caller.
- * @param canary the port on which somebody listens, if anybody does.
+ * @param canary the port of the test's listener, if there is one.
  */
 export function hostileUrls(
   ours: string,

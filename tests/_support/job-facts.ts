@@ -1,4 +1,4 @@
-/** Everything that is written about a job, read as the project's owner, and the promises that hold for all of it. */
+/** All rows about a job, read as the project's owner, and the invariants that they must satisfy. */
 import { assert, assertEquals } from "@std/assert";
 import type { TestStack } from "./stack.ts";
 
@@ -11,7 +11,7 @@ export interface JournalEntry {
   provider_object_id: string | null;
 }
 
-/** A job with what hangs on it. */
+/** A job with its timeline, journal and results. */
 export interface JobFacts {
   status: string;
   stage: string | null;
@@ -48,7 +48,7 @@ interface Row {
 }
 
 /**
- * The facts of a job. Fails when one of those does not hold that hold at every moment of every job: the timeline is
+ * The facts of a job. Fails when an invariant of every job is violated: the timeline is
  * numbered without a gap, every paid call is counted before it is sent, and nothing is paid that is not journalled.
  */
 export async function jobFacts(

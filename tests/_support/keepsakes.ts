@@ -1,4 +1,4 @@
-/** Slideshows and the keepsakes that are made of them, as an app does it. */
+/** Creates slideshows and their keepsakes, as an app does. */
 import { assertEquals } from "@std/assert";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import type { TestUser } from "./as-user.ts";
@@ -10,7 +10,7 @@ export function readPhoto(name: string): Promise<Uint8Array<ArrayBuffer>> {
   );
 }
 
-/** Puts a photo into the user's folder and their media, and answers with its row's id. */
+/** Uploads a photo to the user's folder, adds it to their media, and returns its row's id. */
 export async function addPhoto(
   user: TestUser,
   bytes: Uint8Array<ArrayBuffer>,
@@ -63,7 +63,7 @@ export async function addSlideshow(
   return data.id;
 }
 
-/** What `create-ai-job` answers. */
+/** The response of `create-ai-job`. */
 export function requestKeepsake(
   user: TestUser,
   metadata: Record<string, unknown>,

@@ -1,4 +1,4 @@
-/** Recordings made in code: valid containers and frame headers around bytes that nobody has to hear. */
+/** Recordings made in code: valid containers and frame headers around arbitrary bytes. */
 import {
   BufferTarget,
   EncodedAudioPacketSource,
@@ -13,7 +13,7 @@ import {
 } from "mediabunny";
 import type { RecordingSource } from "../../supabase/functions/_shared/media/lengths/range-reader.ts";
 
-/** All of these, one behind the other. */
+/** Concatenates all of these. */
 export function joined(
   ...parts: readonly Uint8Array[]
 ): Uint8Array<ArrayBuffer> {
@@ -28,7 +28,7 @@ export function joined(
   return whole;
 }
 
-/** The same, so many times. */
+/** Repeats the bytes so many times. */
 function times(
   count: number,
   make: (index: number) => Uint8Array,
@@ -203,7 +203,7 @@ const CODECS = {
 /** The containers of {@link muxed}, written as browsers, phones and encoders do. */
 const CONTAINERS = {
   ogg: () => new OggOutputFormat(),
-  /** As a browser records it: no length, and sizes that nobody knew. */
+  /** As a browser records it: without a length, and with unknown sizes. */
   webm: () => new WebMOutputFormat({ appendOnly: true }),
   mp4: () => new Mp4OutputFormat({ fastStart: false }),
   mp4WithIndexInFront: () => new Mp4OutputFormat({ fastStart: "in-memory" }),

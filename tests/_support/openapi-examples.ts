@@ -1,4 +1,4 @@
-/** The examples of an OpenAPI document, each with its request and the answer of the same name. */
+/** The examples of an OpenAPI document, each with its request and the response of the same name. */
 import { z } from "zod";
 
 const namedSchema = z.record(z.string(), z.object({ value: z.unknown() }))

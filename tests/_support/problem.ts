@@ -1,4 +1,4 @@
-/** What an error answer must look like, whichever endpoint gives it. */
+/** The form that every error response must have. */
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
 import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/failures/catalogue.ts";

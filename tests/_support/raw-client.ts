@@ -5,9 +5,9 @@ const encoder = new TextEncoder();
 
 /** One connection with one request on it. */
 export interface RawClient extends Disposable {
-  /** Sends further bytes of the body. Resolves when they are on their way, with false when the connection is closed. */
+  /** Sends further bytes of the body. Resolves when they are sent, with false when the connection is closed. */
   send(bytes: string | Uint8Array<ArrayBuffer>): Promise<boolean>;
-  /** Reads the status of the answer, and nothing more of it. Fails when none comes within 20 s. */
+  /** Reads only the status of the response. Fails when none comes within 20 s. */
   status(): Promise<number>;
 }
 

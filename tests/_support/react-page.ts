@@ -38,7 +38,7 @@ if (!isDocument(document)) throw new Error("linkedom made no document");
 const shownDocument = document;
 Object.assign(globalThis, { document, window });
 
-/** React warns of changes that come by themselves, as ours do, while its test environment is switched on. */
+/** With its test environment switched on, React warns about asynchronous changes such as ours. */
 async function act(change: () => void): Promise<void> {
   Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: true });
   try {
@@ -48,7 +48,7 @@ async function act(change: () => void): Promise<void> {
   }
 }
 
-/** Something that is shown, and takes itself away at the end of its block. */
+/** A mounted component, which is removed at the end of its block. */
 export interface Page extends AsyncDisposable {
   /** Shows something else in the same place. */
   show(node: ReactNode): Promise<void>;
@@ -108,7 +108,7 @@ export async function showPage(
   return page;
 }
 
-/** Says to the page that the user looks at it again. */
+/** Reports to the page that it is visible again. */
 export function lookAgain(): void {
   Object.defineProperty(shownDocument, "visibilityState", {
     value: "visible",

@@ -1,7 +1,7 @@
-/** What a test file and the program that holds its stack say to each other, over HTTP on the loopback. */
+/** The protocol between a test file and the program that holds its stack, over HTTP on the loopback. */
 import { z } from "zod";
 
-/** What the functions of a test file are given; a stack can be given others for the next file. */
+/** The options of a test file's functions; the next file can use others on the same stack. */
 const functionOptionsSchema = z.strictObject({
   upstash: z.enum(["simulated", "none"]).exactOptional(),
   env: z.record(z.string(), z.string()).exactOptional(),
@@ -58,10 +58,10 @@ const bound = z.number().int().min(0).max(120_000);
 export const COMMANDS = {
   /**
    * Takes the stack for one test file: functions that are new and have these options, and the data of a new stack.
-   * Answers false when another file has it.
+   * Returns false when another file has it.
    */
   "/claim": { given: functionOptionsSchema, answer: z.boolean() },
-  /** Leaves it to the next file. */
+  /** Releases it to the next file. */
   "/release": { given: z.null(), answer: z.null() },
   "/net/pause": { given: z.null(), answer: z.null() },
   "/net/resume": { given: z.null(), answer: z.null() },

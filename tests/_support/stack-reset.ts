@@ -1,10 +1,10 @@
 /**
- * The data of a stack that test files use one after another: remembered once, when the stack is new, and put back
- * before each file. Functions must be halted meanwhile, and deliveries paused.
+ * Resets the data of a stack that test files use one after another: saved once, when the stack is new, and restored
+ * before each file. Meanwhile functions must be halted, and deliveries paused.
  */
 import type postgres from "postgres";
 
-/** Where the remembered rows lie, one table for each of the project's tables that had any. */
+/** The schema of the saved rows, with one table for each of the project's tables that had any. */
 const KEPT = "test_support";
 
 /** Every table whose rows a test can change, with the columns that an insert may name. */
@@ -19,7 +19,7 @@ const TABLES = `
     and n.nspname not like 'pg_%'
   group by 1, 2`;
 
-/** What a test could change of the schema itself, each part with its definition; Realtime makes partitions as it goes. */
+/** The parts of the schema that a test could change, each with its definition. Realtime adds partitions itself. */
 const CATALOGUE = `
   select format('constraint %s on %s: %s', conname, conrelid::regclass, pg_get_constraintdef(oid)) as part
     from pg_constraint where connamespace <> 'realtime'::regnamespace
@@ -39,7 +39,7 @@ interface Table {
 
 const quote = (name: string) => `"${name.replaceAll('"', '""')}"`;
 
-/** Puts the data of a stack back to what it was when this was made. */
+/** Restores the data that a stack had when this was created. */
 export class DataReset {
   readonly #sql: postgres.Sql;
   readonly #tables: Table[];
@@ -103,9 +103,9 @@ export class DataReset {
   }
 
   /**
-   * Puts the remembered rows in the place of all others, once no statement of a client is running.
+   * Replaces all rows with the saved ones, once no statement of a client is running.
    *
-   * @throws when the schema has changed: what the last file did to it would spoil the next.
+   * @throws when the schema has changed: the last file's change would affect the next.
    */
   async run(): Promise<void> {
     const changed = [
@@ -122,12 +122,12 @@ export class DataReset {
     await this.#sql.begin((sql) => sql.unsafe(this.#statements));
   }
 
-  /** The tables that are put back, for tests of this. */
+  /** The tables that are restored, for tests of this class. */
   get tables(): string[] {
     return this.#tables.map(({ schema, name }) => `${schema}.${name}`);
   }
 
-  /** What a killed function has begun may still be running in the database. */
+  /** A statement of a killed function may still be running in the database. */
   async #untilIdle(): Promise<void> {
     for (;;) {
       const [busy] = await this.#sql`

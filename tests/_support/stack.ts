@@ -17,7 +17,7 @@ import {
   type TestStackOptions,
 } from "./stack-control.ts";
 
-/** The stack of a test file. Nothing in it is open between two tests, so nothing can leak into the next one. */
+/** The stack of a test file. It keeps nothing open between tests, so nothing can leak into the next one. */
 export interface TestStack extends StackFacts {
   readonly simulator: SimulatorControl;
   /** Runs the sweep once, now; it never runs by itself. Throws when it fails. */
@@ -49,8 +49,8 @@ export interface TestStack extends StackFacts {
 const host = fromFileUrl(new URL("./stack-host.ts", import.meta.url));
 
 /**
- * Gives a stack to all tests of the calling file, and to no other file meanwhile: data, functions and log are those of
- * a new one. Each test finds the simulators as after their start, and deliveries going. The answer gives the stack to
+ * Provides a stack to all tests of the calling file, and to no other file meanwhile; its data, functions and log are as
+ * new. Each test finds the simulators as after their start, and deliveries going. The answer gives the stack to
  * tests and throws outside of them.
  */
 export function useStack(

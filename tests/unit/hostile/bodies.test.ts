@@ -1,4 +1,4 @@
-/** Thousands of bodies that lie, against the endpoints themselves: nothing leaves the process but a refusal. */
+/** Thousands of invalid bodies, sent to the endpoints directly: the only effect is an error response. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import fc from "../../_support/fast-check.ts";
 import { Webhook } from "standardwebhooks";

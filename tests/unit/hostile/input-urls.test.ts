@@ -1,4 +1,4 @@
-/** `input_url` in every disguise: refused by its name, and nobody is asked anything. */
+/** `input_url` in every disguise: refused by its name, and no service is called. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "../../_support/fast-check.ts";
 import { avatarVideoMetadataSchema } from "../../../supabase/functions/_shared/contracts/avatar-video.ts";

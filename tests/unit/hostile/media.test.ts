@@ -1,4 +1,4 @@
-/** Files that lie about what they are: never stored as what they are not, however they come and however much they claim. */
+/** Files with a false content type: never stored under it, in any chunks and with any declared size. */
 import { createClient } from "@supabase/supabase-js";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";

@@ -1,4 +1,4 @@
-/** Every byte of every signature, flipped, cut, prolonged or set over another body: nothing gets past it. */
+/** Every byte of every signature, flipped, cut, extended or combined with another body: each is refused. */
 import { createClient } from "@supabase/supabase-js";
 import { assert, assertEquals } from "@std/assert";
 import fc from "../../_support/fast-check.ts";
@@ -18,14 +18,14 @@ const SECRET = "whsec_of-the-test-0123456789abcdef0123";
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
 const SENT_AT = 1_767_225_600;
 
-/** A delivery, as bytes that can be spoilt one by one. */
+/** A delivery, as bytes that can be corrupted one by one. */
 interface Delivery {
   path: string;
   headers: Record<string, string>;
   body: Uint8Array<ArrayBuffer>;
 }
 
-/** What the database would be asked, by the names and values of its arguments. */
+/** The calls that the database would get, by the names and values of their arguments. */
 function receiver() {
   const asked: string[] = [];
   const supabase = createClient<Database>(
@@ -153,7 +153,7 @@ const with_ = (
   headers: { ...delivery.headers, [header]: value },
 });
 
-/** Sends all of them; each must be refused as a forgery, and the database never hear of it. */
+/** Sends all of them; each must be refused as a forgery without a call of the database. */
 async function assertRefused(
   subject: string,
   deliveries: Iterable<Delivery>,
@@ -180,7 +180,7 @@ for (
     { name: "HeyGen", make: heyGen, header: "heygen-signature" },
   ]
 ) {
-  Deno.test(`provider-webhook: ${name}: the twin: what is signed is heard, once`, async () => {
+  Deno.test(`provider-webhook: ${name}: the twin: a signed delivery is accepted, once`, async () => {
     const { send, asked } = receiver();
     const response = await send(await make());
     assertEquals(response.status, 200, await response.text());
@@ -336,7 +336,7 @@ Deno.test("provider-webhook: D-ID: only the digest of the body is sent to the da
   );
 });
 
-Deno.test("provider-webhook: signed bodies of every form are heard, and name a job or none", async () => {
+Deno.test("provider-webhook: signed bodies of every form are accepted, and name a job or none", async () => {
   const { send, asked } = receiver();
   const shapes = fc.oneof(
     fc.json(),
