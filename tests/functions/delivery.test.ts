@@ -123,7 +123,7 @@ Deno.test("dispatch: one insert of twelve rows is one call, and all twelve compl
   await stack.resumeNet();
   // No sweep: the worker claims more due jobs as its slots become free.
   for (const { id } of data ?? []) {
-    const job = await waitForJob(stack, user, id, "completed", 40);
+    const job = await waitForJob(stack, user, id, "completed");
     assertEquals(job.attempt, 1);
   }
   const creations = await stack.simulator.creations();

@@ -95,7 +95,7 @@ Deno.test("pdf_render: work that does not fit into one request continues in the 
   const stack = running();
   const { user, jobId, files } = await begin(stack);
   await stack.resumeNet();
-  const job = await waitForJob(stack, user, jobId, "completed", 60);
+  const job = await waitForJob(stack, user, jobId, "completed");
   assertEquals(job.attempt, 1);
   const events = timeline(await waitForEvent(stack, jobId, "completed"));
   assertEquals(events.filter((event) => event === "snoozed").length, 3);
@@ -121,7 +121,7 @@ Deno.test("pdf_render: an isolate killed between two requests loses nothing", as
   assertEquals((await files())[0], before[0], "it was not made again");
   await stack.resumeNet();
   await stack.sweep();
-  const job = await waitForJob(stack, user, jobId, "completed", 60);
+  const job = await waitForJob(stack, user, jobId, "completed");
   assertEquals(job.attempt, 1);
 });
 
@@ -140,7 +140,7 @@ Deno.test("pdf_render: an isolate killed during a request costs an attempt, and 
   await stack.sweep();
   await waitForEvent(stack, jobId, ["completed", "rescued"]);
   assertEquals((await files())[0], before[0]);
-  const job = await waitForJob(stack, user, jobId, "completed", 60);
+  const job = await waitForJob(stack, user, jobId, "completed");
   assertEquals(await pagesOf(user, jobId), 4);
   assert(job.attempt <= 2);
 });
@@ -159,7 +159,7 @@ Deno.test("pdf_render: a photo replaced half-way restarts the book, which mixes 
   });
   await stack.resumeNet();
   await stack.sweep();
-  const job = await waitForJob(stack, user, jobId, "completed", 60);
+  const job = await waitForJob(stack, user, jobId, "completed");
   await waitForLog(stack, "render-ai-job", {
     event: "keepsake_restarted",
     job_id: jobId,

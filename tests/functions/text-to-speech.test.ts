@@ -395,7 +395,7 @@ Deno.test("speech: a long text is spoken in parts, each paid for once, and joine
   const stack = running();
   const { text, marker } = textOf(7_500);
   const { user, jobId } = await newJob({ text, model: "eleven_v3" });
-  const job = await waitForJob(stack, user, jobId, "completed", 40);
+  const job = await waitForJob(stack, user, jobId, "completed");
   const result = textToSpeechResultSchema.parse(job.result_data);
   assertEquals(result.parts, 3);
   const paid = await stack.simulator.creations(marker);
@@ -434,7 +434,7 @@ Deno.test("speech: a part whose response was lost is fetched from the history, a
   ]);
 
   await sweepJob(stack, jobId);
-  await waitForJob(stack, user, jobId, "completed", 40);
+  await waitForJob(stack, user, jobId, "completed");
   const done = await facts(stack, jobId, marker);
   assertEquals(done.journal.map(({ outcome }) => outcome), [
     "succeeded",
@@ -662,7 +662,7 @@ for (const processed of ["before", "never"] as const) {
       await waitForEvent(stack, jobId, "retried");
       await sweepJob(stack, jobId);
     }
-    await waitForJob(stack, user, jobId, "completed", 40);
+    await waitForJob(stack, user, jobId, "completed");
     const done = await facts(stack, jobId, marker);
     assertEquals(done.paid.length, 3);
     assertEquals(
