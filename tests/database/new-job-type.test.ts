@@ -1,5 +1,10 @@
 /** `deno task new job-type`: what it writes passes the gate, runs its own tests, and is a type that the database takes. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import { dirname, fromFileUrl, join } from "@std/path";
 import { withDependents } from "../../dev/tools/dependents.ts";
 import { applyMigrations } from "../../dev/stack/postgres/migrate.ts";
@@ -106,7 +111,11 @@ Deno.test("new job-type: its files pass the gate and their tests, and the databa
       ...ITS_TESTS,
     );
     assertEquals(code, 0, text);
-    assertStringIncludes(text, "4 passed");
+    assertMatch(text, /^running 3 tests from .*\/sound-effect\.test\.ts$/m);
+    assertMatch(
+      text,
+      /^running [1-9]\d* tests? from .*\/job-types\.test\.ts$/m,
+    );
   });
 
   await t.step("the database accepts a job of the type", async () => {
