@@ -257,6 +257,7 @@ Deno.test("ai_job_types: signed-in users read the enabled ones, anon none, and o
 const functions: Record<string, string[]> = {
   ai_job_input_hash: ["authenticated", "service_role"],
   begin_provider_calls: ["service_role"],
+  create_ai_job: ["authenticated"],
   claim_ai_jobs: ["service_role"],
   claim_dispatched_ai_jobs: ["service_role"],
   complete_ai_jobs: ["service_role"],

@@ -140,7 +140,7 @@ Deno.test("Idempotency-Key: a request during another insert with its key waits, 
     const waiting = create(user, inputUrl, key);
     await waitUntil("the request waits at the key", async () => {
       const blocked = await stack.sql`
-        select 1 from pg_stat_activity where wait_event = 'transactionid' and query ilike '%ai_jobs%'`;
+        select 1 from pg_stat_activity where wait_event = 'transactionid' and query ilike '%create_ai_job%'`;
       return blocked.length > 0;
     });
     return { waiting, jobId: job?.id };

@@ -1582,6 +1582,19 @@ export type Database = {
           "job_id": string;
         }[];
       };
+      "create_ai_job": {
+        Args: {
+          "p_cached_from_job_id"?: string;
+          "p_depends_on_job_id"?: string;
+          "p_idempotency_key"?: string;
+          "p_input_url"?: string;
+          "p_is_cache_searched"?: boolean;
+          "p_job_type": string;
+          "p_metadata": Json;
+          "p_traceparent"?: string;
+        };
+        Returns: Json;
+      };
       "discard_found_object": {
         Args: {
           "p_id": number;

@@ -116,14 +116,23 @@ function ownInputUrl(input: string, env: AppDeps["env"]): string {
   });
 }
 
+/** Where the database finds an earlier job that answers the request. */
+interface EarlierJob {
+  p_is_cache_searched?: boolean;
+  p_cached_from_job_id?: string;
+}
+
+/** With Redis the earlier job itself, by the hash that the database computes; otherwise the insert searches. */
 async function findEarlier(
   deps: AppDeps,
   { supabase, userId, log }: UserContext,
   request: CreateAiJobRequest,
   inputUrl: string | null,
-): Promise<string | null> {
+): Promise<EarlierJob> {
   // Its input does not exist yet; the worker searches the cache later.
-  if (request.depends_on !== undefined) return null;
+  if (request.depends_on !== undefined) return {};
+  const cache = openResultCache(deps.env, log);
+  if (cache === "database") return { p_is_cache_searched: true };
   const { data: hash, error } = await supabase.rpc("ai_job_input_hash", {
     p_user_id: userId,
     p_job_type: request.job_type,
@@ -132,7 +141,8 @@ async function findEarlier(
     p_metadata: request.metadata,
   });
   if (error) throw fromDatabaseError(error);
-  return await openResultCache(deps.env, supabase, log).find(hash);
+  const jobId = await cache.find(hash);
+  return jobId === null ? {} : { p_cached_from_job_id: jobId };
 }
 
 /** The new job, or the one that an earlier request with the same key and content created. */
@@ -141,22 +151,21 @@ async function insertJob(
   request: CreateAiJobRequest,
   inputUrl: string | null,
   idempotencyKey: string | null,
-  earlierJobId: string | null,
+  earlier: EarlierJob,
 ): Promise<{ job: CreatedJob; isNew: boolean }> {
   const trace = readTrace(context.request.headers.get("traceparent"));
   const insert = () =>
-    context.supabase.from("ai_jobs").insert({
-      user_id: context.userId,
-      job_type: request.job_type,
-      input_url: inputUrl,
-      metadata: request.metadata,
-      idempotency_key: idempotencyKey,
-      cached_from_job_id: earlierJobId,
-      ...(trace === undefined ? {} : { traceparent: trace.traceparent }),
+    context.supabase.rpc("create_ai_job", {
+      p_job_type: request.job_type,
+      p_metadata: request.metadata,
+      ...(inputUrl === null ? {} : { p_input_url: inputUrl }),
+      ...(idempotencyKey === null ? {} : { p_idempotency_key: idempotencyKey }),
       ...(request.depends_on === undefined
         ? {}
-        : { depends_on_job_id: request.depends_on }),
-    }).select(COLUMNS).single();
+        : { p_depends_on_job_id: request.depends_on }),
+      ...(trace === undefined ? {} : { p_traceparent: trace.traceparent }),
+      ...earlier,
+    });
   let { data, error } = await insert();
   // A concurrent request with the same key has committed since: the second insert makes the database compare them.
   if (error?.code === UNIQUE_VIOLATION) ({ data, error } = await insert());

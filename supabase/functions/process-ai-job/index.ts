@@ -1,6 +1,6 @@
 /** The Edge Function process-ai-job, with its real dependencies. */
 import { createAdminClient } from "@supabase/server/core";
-import { openWorkerCache } from "../_shared/cache/open-cache.ts";
+import { openResultCache } from "../_shared/cache/open-cache.ts";
 import {
   providerStorageUrl,
   readEnv,
@@ -118,6 +118,6 @@ export default createWorkerFunction("process-ai-job", {
   supabase,
   log,
   processors,
-  results: openWorkerCache(env, log),
+  results: openResultCache(env, log),
   concurrency: env.WORKER_CONCURRENCY,
 });

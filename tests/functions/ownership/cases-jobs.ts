@@ -290,6 +290,18 @@ export function functionCases(stage: Stage): Case[] {
     subjects: ["function get_ai_costs", "table ai_provider_calls"],
   };
   const place = { ...common, subjects: ["function jobs_ahead"] };
+  const creation = {
+    ...common,
+    subjects: ["function create_ai_job", "table ai_jobs"],
+  };
+  /** A job that A creates on a recording of this owner. */
+  const creates = (owner: "A" | "B") =>
+    call(stage, actors.A, "create_ai_job", {
+      p_job_type: "voice_clone",
+      p_metadata: { voice_name: "A voice" },
+      p_input_url: `voice-samples/${keptObject(ids[owner])}`,
+      p_is_cache_searched: true,
+    });
   /** The place that A reads of a job which waits for its turn while it is read. */
   const placeOf = async (owner: "A" | "B") => {
     const id = `${rowOf(stage, owner, "ai_jobs", "waiting").values["id"]}`;
@@ -363,6 +375,20 @@ export function functionCases(stage: Stage): Case[] {
       what: "get the hash of their own recording",
       expected: "the hash of the object",
       run: () => hashOf("A", "A"),
+    },
+    {
+      ...creation,
+      what: "create a job on B's recording",
+      expected: "refused AJ015",
+      run: () => creates("B"),
+    },
+    {
+      ...creation,
+      what: "create a job on their own recording",
+      expected: "created",
+      changes: "not compared",
+      run: async () =>
+        (await creates("A")).includes('"status":"pending"') ? "created" : "not",
     },
     {
       ...cache,

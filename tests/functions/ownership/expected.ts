@@ -683,6 +683,7 @@ export const EXPECTED: Declaration = {
   functions: {
     ai_job_input_hash: { roles: ["authenticated", "service_role"] },
     begin_provider_calls: { roles: ["service_role"] },
+    create_ai_job: { roles: ["authenticated"] },
     claim_ai_jobs: { roles: ["service_role"] },
     claim_dispatched_ai_jobs: { roles: ["service_role"] },
     complete_ai_jobs: { roles: ["service_role"] },

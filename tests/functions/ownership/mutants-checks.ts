@@ -20,6 +20,12 @@ const BODY_CHANGES: BodyChange[] = [
     subjects: ["table ai_jobs"],
   },
   {
+    function: "public.create_ai_job",
+    find: "uuid := auth.uid()",
+    replace: "uuid := null",
+    subjects: ["function create_ai_job"],
+  },
+  {
     function: "private.check_ai_job_object",
     find: "split_part(v_name, '/', 1) is distinct from p_user_id::text",
     replace: "false",
