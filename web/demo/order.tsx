@@ -1,6 +1,6 @@
 /** The dialog that orders a printed book. */
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { Badge, type Tone } from "../parts/badge.tsx";
 import { Button } from "../parts/button.tsx";
 import { Dialog } from "../parts/dialog.tsx";
@@ -8,6 +8,12 @@ import { Field } from "../parts/field.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { toast } from "../parts/toast.tsx";
 import { type Fields, numberOf, textOf } from "../shell/config.ts";
+import {
+  copiesOf,
+  countryOf,
+  listCountries,
+  MOST_COPIES,
+} from "../words/orders.ts";
 import { minorOf } from "../words/times.ts";
 import { idOf, rowsOf, useStudio } from "./studio.ts";
 
@@ -16,7 +22,7 @@ const ADDRESS = [
   ["line1", "Street and number", "address-line1"],
   ["postal_code", "Postcode", "postal-code"],
   ["city", "Town", "address-level2"],
-  ["country", "Country (two letters)", "country"],
+  ["country", "Country", "country"],
 ] as const;
 
 const STATES: Readonly<Record<string, [name: string, tone: Tone]>> = {
@@ -47,8 +53,11 @@ function OrderDialog(
   const { supabase } = studio.backend;
   const products = useSignal<readonly Fields[] | null>(null);
   const chosen = useSignal("");
-  const quantity = useSignal(1);
-  const address = useSignal<Readonly<Record<string, string>>>({});
+  const copies = useSignal("1");
+  const address = useSignal<Readonly<Record<string, string>>>({
+    country: countryOf(navigator.language),
+  });
+  const countries = useMemo(listCountries, []);
   const problem = useSignal<string | null>(null);
   const isBusy = useSignal(false);
   useEffect(() => {
@@ -62,23 +71,27 @@ function OrderDialog(
     });
   }, []);
   const product = products.value?.find((one) => one["id"] === chosen.value);
+  const quantity = copiesOf(copies.value);
+  const fill = (name: string, value: string) => {
+    problem.value = null;
+    address.value = { ...address.value, [name]: value };
+  };
 
   async function order(): Promise<void> {
     const missing = ADDRESS.find(([name]) => !address.value[name]?.trim());
     problem.value = missing === undefined
       ? null
       : `Fill in: ${missing[1].toLowerCase()}.`;
-    if (product === undefined || missing !== undefined) return;
+    if (
+      product === undefined || quantity === undefined || missing !== undefined
+    ) return;
     isBusy.value = true;
     try {
       const order_id = idOf(
         await supabase.from("orders").insert({
           vendor_id: product["vendor_id"],
           currency: product["currency"],
-          shipping_address: {
-            ...address.value,
-            country: address.value["country"]?.trim().toUpperCase(),
-          },
+          shipping_address: address.value,
         }).select("id").single(),
       );
       rowsOf(
@@ -86,7 +99,7 @@ function OrderDialog(
           order_id,
           product_id: product["id"],
           pdf_id: pdfId,
-          quantity: quantity.value,
+          quantity,
         }).select("id"),
       );
       rowsOf(
@@ -107,10 +120,15 @@ function OrderDialog(
       title={`Order “${title}”`}
       onClose={() => onClose(false)}
       actions={
-        <Button kind="primary" isBusy={isBusy.value} onClick={order}>
-          {product === undefined
+        <Button
+          kind="primary"
+          isBusy={isBusy.value}
+          isDisabled={product === undefined || quantity === undefined}
+          onClick={order}
+        >
+          {product === undefined || quantity === undefined
             ? "Order"
-            : `Order for ${priceOf(product, quantity.value)}`}
+            : `Order for ${priceOf(product, quantity)}`}
         </Button>
       }
     >
@@ -133,34 +151,54 @@ function OrderDialog(
             </select>
           )}
         </Field>
-        <Field label="Copies">
-          {(id) => (
+        <Field
+          label="Copies"
+          problem={quantity === undefined
+            ? `Enter a whole number from 1 to ${MOST_COPIES}.`
+            : undefined}
+        >
+          {(id, describedBy) => (
             <input
               id={id}
+              aria-describedby={describedBy}
+              aria-invalid={quantity === undefined}
               type="number"
               min={1}
-              max={99}
-              value={quantity}
-              onInput={({ currentTarget: { valueAsNumber } }) =>
-                quantity.value = Math.min(99, Math.max(1, valueAsNumber || 1))}
+              max={MOST_COPIES}
+              value={copies.value}
+              onInput={({ currentTarget }) => {
+                problem.value = null;
+                copies.value = currentTarget.value;
+              }}
             />
           )}
         </Field>
         {ADDRESS.map(([name, label, complete]) => (
           <Field key={name} label={label}>
-            {(id) => (
-              <input
-                id={id}
-                autocomplete={complete}
-                maxLength={name === "country" ? 2 : 200}
-                value={address.value[name] ?? ""}
-                onInput={(event) =>
-                  address.value = {
-                    ...address.value,
-                    [name]: event.currentTarget.value,
-                  }}
-              />
-            )}
+            {(id) =>
+              name === "country"
+                ? (
+                  <select
+                    id={id}
+                    autocomplete={complete}
+                    value={address.value[name]}
+                    onChange={(event) => fill(name, event.currentTarget.value)}
+                  >
+                    <option value="">Choose a country</option>
+                    {countries.map(([code, country]) => (
+                      <option key={code} value={code}>{country}</option>
+                    ))}
+                  </select>
+                )
+                : (
+                  <input
+                    id={id}
+                    autocomplete={complete}
+                    maxLength={200}
+                    value={address.value[name] ?? ""}
+                    onInput={(event) => fill(name, event.currentTarget.value)}
+                  />
+                )}
           </Field>
         ))}
       </div>
