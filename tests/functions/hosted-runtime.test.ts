@@ -127,6 +127,8 @@ Deno.test("hosted runtime: functions see hosted variables, and of this machine o
     env.filter((name) => !/_proxy$|_CERT|^DENO_CERT$|^DENO_TLS/i.test(name)),
     [
       "DENO_DEPLOYMENT_ID",
+      // A hosted project has it only when its operator sets it; the stack turns direct dispatch off.
+      "DIRECT_DISPATCH",
       "DISPATCH_SECRET",
       "SB_EXECUTION_ID",
       "SB_REGION",
