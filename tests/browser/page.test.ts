@@ -1,5 +1,6 @@
 /** The page in a real browser: one stack, one browser, and a fresh profile for each test. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Buffer } from "node:buffer";
 import type { Page } from "playwright-core";
 import { walk, walkDialog } from "./_support/keyboard.ts";
 import {
@@ -128,10 +129,10 @@ browserTest(
       });
     };
     await drop(fixture("portraits/face.jpg"), "face.jpg", "image/jpeg");
+    const refusal = page.getByText("“face.jpg” is not a recording.");
+    await refusal.waitFor();
     await page.getByLabel("Whose voice is it?").fill("Paul");
-    await page.getByRole("button", { name: "Clone the voice" }).click();
-    await page.getByText("“face.jpg” is not a recording.").waitFor();
-    await page.getByRole("button", { name: "Choose another" }).click();
+    assertEquals(await refusal.count(), 0, "an input clears the message");
     await drop(fixture("recordings/speech.m4a"), "paul.m4a", "audio/x-m4a");
     await page.getByRole("button", { name: "Clone the voice" }).click();
     await settled(page, "Paul");
@@ -159,7 +160,17 @@ browserTest(
       await choose(one, "Talking photo");
       await one.locator("option").first().waitFor({ state: "attached" });
     }
+    const note = (name: string) => ({
+      name,
+      mimeType: "text/plain",
+      buffer: Buffer.from("No photo."),
+    });
+    await portrait(page).setInputFiles(note("note.txt"));
+    const refusal = page.getByText("“note.txt” cannot be opened as a photo.");
+    await refusal.waitFor();
     await portrait(page).setInputFiles(fixture("portraits/face.png"));
+    await page.getByAltText("The portrait that you chose").waitFor();
+    assertEquals(await refusal.count(), 0);
     await page.getByLabel("Words").fill("Do you remember the lake?");
     await page.getByRole("button", { name: "Make it talk" }).click();
     await cardOf(page, "face").waitFor();

@@ -2,9 +2,8 @@
 import { useSignal } from "@preact/signals";
 import { Button } from "../parts/button.tsx";
 import { Field } from "../parts/field.tsx";
-import { Notice } from "../parts/notice.tsx";
 import { toast } from "../parts/toast.tsx";
-import { FileProblem, readyPhoto } from "./files.ts";
+import { readyPhoto } from "./files.ts";
 import { JobForm } from "./form.tsx";
 import { DropZone, useFileUrl } from "./pickers.tsx";
 import { idOf, rowsOf, useStudio } from "./studio.ts";
@@ -81,23 +80,9 @@ export function BookForm() {
   const title = useSignal("");
   const size = useSignal<(typeof SIZES)[number]>("square");
   const slides = useSignal<readonly Slide[]>([]);
-  const refused = useSignal<string | null>(null);
 
-  async function add(files: File[]): Promise<void> {
-    refused.value = null;
-    for (const file of files) {
-      try {
-        const photo = await readyPhoto(file, PHOTO_MAX_BYTES);
-        slides.value = [...slides.value, {
-          id: ++lastId,
-          file: photo,
-          caption: "",
-        }];
-      } catch (error) {
-        if (!(error instanceof FileProblem)) throw error;
-        refused.value = error.message;
-      }
-    }
+  function add(file: File): void {
+    slides.value = [...slides.value, { id: ++lastId, file, caption: "" }];
   }
 
   function move(from: number, by: number): void {
@@ -214,9 +199,9 @@ export function BookForm() {
         hint="JPEG or PNG, up to a hundred"
         accept="image/*"
         isMany
-        onFiles={(files) => void add(files)}
+        ready={(file) => readyPhoto(file, PHOTO_MAX_BYTES)}
+        onFile={add}
       />
-      {refused.value !== null && <Notice kind="bad">{refused.value}</Notice>}
     </JobForm>
   );
 }

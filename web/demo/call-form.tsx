@@ -2,7 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { Field } from "../parts/field.tsx";
 import { toast } from "../parts/toast.tsx";
-import { checkFile, typeOf } from "./files.ts";
+import { checkFile, typeOf } from "./file-checks.ts";
 import { JobForm } from "./form.tsx";
 import { RecordingPicker } from "./pickers.tsx";
 import { idOf, useStudio } from "./studio.ts";
@@ -14,6 +14,8 @@ export function CallForm() {
   const file = useSignal<File | null>(null);
   const speakers = useSignal("");
   const maxBytes = studio.offers.value?.get("transcription")?.maxBytes ?? 5e8;
+  const ready = (chosen: File) =>
+    checkFile(chosen, /^(audio|video)\//, "a recording", maxBytes);
   return (
     <JobForm
       type="transcription"
@@ -24,9 +26,8 @@ export function CallForm() {
       submit={async (onProgress) => {
         const chosen = file.value;
         if (chosen === null) return;
-        checkFile(chosen, /^(audio|video)\//, "a recording", maxBytes);
         const { input_url } = await studio.upload(
-          chosen,
+          ready(chosen),
           "recordings",
           onProgress,
         );
@@ -54,6 +55,7 @@ export function CallForm() {
       <RecordingPicker
         file={file.value}
         hint="A call, an interview, a video; up to 500 MB"
+        ready={ready}
         onFile={(chosen) => file.value = chosen}
       />
       <Field label="How many people speak?">

@@ -1,54 +1,7 @@
-/** Files that users choose: their type, whether they can be used, and the form in which they are sent. */
+/** Files that users choose, in the form in which they are sent. */
 
+import { FileProblem, typeOf } from "./file-checks.ts";
 import { encodeWav } from "./wav.ts";
-
-/** A problem with a file, in words for the user. */
-export class FileProblem extends Error {}
-
-const BY_EXTENSION: Readonly<Record<string, string>> = {
-  mp3: "audio/mpeg",
-  wav: "audio/wav",
-  m4a: "audio/mp4",
-  mp4: "video/mp4",
-  ogg: "audio/ogg",
-  opus: "audio/ogg",
-  webm: "audio/webm",
-  flac: "audio/flac",
-  aac: "audio/aac",
-  jpg: "image/jpeg",
-  jpeg: "image/jpeg",
-  png: "image/png",
-};
-
-/** The MIME type of a file without parameters; by its name where the browser knows none. */
-export function typeOf(file: File): string {
-  const extension = file.name.split(".").at(-1)?.toLowerCase() ?? "";
-  return file.type.replace(/;.*/, "").trim() || BY_EXTENSION[extension] || "";
-}
-
-/**
- * A file of a wanted kind and size.
- *
- * @throws {FileProblem}
- */
-export function checkFile(
-  file: File,
-  kind: RegExp,
-  kindName: string,
-  maxBytes: number,
-): void {
-  if (!kind.test(typeOf(file))) {
-    throw new FileProblem(`“${file.name}” is not ${kindName}.`);
-  }
-  if (file.size === 0) throw new FileProblem(`“${file.name}” is empty.`);
-  if (file.size > maxBytes) {
-    throw new FileProblem(
-      `“${file.name}” has ${(file.size / 1e6).toFixed(1)} MB; the limit is ${
-        Math.floor(maxBytes / 1e6)
-      } MB.`,
-    );
-  }
-}
 
 const JPEG_QUALITY = 0.9;
 

@@ -3,6 +3,7 @@ import { useSignal } from "@preact/signals";
 import { Button } from "../parts/button.tsx";
 import { Field } from "../parts/field.tsx";
 import { toast } from "../parts/toast.tsx";
+import { checkFile } from "./file-checks.ts";
 import { readyPhoto, readyRecording } from "./files.ts";
 import { JobForm, VoiceSelect } from "./form.tsx";
 import { DropZone, RecordingPicker, useFileUrl } from "./pickers.tsx";
@@ -82,7 +83,8 @@ export function FilmForm() {
             title="Choose or drop a portrait"
             hint="One face, from the front. JPEG or PNG"
             accept="image/*"
-            onFiles={([first]) => photo.value = first ?? null}
+            ready={(chosen) => readyPhoto(chosen, maxBytes)}
+            onFile={(chosen) => photo.value = chosen}
           />
         )
         : (
@@ -137,6 +139,11 @@ export function FilmForm() {
           <RecordingPicker
             file={recording.value}
             hint="MP3, WAV or M4A, three minutes at most"
+            ready={async (chosen) => {
+              checkFile(chosen, /^(audio|video)\//, "a recording", Infinity);
+              await readyRecording(chosen, RECORDING_MAX_BYTES);
+              return chosen;
+            }}
             onFile={(chosen) => recording.value = chosen}
           />
         )}

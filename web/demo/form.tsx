@@ -1,11 +1,16 @@
 /** The common part of the studio's forms: a button that is busy while files are sent, and the error. */
 import { type Signal, useSignal } from "@preact/signals";
-import type { ComponentChildren } from "preact";
+import { type ComponentChildren, createContext } from "preact";
 import type { JobType } from "../../client/mod.ts";
 import { Button } from "../parts/button.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { Progress } from "../parts/progress.tsx";
 import { useStudio } from "./studio.ts";
+
+/** Shows what is wrong with a choice as the message of the form around it; null removes the message. */
+export const FormProblem = createContext<(problem: string | null) => void>(
+  () => {},
+);
 
 /** A form for a job; `submit` receives a callback that reports upload progress. */
 export function JobForm(
@@ -45,6 +50,10 @@ export function JobForm(
       sent.value = null;
     }
   }
+  function clear(): void {
+    wasIncomplete.value = false;
+    refusal.value = null;
+  }
   // The notice disappears as soon as the missing input is there.
   const shown = wasIncomplete.value ? problem : refusal.value;
   return (
@@ -54,14 +63,22 @@ export function JobForm(
       onClickCapture={({ target }) => {
         const isSending = target instanceof Element &&
           target.closest("[type=submit]") !== null;
-        if (!isSending) wasIncomplete.value = false;
+        if (!isSending) clear();
       }}
+      onInput={clear}
       onSubmit={(event) => {
         event.preventDefault();
         void send();
       }}
     >
-      {children}
+      <FormProblem.Provider
+        value={(text) => {
+          clear();
+          refusal.value = text;
+        }}
+      >
+        {children}
+      </FormProblem.Provider>
       {shown !== undefined && shown !== null && (
         <Notice kind="bad">{shown}</Notice>
       )}

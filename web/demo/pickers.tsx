@@ -1,26 +1,36 @@
 /** Controls that choose a recording or photos: with the microphone, a click, or drag and drop. */
 import { useSignal } from "@preact/signals";
-import { useEffect, useId, useMemo } from "preact/hooks";
+import { useContext, useEffect, useId, useMemo } from "preact/hooks";
 import { Button } from "../parts/button.tsx";
 import { Icon, type IconName } from "../parts/icon.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { clockOf, sizeOf } from "../words/times.ts";
 import { now } from "./clock.ts";
+import { takeFiles } from "./file-checks.ts";
+import { FormProblem } from "./form.tsx";
 import { Recorder } from "./recorder.ts";
 
 /** A field into which files are dropped; a click or the keyboard opens the browser's own dialog. */
 export function DropZone(
-  { icon, title, hint, accept, isMany = false, onFiles }: {
+  { icon, title, hint, accept, isMany = false, ready, onFile }: {
     icon: IconName;
     title: string;
     hint: string;
     accept: string;
     isMany?: boolean;
-    onFiles: (files: File[]) => void;
+    /** The file in the form that is used. Throws a `FileProblem` for one that cannot be used. */
+    ready: (file: File) => File | Promise<File>;
+    onFile: (file: File) => void;
   },
 ) {
   const isOver = useSignal(false);
+  const report = useContext(FormProblem);
   const id = useId();
+  const take = async (files: Iterable<File>) => {
+    report(null);
+    const problem = await takeFiles([...files], isMany, ready, onFile);
+    if (problem !== null) report(problem);
+  };
   return (
     <label
       for={id}
@@ -33,7 +43,7 @@ export function DropZone(
       onDrop={(event) => {
         event.preventDefault();
         isOver.value = false;
-        onFiles([...event.dataTransfer?.files ?? []]);
+        void take(event.dataTransfer?.files ?? []);
       }}
     >
       <input
@@ -43,7 +53,7 @@ export function DropZone(
         accept={accept}
         multiple={isMany}
         onChange={({ currentTarget }) => {
-          onFiles([...currentTarget.files ?? []]);
+          void take(currentTarget.files ?? []);
           // So that the same file can be chosen again.
           currentTarget.value = "";
         }}
@@ -76,9 +86,11 @@ const BARS = Array.from(
 
 /** The recording of a form: made here or chosen. */
 export function RecordingPicker(
-  { file, hint, onFile }: {
+  { file, hint, ready, onFile }: {
     file: File | null;
     hint: string;
+    /** As that of {@link DropZone}, for a chosen file. */
+    ready: (file: File) => File | Promise<File>;
     onFile: (file: File | null) => void;
   },
 ) {
@@ -161,7 +173,11 @@ export function RecordingPicker(
           title="Choose or drop a file"
           hint={hint}
           accept="audio/*,.m4a,.mp3,.wav,.ogg,.webm,.flac,.aac"
-          onFiles={([first]) => first && onFile(first)}
+          ready={ready}
+          onFile={(chosen) => {
+            recorder.forget();
+            onFile(chosen);
+          }}
         />
       </div>
       {current.state === "refused" && (

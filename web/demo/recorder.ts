@@ -86,6 +86,13 @@ export class Recorder {
     if (this.#recorder?.state === "recording") this.#recorder.stop();
   }
 
+  /** Forgets why the last recording did not start. */
+  forget(): void {
+    if (this.#current.value.state === "refused") {
+      this.#current.value = { state: "idle" };
+    }
+  }
+
   /** Releases the microphone and discards the recording. */
   dispose(): void {
     if (this.#recorder !== undefined) this.#recorder.onstop = null;

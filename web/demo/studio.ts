@@ -7,7 +7,7 @@ import type { Backend } from "../shell/backend.ts";
 import { type Fields, isFields, numberOf, textOf } from "../shell/config.ts";
 import { toast } from "../parts/toast.tsx";
 import { describeError } from "../words/errors.ts";
-import { FileProblem, typeOf } from "./files.ts";
+import { FileProblem, typeOf } from "./file-checks.ts";
 
 /** A voice that can speak. */
 export interface Voice {

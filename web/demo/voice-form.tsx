@@ -4,7 +4,7 @@ import { Button } from "../parts/button.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { Field } from "../parts/field.tsx";
 import { toast } from "../parts/toast.tsx";
-import { checkFile } from "./files.ts";
+import { checkFile } from "./file-checks.ts";
 import { JobForm } from "./form.tsx";
 import { RecordingPicker } from "./pickers.tsx";
 import { rowsOf, useStudio, type Voice } from "./studio.ts";
@@ -68,6 +68,8 @@ export function VoiceForm() {
   const studio = useStudio();
   const file = useSignal<File | null>(null);
   const name = useSignal("");
+  const ready = (chosen: File) =>
+    checkFile(chosen, /^(audio|video\/(mp4|webm))/, "a recording", maxBytes);
   const maxBytes = studio.offers.value?.get("voice_clone")?.maxBytes ?? 1e7;
   return (
     <>
@@ -81,14 +83,8 @@ export function VoiceForm() {
           : undefined}
         submit={async (onProgress) => {
           if (file.value === null) return;
-          checkFile(
-            file.value,
-            /^(audio|video\/(mp4|webm))/,
-            "a recording",
-            maxBytes,
-          );
           const { input_url } = await studio.upload(
-            file.value,
+            ready(file.value),
             "voice-samples",
             onProgress,
           );
@@ -105,6 +101,7 @@ export function VoiceForm() {
         <RecordingPicker
           file={file.value}
           hint="MP3, WAV, M4A, OGG or WebM, up to 10 MB"
+          ready={ready}
           onFile={(chosen) => file.value = chosen}
         />
         <Field
