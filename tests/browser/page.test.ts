@@ -480,9 +480,25 @@ browserTest(
   async () => {
     await using visitor = await visit(site(), { colorScheme: "light" });
     const { page } = visitor;
-    await page.locator("summary[aria-label=Appearance]").click();
-    await page.getByLabel("Dark").check();
+    const email = await signUp(page);
+    const menu = page.locator("summary[aria-label=Appearance]");
+    const dark = page.getByLabel("Dark");
+    await menu.click();
+    await page.keyboard.press("Escape");
+    await dark.waitFor({ state: "hidden" });
+    await menu.click();
+    await dark.waitFor();
+    await page.locator("summary", { hasText: email }).click();
+    await page.getByRole("button", { name: "Sign out" }).waitFor();
+    assertEquals(await dark.isVisible(), false, "only one menu is open");
+    await page.getByRole("heading", { name: "What you made" }).click();
+    await page.getByRole("button", { name: "Sign out" }).waitFor({
+      state: "hidden",
+    });
+    await menu.click();
+    await dark.check();
     await page.getByLabel("Turn motion off").check();
+    await shoot(page, "menu");
     await page.reload();
     await page.getByRole("heading", { level: 1 }).waitFor();
     assertEquals(
@@ -553,10 +569,10 @@ browserTest(
     await walk(page, everything);
     await signInAsAnna(page);
     await page.locator("li.job").first().waitFor();
-    await page.locator("summary[aria-label=Appearance]").press("Enter");
     await page.getByRole("button", { name: "Timeline" }).first()
       .press("Enter");
     await page.locator(".timeline li").first().waitFor();
+    await page.locator("summary[aria-label=Appearance]").press("Enter");
     await walk(page, everything);
     for (const tool of ["Speak", "Talking photo", "Transcribe", "Book"]) {
       await page.getByRole("list", { name: "What to make" })

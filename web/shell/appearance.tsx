@@ -2,6 +2,7 @@
 import { effect, signal } from "@preact/signals";
 import { recall, remember } from "./memory.ts";
 import { Icon } from "../parts/icon.tsx";
+import { Menu } from "../parts/menu.tsx";
 
 type Theme = "system" | "light" | "dark";
 
@@ -68,13 +69,8 @@ function AppearanceChoices() {
 /** A menu of the header, opened by its button. */
 export function AppearanceMenu() {
   return (
-    <details class="menu">
-      <summary aria-label="Appearance">
-        <Icon name="contrast" />
-      </summary>
-      <div class="menu-body">
-        <AppearanceChoices />
-      </div>
-    </details>
+    <Menu label="Appearance" button={<Icon name="contrast" />}>
+      <AppearanceChoices />
+    </Menu>
   );
 }

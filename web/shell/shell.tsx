@@ -6,6 +6,7 @@ import { DemoApp } from "../demo/demo-app.tsx";
 import { Button } from "../parts/button.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Icon } from "../parts/icon.tsx";
+import { Menu } from "../parts/menu.tsx";
 import { Toasts } from "../parts/toast.tsx";
 import { AppearanceMenu } from "./appearance.tsx";
 import { useBackend } from "./backend.ts";
@@ -25,17 +26,20 @@ const TITLES: Record<string, string> = {
 function Account({ person }: { person: Person }) {
   const { session } = useBackend();
   return (
-    <details class="menu">
-      <summary>
-        <Icon name="person" />
-        <span class="wide-only">{person.email}</span>
-        <span class="narrow-only visually-hidden">Account</span>
-      </summary>
-      <div class="menu-body stack">
+    <Menu
+      button={
+        <>
+          <Icon name="person" />
+          <span class="wide-only">{person.email}</span>
+          <span class="narrow-only visually-hidden">Account</span>
+        </>
+      }
+    >
+      <div class="stack">
         <p class="soft">Signed in as {person.email}</p>
         <Button onClick={() => session.signOut()}>Sign out</Button>
       </div>
-    </details>
+    </Menu>
   );
 }
 
