@@ -47,9 +47,13 @@ async function visitAsOperator(options: VisitOptions = {}) {
   await assertAccessibleInAll(page, "console-gate");
   await walk(page, page.locator("body"));
   const grant = await page.locator(".empty code").textContent() ?? "";
+  const refused = page.getByText("This account still has no operator role.");
+  await page.getByRole("button", { name: "I have the role now" }).click();
+  await refused.waitFor();
   await site().sql(grant);
   await page.getByRole("button", { name: "I have the role now" }).click();
   await page.getByText("Stuck: 0").waitFor();
+  assertEquals(await refused.count(), 0);
   operator = { grant, storageState: await context.storageState() };
   return visitor;
 }
@@ -204,11 +208,18 @@ browserTest(
     const card = page.getByRole("region", { name: "elevenlabs" });
     await card.locator(".badge", { hasText: "Breaker open" }).waitFor();
     await card.getByText("2 jobs waiting").waitFor(PATIENCE);
+    await page.getByText("Jobs for elevenlabs wait until it works again.")
+      .first().waitFor();
     await page.getByText("elevenlabs is down: too many calls failed")
       .waitFor();
     await assertAccessibleInAll(page, "console-down");
     await card.getByRole("button", { name: "Probe elevenlabs now" }).click();
     await page.getByText("The next job tries elevenlabs.").waitFor();
+    assertEquals(
+      await page.locator(".toasts:popover-open").count(),
+      1,
+      "messages lie above an open dialog",
+    );
     for (const text of ["First.", "Second."]) await settled(owner.page, text);
     await card.locator(".badge", { hasText: "Working" }).waitFor();
   },
@@ -323,6 +334,8 @@ browserTest(
     await assertAccessibleInAll(page, "console-redrive", "dialog");
     await dialog.getByRole("button", { name: "Run 2 jobs again" }).click();
     await page.getByText("2 jobs will run again.").waitFor();
+    await page.getByRole("row", { name: /provider_quota_exceeded/ })
+      .locator("button:disabled", { hasText: "Run again" }).waitFor();
     for (const text of ["One.", "Two."]) await settled(owner.page, text);
   },
 );

@@ -138,6 +138,10 @@ function Charts({ buckets }: { buckets: readonly Bucket[] }) {
 function Failures({ range }: { range: Range }) {
   const answer = useAnswer("failures", { range });
   const chosen = useSignal<FailureGroup | null>(null);
+  /** Groups of which no job matches any more; a new failure changes the key. */
+  const finished = useSignal<ReadonlySet<string>>(new Set());
+  const keyOf = (group: FailureGroup) =>
+    [group.error_code, group.job_type, group.provider, group.count].join();
   return (
     <Card title="Failures by code" class="flush">
       <Loaded answer={answer}>
@@ -200,6 +204,7 @@ function Failures({ range }: { range: Range }) {
                       <Button
                         isSmall
                         icon="retry"
+                        isDisabled={finished.value.has(keyOf(failure))}
                         onClick={() => chosen.value = failure}
                       >
                         Run again …
@@ -216,6 +221,10 @@ function Failures({ range }: { range: Range }) {
             error_code: chosen.value.error_code,
             job_type: chosen.value.job_type,
             provider: chosen.value.provider,
+          }}
+          onCount={(count) => {
+            if (count > 0 || chosen.value === null) return;
+            finished.value = new Set(finished.value).add(keyOf(chosen.value));
           }}
           onClose={() => chosen.value = null}
         />

@@ -16,6 +16,7 @@ import { JobPanel } from "./job-panel.tsx";
 import { Jobs } from "./jobs.tsx";
 import { Log } from "./log.tsx";
 import { Ops, OpsProvider, useAnswer, useRefresh } from "./ops.ts";
+import { judgeWaiting } from "./overview.ts";
 import { Parked } from "./parked.tsx";
 import { Loaded } from "./parts.tsx";
 import { Providers } from "./providers.tsx";
@@ -92,7 +93,7 @@ function Numbers({ overview }: { overview: Overview }) {
       <ul class="tiles" aria-label="Numbers">
         <Tile
           name="Waiting"
-          number={waiting}
+          number={judgeWaiting(waiting, overview)}
           shown={String(waiting.value)}
         />
         <Tile
@@ -102,7 +103,7 @@ function Numbers({ overview }: { overview: Overview }) {
         />
         <Tile
           name="Oldest waiting"
-          number={oldest_waiting}
+          number={judgeWaiting(oldest_waiting, overview)}
           shown={oldest === null ? "–" : lengthOf(oldest * 1000)}
         />
         <Tile

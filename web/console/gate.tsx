@@ -1,6 +1,8 @@
 /** What a user without the operator role sees in place of the console. */
+import { useSignal } from "@preact/signals";
 import { Button } from "../parts/button.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
+import { Notice } from "../parts/notice.tsx";
 import { toast } from "../parts/toast.tsx";
 import { useBackend } from "../shell/backend.ts";
 import type { Person } from "../shell/session.ts";
@@ -16,6 +18,7 @@ export function Gate(
   const email = person.email.replaceAll("'", "''");
   const statement =
     `update auth.users set raw_app_meta_data = raw_app_meta_data || jsonb_build_object('role', 'ai_operator') where email = '${email}'`;
+  const isStillRefused = useSignal(false);
   const attempt = async (action: () => Promise<unknown>) => {
     try {
       await action();
@@ -61,17 +64,21 @@ export function Gate(
           icon="retry"
           onClick={() =>
             attempt(async () => {
+              isStillRefused.value = false;
               await session.renew();
               const { current } = session;
               if (
                 current.value.state === "in" && !current.value.person.isOperator
               ) {
-                toast("This account still has no operator role.", "bad");
+                isStillRefused.value = true;
               }
             })}
         >
           I have the role now
         </Button>
+        {isStillRefused.value && (
+          <Notice kind="bad">This account still has no operator role.</Notice>
+        )}
       </div>
     </EmptyState>
   );

@@ -12,6 +12,7 @@ import {
 } from "../words/times.ts";
 import type { Provider } from "./answers.ts";
 import { useAnswer, useOps } from "./ops.ts";
+import { canProbe } from "./overview.ts";
 import { Facts, Loaded } from "./parts.tsx";
 
 const STATES: Record<Provider["state"], { tone: Tone; name: string }> = {
@@ -101,7 +102,7 @@ function ProviderCard({ one }: { one: Provider }) {
           isSmall
           icon="gauge"
           label={`Probe ${provider} now`}
-          isDisabled={state !== "open"}
+          isDisabled={!canProbe(one)}
           onClick={() =>
             ops.act("probe", { provider }, ({ is_probing }) =>
               is_probing

@@ -62,7 +62,12 @@ function Preview({ preview }: { preview: RedrivePreview }) {
 
 /** The dialog: counts first, changes nothing until it is confirmed. */
 export function Redrive(
-  { filter, onClose }: { filter: RedriveFilter; onClose: () => void },
+  { filter, onCount, onClose }: {
+    filter: RedriveFilter;
+    /** Receives how many jobs match, after each count and each run. */
+    onCount?: (count: number) => void;
+    onClose: () => void;
+  },
 ) {
   const ops = useOps();
   const preview = useSignal<RedrivePreview | null>(null);
@@ -82,19 +87,22 @@ export function Redrive(
   const count = () =>
     attempt(async () => {
       preview.value = await ops.call("preview_redrive", { filter });
+      onCount?.(preview.value.count);
     });
   const run = (expected: number) =>
     attempt(async () => {
       const isDone = await ops.act(
         "redrive",
         { filter, expected_count: expected },
-        ({ retried, refused, remaining }) =>
-          [
+        ({ retried, refused, remaining }) => {
+          onCount?.(refused + remaining);
+          return [
             `${countOf(retried, "job")} will run again.`,
             refused > 0 &&
             `${refused} had no room in the limits of their users.`,
             remaining > 0 && `${remaining} are left: run them again too.`,
-          ].filter((part) => part !== false).join(" "),
+          ].filter((part) => part !== false).join(" ");
+        },
       );
       if (isDone) onClose();
       else preview.value = await ops.call("preview_redrive", { filter });

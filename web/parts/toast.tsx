@@ -1,5 +1,6 @@
 /** Short messages that come and go. Anything that needs an action belongs in the page instead. */
 import { signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
 import { Button } from "./button.tsx";
 import { Icon } from "./icon.tsx";
 
@@ -9,7 +10,7 @@ interface Toast {
   text: string;
 }
 
-const SHOWN_MS = 6000;
+const SHOWN_MS = { good: 6000, bad: 15_000 };
 const MOST = 3;
 
 const toasts = signal<readonly Toast[]>([]);
@@ -19,18 +20,32 @@ function dismiss(id: number): void {
   toasts.value = toasts.value.filter((toast) => toast.id !== id);
 }
 
-/** Shows a message. A failure stays until it is dismissed; anything else goes after six seconds. */
+/** Shows a message. It disappears after six seconds, a failure after fifteen. */
 export function toast(text: string, kind: "good" | "bad" = "good"): void {
   const id = ++lastId;
   const others = toasts.value.filter((one) => one.text !== text);
   toasts.value = [...others.slice(1 - MOST), { id, kind, text }];
-  if (kind === "good") setTimeout(() => dismiss(id), SHOWN_MS);
+  setTimeout(() => dismiss(id), SHOWN_MS[kind]);
 }
 
 /** The messages; once in a page. */
 export function Toasts() {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const { current } = box;
+    if (current === null || toasts.value.length === 0) return;
+    // The newest element of the top layer lies above an open dialog.
+    if (current.matches(":popover-open")) current.hidePopover();
+    current.showPopover();
+  }, [toasts.value]);
   return (
-    <div class="toasts" role="status" aria-live="polite">
+    <div
+      ref={box}
+      popover="manual"
+      class="toasts"
+      role="status"
+      aria-live="polite"
+    >
       {toasts.value.map(({ id, kind, text }) => (
         <div key={id} class={`toast ${kind}`}>
           <Icon name={kind === "good" ? "check" : "warning"} />

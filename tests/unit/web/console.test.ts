@@ -5,6 +5,7 @@ import type {
 } from "../../../supabase/functions/_shared/contracts/ops.ts";
 import { OPS_RESPONSES } from "../../../supabase/functions/_shared/contracts/ops.ts";
 import type { OpsAnswers } from "../../../web/console/answers.ts";
+import { canProbe, judgeWaiting } from "../../../web/console/overview.ts";
 import { CHECK_WORDS } from "../../../web/words/checks.ts";
 
 /** Compiles only while each answer of the contract has what the page reads of it. */
@@ -47,4 +48,33 @@ Deno.test("console: every health check of the database has words", async () => {
     names.filter((name) => name !== "parked_jobs").sort(),
     Object.keys(CHECK_WORDS).sort(),
   );
+});
+
+Deno.test("console: waiting jobs are not called good while a breaker is open", () => {
+  const none = { value: 0, verdict: "good", words: "None." } as const;
+  const two = { value: 2, verdict: "good", words: "No delay." } as const;
+  const late = { value: 900, verdict: "bad", words: "15 minutes." } as const;
+  const open_breakers = ["elevenlabs"];
+  assertEquals(judgeWaiting(two, { waiting: two, open_breakers }), {
+    value: 2,
+    verdict: "attention",
+    words: "Jobs for elevenlabs wait until it works again.",
+  });
+  assertEquals(judgeWaiting(late, { waiting: two, open_breakers }), late);
+  assertEquals(judgeWaiting(none, { waiting: none, open_breakers }), none);
+  assertEquals(judgeWaiting(two, { waiting: two, open_breakers: [] }), two);
+});
+
+Deno.test("console: a probe is offered while the breaker is open, or probing without a job in flight", () => {
+  const offered = (["working", "paused", "open", "probing"] as const).map(
+    (
+      state,
+    ) => [canProbe({ state, running: 0 }), canProbe({ state, running: 1 })],
+  );
+  assertEquals(offered, [
+    [false, false],
+    [false, false],
+    [true, true],
+    [true, false],
+  ]);
 });
