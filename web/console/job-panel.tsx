@@ -13,6 +13,7 @@ import { useAnswer, useOps } from "./ops.ts";
 import { ParkedAnswers } from "./parked.tsx";
 import {
   Copyable,
+  endOf,
   Facts,
   JobLink,
   Loaded,
@@ -220,7 +221,7 @@ export function JobPanel({ id }: { id: string }) {
   const type = answer.data?.job.job_type;
   return (
     <Dialog
-      title={`${type === undefined ? "Job" : typeName(type)} ${id.slice(0, 8)}`}
+      title={`${type === undefined ? "Job" : typeName(type)} ${endOf(id)}`}
       onClose={() => setQuery({ job: null })}
     >
       <Loaded answer={answer}>

@@ -19,7 +19,12 @@ export function StatusBadge({ status }: { status: JobStatus }) {
   return <Badge tone={tone}>{name}</Badge>;
 }
 
-/** The first part of an id, which opens the panel of its job. */
+/** The end of a job's id. Ids begin with their time, so their beginnings are alike. */
+export function endOf(id: string): string {
+  return `…${id.slice(-8)}`;
+}
+
+/** The end of an id, which opens the panel of its job. */
 export function JobLink({ id }: { id: string }) {
   return (
     <button
@@ -28,7 +33,7 @@ export function JobLink({ id }: { id: string }) {
       aria-label={`Open job ${id}`}
       onClick={() => setQuery({ job: id })}
     >
-      {id.slice(0, 8)}
+      {endOf(id)}
     </button>
   );
 }
