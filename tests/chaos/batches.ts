@@ -178,7 +178,7 @@ export async function visitBatches(
     ).map(({ worker }) => worker),
   );
   await rig.heal();
-  await rig.untilSettled(POINT_TIMEOUT_SECONDS * 2);
+  await rig.untilHealed(POINT_TIMEOUT_SECONDS * 2);
   await rig.setLease();
   for (const { worker, point } of runs) {
     if (point.fault === "stall") worker.resume();

@@ -36,7 +36,7 @@ export async function testWrongClocks(rig: Rig): Promise<Problems> {
   rig.deliverTo(...workers);
   const ids: string[] = [];
   for (let index = 0; index < 4; index++) ids.push(await rig.insertJob());
-  const left = await rig.untilSettled(30);
+  const left = await rig.untilSettled(60);
   const problems: Problems = left > 0 ? [`${left} jobs do not end`] : [];
 
   const { jobs, events } = await rig.facts();
@@ -98,7 +98,7 @@ export async function testAnnouncedShutdown(rig: Rig): Promise<Problems> {
   await rig.heal();
   await reported.terminate();
   isOver.resolve();
-  const left = await rig.untilSettled(20);
+  const left = await rig.untilSettled(60);
   rig.watch = () => "continue";
 
   const { jobs, events } = await rig.facts();

@@ -249,7 +249,7 @@ export async function visitPoints(
   await untilReachedOrMissed(rig, visitors, reached, subject);
   if (reached.size === places.size) await rig.holdLeases();
   await rig.heal(subject.slug);
-  await rig.untilSettled(POINT_TIMEOUT_SECONDS * 2);
+  await rig.untilHealed(POINT_TIMEOUT_SECONDS * 2);
   await rig.setLease();
   for (const [worker, { fault }] of places) {
     if (fault === "stall") worker.resume();

@@ -307,6 +307,17 @@ export class Rig implements AsyncDisposable {
     }
   }
 
+  /**
+   * The same while a healthy worker runs the jobs, perhaps under leases of {@link holdLeases}. A claim whose response is
+   * lost would keep such a lease: the leases of what is left after `seconds` expire, and it waits once more.
+   */
+  async untilHealed(seconds: number): Promise<number> {
+    if (await this.untilSettled(seconds) === 0) return 0;
+    await this.setLease();
+    await this.expireLeases([]);
+    return await this.untilSettled(seconds);
+  }
+
   /** The rows, timelines and calls of waiting and running jobs, with caps, schedules and sessions, as JSON for the output. */
   async describeUnfinished(): Promise<string> {
     const { rows: [row] } = await this.database.query(`

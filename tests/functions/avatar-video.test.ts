@@ -93,7 +93,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
   Deno.test(`${provider}: a photo and a text become a video that the owner can download, woken by the webhook`, async () => {
     const stack = running();
     await stack.simulator.set({
-      render_ms: 700,
+      render_ms: 3000,
       ...(provider === "heygen"
         ? {
           webhook_endpoint: {
