@@ -1,11 +1,13 @@
+/// <reference path="../types/pg.d.ts" />
 /**
- * `deno task sql "select …"`: runs SQL as `postgres` on the database of the running stack and prints the rows, without
- * psql. Without an argument it reads the statement from standard input.
+ * `deno task sql "select …"`: runs SQL as `postgres` on the database of the running stack and prints what psql would: rows,
+ * `UPDATE 3`, notices and errors. Several statements run in one transaction. Without an argument it reads them from standard
+ * input.
  *
  * Exit codes: 0, 1 when there is no database or it refuses the statement, 2 for invalid arguments.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import postgres from "postgres";
+import { Client } from "pg";
 import { z } from "zod";
 import { databaseUrlOf } from "./postgres/postgres.ts";
 import { defaultDataDir, readHolder } from "./process/data-folder.ts";
@@ -14,7 +16,7 @@ const usage = `Usage: deno task sql [options] "select …"
 
   --db URL    the database (default: that of the running stack)
   --data DIR  the folder that the stack keeps its data in (default .data/stack)
-  --json      one JSON object per row
+  --json      one JSON object per row; everything else goes to standard error
   --help      show this
 `;
 
@@ -33,13 +35,18 @@ const encoder = new TextEncoder();
 const say = (text: string) => Deno.stdout.writeSync(encoder.encode(text));
 const complain = (text: string) => Deno.stderr.writeSync(encoder.encode(text));
 
-type Row = Record<string, unknown>;
+/** What one statement returned. */
+export interface StatementResult {
+  /** Its command tag, `UPDATE 3` or `CREATE TABLE`; empty for an empty statement. */
+  tag: string;
+  /** Names of the columns; undefined for a statement that returns no rows. */
+  columns: readonly string[] | undefined;
+  rows: readonly (readonly unknown[])[];
+}
 
 function cell(value: unknown): string {
   const text = value === null || value === undefined
     ? ""
-    : value instanceof Date
-    ? value.toISOString()
     : typeof value === "object"
     ? JSON.stringify(value)
     : String(value);
@@ -47,16 +54,13 @@ function cell(value: unknown): string {
   return line.length > MAX_WIDTH ? `${line.slice(0, MAX_WIDTH - 1)}…` : line;
 }
 
-/** The rows as a table with a line of column names. */
-export function tableOf(rows: readonly Row[]): string {
-  const [first] = rows;
-  if (first === undefined) return "";
-  const names = Object.keys(first);
-  const lines = [
-    names,
-    ...rows.map((row) => names.map((name) => cell(row[name]))),
-  ];
-  const widths = names.map((_, index) =>
+/** The rows as a table below a line of column names. */
+export function tableOf(
+  columns: readonly string[],
+  rows: readonly (readonly unknown[])[],
+): string {
+  const lines = [columns, ...rows.map((row) => row.map(cell))];
+  const widths = columns.map((_, index) =>
     Math.max(...lines.map((line) => line[index]?.length ?? 0))
   );
   const text = (line: readonly string[]) =>
@@ -70,6 +74,76 @@ export function tableOf(rows: readonly Row[]): string {
   ].join("\n") + "\n";
 }
 
+/**
+ * A result as psql prints it: the rows and their number, and the command tag of a statement that changes something, such
+ * as `UPDATE 3`.
+ */
+export function describeResult(
+  { tag, columns, rows }: StatementResult,
+): string {
+  const table = columns === undefined
+    ? ""
+    : `${tableOf(columns, rows)}(${rows.length} ${
+      rows.length === 1 ? "row" : "rows"
+    })\n`;
+  const isRead = columns !== undefined &&
+    !/^(INSERT|UPDATE|DELETE|MERGE)\b/.test(tag);
+  return tag === "" || isRead || tag.startsWith("COPY")
+    ? table
+    : `${table}${tag}\n`;
+}
+
+/** What Postgres says about an error or a notice. */
+export interface ServerMessage {
+  severity?: string | undefined;
+  message: string;
+  detail?: string | undefined;
+  hint?: string | undefined;
+  where?: string | undefined;
+  /** Where in the statement, counted in characters from 1. */
+  position?: string | undefined;
+}
+
+/** An error or a notice as psql prints it: with the line of the statement, the detail and the hint. */
+export function describeMessage(
+  { severity = "ERROR", message, detail, hint, where, position }: ServerMessage,
+  statement: string,
+): string {
+  const lines = [`${severity}:  ${message}`];
+  const before = [...statement].slice(0, Number(position ?? 0) - 1).join("");
+  if (position !== undefined) {
+    const start = before.lastIndexOf("\n") + 1;
+    const label = `LINE ${before.split("\n").length}: `;
+    lines.push(
+      label + (statement.slice(start).split("\n")[0] ?? ""),
+      `${" ".repeat(label.length + before.length - start)}^`,
+    );
+  }
+  if (detail !== undefined) lines.push(`DETAIL:  ${detail}`);
+  if (hint !== undefined) lines.push(`HINT:  ${hint}`);
+  if (where !== undefined) lines.push(`CONTEXT:  ${where}`);
+  return `${lines.join("\n")}\n`;
+}
+
+const messageSchema: z.ZodType<ServerMessage> = z.object({
+  severity: z.string(),
+  message: z.string(),
+  detail: z.string().optional(),
+  hint: z.string().optional(),
+  where: z.string().optional(),
+  position: z.string().optional(),
+});
+
+/** Types that JSON has too: booleans, whole numbers, floating point, JSON. Everything else is text as Postgres writes it. */
+const JSON_TYPES = new Set([16, 21, 23, 26, 700, 701, 114, 3802]);
+
+const jsonOf = (oid: number) => (text: string): unknown =>
+  !JSON_TYPES.has(oid) || /NaN|Infinity/.test(text)
+    ? text
+    : oid === 16
+    ? text === "t"
+    : JSON.parse(text);
+
 async function addressOf(data: string): Promise<string | undefined> {
   const holder = await readHolder(data);
   return holder?.dbPort === undefined
@@ -78,8 +152,14 @@ async function addressOf(data: string): Promise<string | undefined> {
 }
 
 async function run(args: string[]): Promise<0 | 1 | 2> {
+  // A statement may begin with a comment.
+  const isComment = (word: string) => /^--\s/.test(word);
   const read = argumentsSchema.safeParse(
-    parseArgs(args, { string: ["db", "data"], boolean: ["json", "help"] }),
+    parseArgs([
+      ...args.filter((word) => !isComment(word)),
+      "--",
+      ...args.filter(isComment),
+    ], { string: ["db", "data"], boolean: ["json", "help"] }),
   );
   if (!read.success) {
     complain(`${usage}\n${z.prettifyError(read.error)}\n`);
@@ -104,33 +184,52 @@ async function run(args: string[]): Promise<0 | 1 | 2> {
     );
     return 1;
   }
-  const sql = postgres(url, {
-    max: 1,
-    onnotice: () => {},
-    connect_timeout: 10,
+  const client = new Client({
+    connectionString: url,
+    connectionTimeoutMillis: 10_000,
   });
+  client.on("error", () => {});
+  client.on(
+    "notice",
+    (notice) =>
+      complain(describeMessage(messageSchema.parse(notice), statement)),
+  );
+  const tags: string[] = [];
+  client.connection
+    .on("commandComplete", ({ text }) => tags.push(text))
+    .on("copyData", ({ chunk }) => Deno.stdout.writeSync(chunk));
   try {
-    const result: unknown = await sql.unsafe(statement);
-    // Several statements have one result each; only the last is printed.
-    const last = Array.isArray(result) && Array.isArray(result.at(-1))
-      ? result.at(-1)
-      : result;
-    const rows = z.array(z.record(z.string(), z.unknown())).parse([
-      ...(Array.isArray(last) ? last : []),
-    ]);
-    say(
-      json
-        ? rows.map((row) => `${JSON.stringify(row)}\n`).join("")
-        : `${tableOf(rows)}(${rows.length} ${
-          rows.length === 1 ? "row" : "rows"
-        })\n`,
-    );
+    await client.connect();
+    const answer = await client.query({
+      text: statement,
+      rowMode: "array",
+      types: { getTypeParser: json ? jsonOf : () => (text) => text },
+    });
+    for (const [index, { fields, rows }] of [answer].flat().entries()) {
+      const tag = tags[index] ?? "";
+      const columns = fields.length === 0
+        ? undefined
+        : fields.map(({ name }) => name);
+      if (!json) say(describeResult({ tag, columns, rows }));
+      else if (columns === undefined) complain(`${tag}\n`);
+      else {
+        for (const row of rows) {
+          const members = columns.map((name, at) => [name, row[at]]);
+          say(`${JSON.stringify(Object.fromEntries(members))}\n`);
+        }
+      }
+    }
     return 0;
   } catch (error) {
-    complain(`${error instanceof Error ? error.message : String(error)}\n`);
+    const message = messageSchema.safeParse(error);
+    complain(
+      message.success
+        ? describeMessage(message.data, statement)
+        : `${error instanceof Error ? error.message : String(error)}\n`,
+    );
     return 1;
   } finally {
-    await sql.end({ timeout: 1 });
+    await client.end();
   }
 }
 

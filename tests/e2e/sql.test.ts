@@ -19,7 +19,7 @@ async function runSql(...args: string[]) {
   };
 }
 
-Deno.test("sql: it connects to the running stack as postgres, and reports SQL errors and a missing stack", async () => {
+Deno.test("sql: it connects to the running stack as postgres, and prints rows, changes, notices and errors", async () => {
   await using folder = await makeProject();
   const data = join(folder.dir, "data");
   const nobody = await runSql("--data", data, "select 1");
@@ -44,10 +44,23 @@ Deno.test("sql: it connects to the running stack as postgres, and reports SQL er
   );
   assertEquals(json.code, 0, json.stderr);
   assertEquals(JSON.parse(json.stdout).stuck, "0");
+  const changed = await runSql(
+    "--data",
+    data,
+    "create temp table t (n int); insert into t values (1), (2), (3); update t set n = n + 1; " +
+      "do $$ begin raise notice 'half way'; end $$; select n from t where n > 3; delete from t where n > 9",
+  );
+  assertEquals(changed, {
+    code: 0,
+    stdout:
+      "CREATE TABLE\nINSERT 0 3\nUPDATE 3\nDO\nn\n-\n4\n(1 row)\nDELETE 0\n",
+    stderr:
+      "NOTICE:  half way\nCONTEXT:  PL/pgSQL function inline_code_block line 1 at RAISE\n",
+  });
   const refused = await runSql("--data", data, "select * from no_such_table");
   assertEquals([refused.code, refused.stdout], [1, ""]);
   assertStringIncludes(
     refused.stderr,
-    'relation "no_such_table" does not exist',
+    'ERROR:  relation "no_such_table" does not exist\nLINE 1: select * from no_such_table\n',
   );
 });
