@@ -454,6 +454,8 @@ export const OPERATIONS: readonly Operation[] = [
       "not_found",
       "redrive_count_changed",
       "job_not_parked",
+      "provider_object_id_invalid",
+      "provider_object_mismatch",
       "job_not_cancellable",
       "job_not_retryable",
       "job_spend_unknown",

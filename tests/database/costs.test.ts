@@ -672,7 +672,7 @@ Deno.test("budget: parallel begin, settle, release and resolve never exceed it, 
         await sql`select public.fail_ai_job(${job.id}, ${job.lease_token}, 'provider_timeout', 'lost', false)`;
         await sql`select public.resolve_unknown_ai_job(${job.id}, ${
           n % 8 === 3
-        }, ${n % 8 === 3 ? job.id : null})`;
+        }, ${n % 8 === 3 ? `voice-${job.id}` : null})`;
         return;
       }
       await settleCall(sql, job, call.call_id, way, {

@@ -396,7 +396,7 @@ Deno.test("parked: the marker, the call and both answers are at hand; the answer
         p_operator_id: operator,
         p_job_id: made,
         p_was_made: true,
-        p_provider_object_id: "voice-1",
+        p_provider_object_id: `voice-${made}`,
       }),
       { job_id: made, status: "pending", spend: "incurred" },
     );

@@ -106,6 +106,12 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   job_not_parked: final(
     "Another operator has already resolved this. Nothing was changed.",
   ),
+  provider_object_id_invalid: final(
+    "This is not an id of the AI service. Copy the id from its page.",
+  ),
+  provider_object_mismatch: final(
+    "This belongs to another job. Search for the marker of this one.",
+  ),
   metrics_token_invalid: final(OURS),
   // Between our own services; users never cause these.
   dispatch_signature_invalid: final(OURS),

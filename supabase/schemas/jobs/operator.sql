@@ -105,6 +105,41 @@ comment on function private.record_resolved_call(uuid, text) is
   'Updates an ended job after an operator or the janitor has settled its call of unknown outcome: what the journal '
   'says about the money and, if the call created something, the provider''s id of it.';
 
+create function private.refuse_provider_object(p_call public.ai_provider_calls, p_object_id text)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_object_id !~ '^[A-Za-z0-9][A-Za-z0-9._~-]{0,254}$' or p_object_id = p_call.job_id::text then
+    raise exception 'provider_object_id must be the id that the provider gave to the object: letters, digits, ".", "_", "~" and "-", '
+      'and neither a marker nor the id of the job' using errcode = 'AJ099', detail = 'p_provider_object_id';
+  end if;
+  if exists (
+    select 1 from public.ai_provider_calls as c
+    where c.provider = p_call.provider and c.provider_object_id = p_object_id and c.id <> p_call.id
+  ) or exists (
+    select 1 from private.provider_rows(p_call.provider, p_object_id)
+  ) or exists (
+    -- Its marker, in the last list of the provider.
+    select 1 from private.provider_objects as o
+    where o.provider = p_call.provider and o.object_id = p_object_id and o.job_id <> p_call.job_id
+  ) or exists (
+    select 1 from private.provider_removals as r
+    where r.provider = p_call.provider and r.provider_object_id = p_object_id
+  ) then
+    raise exception 'provider_object_id belongs to another call, or to something that was removed; search for the marker job:%',
+      p_call.job_id using errcode = 'AJ098', detail = 'p_provider_object_id';
+  end if;
+end;
+$$;
+comment on function private.refuse_provider_object(public.ai_provider_calls, text) is
+  'Raises an error unless this id can be of what the call created: AJ099 when it has not the form of an id, AJ098 when '
+  'another call made the object, a row names it, it bears another job''s marker, or it was or will be removed. What the '
+  'provider has under the id is not known here.';
+
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
 returns boolean
 language plpgsql
@@ -114,6 +149,7 @@ set search_path = ''
 as $$
 declare
   v_status text;
+  v_call public.ai_provider_calls;
 begin
   if p_was_made is null or p_was_made <> (p_provider_object_id is not null) then
     raise exception 'pass the provider''s id of the created object, or p_was_made => false without an id' using
@@ -124,16 +160,28 @@ begin
   from public.ai_jobs as j
   where j.id = p_job_id and j.status in ('failed', 'cancelled')
   for no key update;
+  select c.* into v_call
+  from public.ai_provider_calls as c
+  where v_status is not null and c.job_id = p_job_id and c.outcome = 'unknown'
+  order by c.sent_at, c.id
+  limit 1;
+  if not found then
+    return false;
+  end if;
+  if p_was_made then
+    -- Two jobs that are resolved at once must not both get the object.
+    perform pg_advisory_xact_lock(hashtextextended('provider_object:' || v_call.provider || ':' || p_provider_object_id, 0));
+    perform private.refuse_provider_object(v_call, p_provider_object_id);
+  end if;
   update public.ai_provider_calls as c
   set outcome = case when p_was_made then 'adopted' else 'absent' end,
       provider_object_id = p_provider_object_id,
       settled_at = clock_timestamp()
-  where v_status is not null and c.job_id = p_job_id and c.outcome = 'unknown';
-  if not found then
-    return false;
-  end if;
+  where c.id = v_call.id;
   perform private.record_resolved_call(p_job_id, p_provider_object_id);
-  if v_status = 'failed' then
+  if v_status = 'failed' and not exists (
+    select 1 from public.ai_provider_calls as c where c.job_id = p_job_id and c.outcome = 'unknown'
+  ) then
     perform private.retry_failed_ai_job(p_job_id);
   end if;
   return true;
@@ -141,10 +189,11 @@ end;
 $$;
 comment on function public.resolve_unknown_ai_job(uuid, boolean, text) is
   'Records what the operator found out at the provider about a parked job''s paid call: the provider''s id of what it '
-  'created, or that it created nothing; the cost follows from that. A failed job then runs again, with that object or '
-  'with a new call, unless its owner has no room for another active job: then the owner can retry it later. A '
-  'cancelled job stays cancelled. False: the job has no such call. service_role only; security definer for the retry '
-  'in schema private.';
+  'created, or that it created nothing; the cost follows from that. An id that cannot be of this call is refused (AJ098, '
+  'AJ099). A failed job then runs again, with that object or with a new call, unless its owner has no room for another '
+  'active job: then the owner can retry it later. A cancelled job stays cancelled. Of several such calls the one sent first '
+  'is meant, and the job runs again after the last. False: the job has no such call. service_role only; security definer '
+  'for the retry in schema private.';
 revoke execute on function public.resolve_unknown_ai_job(uuid, boolean, text) from public, anon, authenticated;
 grant execute on function public.resolve_unknown_ai_job(uuid, boolean, text) to service_role;
 

@@ -37,6 +37,8 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ095: "operator_required",
   AJ096: "redrive_count_changed",
   AJ097: "job_not_parked",
+  AJ098: "provider_object_mismatch",
+  AJ099: "provider_object_id_invalid",
   AJ039: "unused_uploads_exceeded",
   AJ040: "dispatch_stale",
   AJ041: "dispatch_replayed",

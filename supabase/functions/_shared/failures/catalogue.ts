@@ -202,6 +202,14 @@ const CATALOGUE = {
     status: 409,
     message: "No paid call of this job has an unknown outcome.",
   },
+  provider_object_id_invalid: {
+    status: 400,
+    message: "This is not an id that the AI provider gave to an object.",
+  },
+  provider_object_mismatch: {
+    status: 409,
+    message: "The object at the AI provider does not belong to this job.",
+  },
 
   // Storage paths
   bucket_not_allowed: {
