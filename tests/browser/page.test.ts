@@ -1,7 +1,7 @@
 /** The page in a real browser: one stack, one browser, and a fresh profile for each test. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Buffer } from "node:buffer";
-import type { Page } from "playwright-core";
+import type { Page, Route } from "playwright-core";
 import { walk, walkDialog } from "./_support/keyboard.ts";
 import {
   assertAccessibleInAll,
@@ -137,6 +137,10 @@ browserTest(
     await page.getByRole("button", { name: "Clone the voice" }).click();
     await settled(page, "Paul");
     await page.getByRole("button", { name: "Delete Paul" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Cancel" })
+      .click();
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Delete Paul" }).click();
     await page.getByRole("dialog").getByRole("button", {
       name: "Delete the voice",
     }).click();
@@ -224,8 +228,16 @@ browserTest(
 browserTest(
   "book: photos arranged, laid out, leafed through, and ordered",
   async () => {
-    await using visitor = await visit(site());
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
     const { page } = visitor;
+    const refuse = (route: Route, method: string) =>
+      route.request().method() === method
+        ? route.fulfill({
+          status: 503,
+          headers: { "access-control-allow-origin": "*" },
+          json: { code: "PGRST002", message: "no" },
+        })
+        : route.fallback();
     await signUp(page);
     await choose(page, "Book");
     await page.locator("input[type=file]").setInputFiles(
@@ -278,14 +290,42 @@ browserTest(
     assertEquals(await dialog.getByText("Fill in: name.").count(), 0);
     await dialog.getByLabel("Country").selectOption({ label: "Austria" });
     await shoot(page, "order");
+    const orders = async () =>
+      (await site().sql(
+        "select o.status, count(i.id)::int as items from public.orders as o left join public.order_items as i on i.order_id = o.id where o.user_id = (select id from auth.users order by created_at desc limit 1) group by o.id",
+      )).map(({ status, items }) => [status, items]);
+    // The second of the three writes fails: nothing is left.
+    await page.route(/order_items/, (route) => refuse(route, "POST"));
+    await dialog.getByRole("button", { name: /^Order for/ }).click();
+    await dialog.getByRole("alert").waitFor();
+    await page.unroute(/order_items/);
+    assertEquals(await orders(), []);
+    // The third fails: the draft is kept, to be continued or removed.
+    await page.route(/rest\/v1\/orders/, (route) => refuse(route, "PATCH"));
+    await dialog.getByRole("button", { name: /^Order for/ }).click();
+    await dialog.getByRole("alert").waitFor();
+    await page.unroute(/rest\/v1\/orders/);
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await card.getByText("Order not finished").waitFor();
+    assertEquals(await orders(), [["draft", 1]]);
+    await assertAccessibleInAll(page, "order-not-finished", "li.job");
+    await card.getByRole("button", { name: "Continue" }).click();
+    assertEquals(await dialog.getByLabel("Copies").inputValue(), "2");
+    assertEquals(
+      await dialog.getByLabel("Town", { exact: true }).inputValue(),
+      "Attersee",
+    );
     await dialog.getByRole("button", { name: /^Order for/ }).click();
     await card.getByText("Ordered, not paid yet").waitFor();
+    assertEquals(await orders(), [["placed", 1]]);
     assertEquals(
       (await site().sql(
         "select shipping_address ->> 'country' as country from public.orders order by created_at desc limit 1",
       ))[0]?.["country"],
       "AT",
     );
+    await card.getByRole("button", { name: "Cancel the order" }).click();
+    await card.getByText("Order cancelled").waitFor();
   },
 );
 
@@ -360,6 +400,88 @@ browserTest(
 );
 
 browserTest(
+  "job: one that its input fails offers to start over with its text, and can be hidden",
+  async () => {
+    await using visitor = await visit(site());
+    const { page } = visitor;
+    const { simulator } = site();
+    await signUp(page);
+    await simulator.fail({
+      operation: "speech",
+      times: null,
+      fault: { kind: "status", error: "content_against_policy" },
+    });
+    try {
+      await speak(page, "Not like this.");
+      await settled(page, "Not like this.", "Failed");
+    } finally {
+      await simulator.clearFaults();
+    }
+    const card = cardOf(page, "Not like this.");
+    assertEquals(
+      await card.getByRole("button", { name: "Try again" }).count(),
+      0,
+    );
+    await choose(page, "Book");
+    await card.getByRole("button", { name: "Start over" }).click();
+    assertEquals(
+      await page.getByLabel("What should it say?").inputValue(),
+      "Not like this.",
+    );
+    await assertAccessibleInAll(page, "job-start-over");
+    await card.getByRole("button", { name: "Hide" }).click();
+    await card.waitFor({ state: "detached" });
+    await page.reload();
+    await page.getByText("All is hidden").waitFor();
+    assertEquals(await card.count(), 0);
+    await page.getByRole("button", { name: "Show 1 hidden" }).click();
+    await card.getByRole("button", { name: "Show again" }).click();
+    await page.reload();
+    await card.waitFor();
+  },
+);
+
+browserTest(
+  "draft: a recording and a text outlive other forms, the console and an expired session",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    const email = await signUp(page);
+    await page.getByRole("button", { name: /^Record now/ }).click();
+    await page.getByText("0:02").waitFor();
+    // Without a press on Stop.
+    await choose(page, "Speak");
+    await page.getByLabel("What should it say?").fill("Once upon a");
+    await choose(page, "Book");
+    await page.getByRole("link", { name: "Console" }).click();
+    await page.getByText("The console is for operators").waitFor();
+    await page.getByRole("link", { name: "Studio" }).click();
+    await assertAccessibleInAll(page, "studio-drafts");
+    await page.evaluate(() => {
+      for (const key of Object.keys(localStorage)) {
+        if (key.endsWith("-auth-token")) localStorage.removeItem(key);
+      }
+    });
+    await choose(page, "Clone a voice");
+    await page.getByLabel("Whose voice is it?").fill("Grandma");
+    await page.getByRole("button", { name: "Clone the voice" }).click();
+    await page.getByText("Your session has ended.").waitFor();
+    await page.getByLabel("Email").fill(email);
+    await page.getByLabel("Password").fill("correct horse battery");
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
+    await choose(page, "Speak");
+    assertEquals(
+      await page.getByLabel("What should it say?").inputValue(),
+      "Once upon a",
+    );
+    await choose(page, "Clone a voice");
+    await page.getByLabel(/^Your recording/).waitFor();
+    await page.getByRole("button", { name: "Clone the voice" }).click();
+    await settled(page, "Grandma");
+  },
+);
+
+browserTest(
   "offline: the page says so, and catches up when it is back",
   async () => {
     await using visitor = await visit(site(), {
@@ -411,6 +533,31 @@ browserTest(
     await page.getByLabel("Password").fill("correct horse battery");
     await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await cardOf(page, "Still here?").waitFor();
+  },
+);
+
+browserTest(
+  "session: a deleted account is said in words, and signs out at its next request",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    const email = await signUp(page);
+    await site().sql(`delete from auth.users where email = '${email}'`);
+    await choose(page, "Speak");
+    await page.locator("option").first().waitFor({ state: "attached" });
+    await page.getByLabel("What should it say?").fill("Still here?");
+    await page.getByRole("button", { name: "Speak it" }).click();
+    await page.getByText("This account no longer exists. You were signed out.")
+      .waitFor();
+    await page.reload();
+    await page.getByRole("heading", { name: "Sign in" }).waitFor();
+    assertEquals(await page.getByText("Your session has ended").count(), 0);
+    assertEquals(
+      await page.evaluate(() =>
+        Object.keys(localStorage).filter((key) => key.endsWith("-auth-token"))
+      ),
+      [],
+    );
   },
 );
 

@@ -1,7 +1,8 @@
 /** The month's budgets, and who spent how much. */
 import { useSignal } from "@preact/signals";
+import { useId } from "preact/hooks";
 import { Badge } from "../parts/badge.tsx";
-import { Button } from "../parts/button.tsx";
+import { Button, SubmitButton } from "../parts/button.tsx";
 import { Card } from "../parts/card.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
@@ -26,6 +27,7 @@ function BudgetDialog(
   const dollars = useSignal(
     target.budget === null ? "" : String(target.budget / 1e6),
   );
+  const form = useId();
   const none = target.body.user_id === undefined ? "no limit" : "the default";
   const save = async () => {
     const budget_micros = dollars.value === ""
@@ -42,8 +44,13 @@ function BudgetDialog(
     if (isDone) onClose();
   };
   return (
-    <Dialog title={`Budget of ${target.name}`} onClose={onClose}>
+    <Dialog
+      title={`Budget of ${target.name}`}
+      onClose={onClose}
+      actions={<SubmitButton form={form}>Set the budget</SubmitButton>}
+    >
       <form
+        id={form}
         class="stack"
         onSubmit={(event) => {
           event.preventDefault();
@@ -64,9 +71,6 @@ function BudgetDialog(
             />
           )}
         </Field>
-        <div class="row end">
-          <Button kind="primary" type="submit">Set the budget</Button>
-        </div>
       </form>
     </Dialog>
   );

@@ -151,7 +151,7 @@ function Details({ details }: { details: JobDetails }) {
                   ? "The job is cancelled."
                   : "The job will stop.")}
           >
-            Cancel
+            Cancel the job
           </Button>
         )}
         {job.status === "failed" && !job.is_parked && (

@@ -69,7 +69,7 @@ export class Ops {
       if (isAiJobsError(error) && error.code === "operator_required") {
         await (this.#renewal ??= this.#backend.session.renew());
       } else if (error instanceof NotSignedIn) {
-        await this.#backend.session.renew();
+        await this.#backend.session.refuse(error.code);
       }
       throw error;
     }

@@ -1,7 +1,7 @@
 /** Jobs that need a decision: a paid call was sent, and its outcome is unknown. */
 import { useSignal } from "@preact/signals";
 import { Badge } from "../parts/badge.tsx";
-import { Button } from "../parts/button.tsx";
+import { Button, SubmitButton } from "../parts/button.tsx";
 import { Card } from "../parts/card.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { Field } from "../parts/field.tsx";
@@ -57,17 +57,9 @@ function Answer(
       title={wasMade ? "It was made" : "It was not made"}
       onClose={onClose}
       actions={
-        <>
-          <Button onClick={onClose}>Not yet</Button>
-          <button
-            type="submit"
-            form={form}
-            class={`button primary${isBusy.value ? " busy" : ""}`}
-            disabled={isBusy.value}
-          >
-            {wasMade ? "Use it" : "Run it again"}
-          </button>
-        </>
+        <SubmitButton form={form} isBusy={isBusy.value}>
+          {wasMade ? "Use it" : "Run it again"}
+        </SubmitButton>
       }
     >
       <form

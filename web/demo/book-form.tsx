@@ -1,8 +1,8 @@
 /** The form that arranges photos into a book. */
-import { useSignal } from "@preact/signals";
 import { Button } from "../parts/button.tsx";
 import { Field } from "../parts/field.tsx";
 import { toast } from "../parts/toast.tsx";
+import { PAGE_SIZES, type Slide } from "./drafts.ts";
 import { readyPhoto } from "./files.ts";
 import { JobForm } from "./form.tsx";
 import { DropZone, useFileUrl } from "./pickers.tsx";
@@ -12,13 +12,6 @@ import { idOf, rowsOf, useStudio } from "./studio.ts";
 const MOST_PHOTOS = 100;
 const PHOTO_MAX_BYTES = 50_000_000;
 const PAGES = { square: "Square", a4: "A4", letter: "Letter" } as const;
-const SIZES = ["square", "a4", "letter"] as const;
-
-interface Slide {
-  id: number;
-  file: File;
-  caption: string;
-}
 
 let lastId = 0;
 
@@ -77,9 +70,7 @@ function SlideRow(
 export function BookForm() {
   const studio = useStudio();
   const { jobs, supabase } = studio.backend;
-  const title = useSignal("");
-  const size = useSignal<(typeof SIZES)[number]>("square");
-  const slides = useSignal<readonly Slide[]>([]);
+  const { title, size, slides } = studio.drafts.book;
 
   function add(file: File): void {
     slides.value = [...slides.value, { id: ++lastId, file, caption: "" }];
@@ -164,10 +155,11 @@ export function BookForm() {
               id={id}
               value={size.value}
               onChange={({ currentTarget }) =>
-                size.value = SIZES.find((one) => one === currentTarget.value) ??
-                  "square"}
+                size.value =
+                  PAGE_SIZES.find((one) => one === currentTarget.value) ??
+                    "square"}
             >
-              {SIZES.map((one) => (
+              {PAGE_SIZES.map((one) => (
                 <option key={one} value={one}>{PAGES[one]}</option>
               ))}
             </select>

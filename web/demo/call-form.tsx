@@ -1,5 +1,4 @@
 /** The form that transcribes a call. */
-import { useSignal } from "@preact/signals";
 import { Field } from "../parts/field.tsx";
 import { toast } from "../parts/toast.tsx";
 import { checkFile, typeOf } from "./file-checks.ts";
@@ -11,8 +10,7 @@ import { idOf, useStudio } from "./studio.ts";
 export function CallForm() {
   const studio = useStudio();
   const { jobs, supabase } = studio.backend;
-  const file = useSignal<File | null>(null);
-  const speakers = useSignal("");
+  const { recording: file, speakers } = studio.drafts.call;
   const maxBytes = studio.offers.value?.get("transcription")?.maxBytes ?? 5e8;
   const ready = (chosen: File) =>
     checkFile(chosen, /^(audio|video)\//, "a recording", maxBytes);

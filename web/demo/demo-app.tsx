@@ -1,6 +1,7 @@
 /** The demo app: what can be made, and what was made. */
 import type { ComponentChild } from "preact";
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect } from "preact/hooks";
+import { useSignal } from "@preact/signals";
 import { isFinal } from "../../client/mod.ts";
 import { listStores } from "../../client/list-store.ts";
 import { Button } from "../parts/button.tsx";
@@ -14,14 +15,15 @@ import { useSource } from "../shell/source.ts";
 import { describeError } from "../words/errors.ts";
 import { BookForm } from "./book-form.tsx";
 import { CallForm } from "./call-form.tsx";
+import { begunIn, type ToolId } from "./drafts.ts";
 import { FilmForm } from "./film-form.tsx";
 import { JobCard } from "./job-card.tsx";
 import { SpeechForm } from "./speech-form.tsx";
-import { Studio, StudioProvider, useStudio } from "./studio.ts";
+import { studioOf, StudioProvider, useStudio } from "./studio.ts";
 import { VoiceForm } from "./voice-form.tsx";
 
 interface Tool {
-  id: string;
+  id: ToolId;
   name: string;
   icon: IconName;
   title: string;
@@ -70,6 +72,7 @@ const TOOLS: readonly Tool[] = [FIRST, {
 
 function Make() {
   const { note } = useBackend().config;
+  const begun = begunIn(useStudio().drafts);
   const wanted = query.value.get("make");
   const tool = TOOLS.find(({ id }) => id === wanted) ?? FIRST;
   return (
@@ -85,6 +88,11 @@ function Make() {
             >
               <Icon name={icon} />
               <span>{name}</span>
+              {begun.includes(id) && id !== tool.id && (
+                <span class="begun" title="Not sent yet">
+                  <span class="visually-hidden">, not sent yet</span>
+                </span>
+              )}
             </button>
           </li>
         ))}
@@ -108,6 +116,12 @@ function Made() {
     [studio],
   );
   const { jobs, isLoading, hasMore, error, connection } = state;
+  const areAllShown = useSignal(false);
+  const { ids } = studio.hidden;
+  const shown = areAllShown.value
+    ? jobs
+    : jobs.filter(({ id }) => !ids.value.has(id));
+  const hiddenCount = jobs.filter(({ id }) => ids.value.has(id)).length;
   const running = jobs.filter(({ status }) => !isFinal(status));
   const clones =
     jobs.filter(({ job_type, status }) =>
@@ -148,22 +162,37 @@ function Made() {
           {[1, 2, 3].map((one) => <div key={one} class="card ghost job" />)}
         </div>
       )}
-      {!isLoading && jobs.length === 0 && (
+      {!isLoading && shown.length === 0 && (
         <div class="card">
           <EmptyState
             icon="brand"
-            title="Nothing here yet"
-            text="Clone your first voice. Everything you make is kept here."
+            title={hiddenCount === 0 ? "Nothing here yet" : "All is hidden"}
+            text={hiddenCount === 0
+              ? "Clone your first voice. Everything you make is kept here."
+              : "What you hide stays in your account."}
           />
         </div>
       )}
       <ul class="jobs">
-        {jobs.map((job) => <JobCard key={job.id} job={job} />)}
+        {shown.map((job) => <JobCard key={job.id} job={job} />)}
       </ul>
-      {hasMore && (
-        <Button onClick={() => source.find()?.loadMore()}>
-          Show older ones
-        </Button>
+      {(hasMore || hiddenCount > 0) && (
+        <div class="row">
+          {hasMore && (
+            <Button onClick={() => source.find()?.loadMore()}>
+              Show older ones
+            </Button>
+          )}
+          {hiddenCount > 0 && (
+            <Button
+              kind="quiet"
+              isPressed={areAllShown.value}
+              onClick={() => areAllShown.value = !areAllShown.value}
+            >
+              Show {hiddenCount} hidden
+            </Button>
+          )}
+        </div>
       )}
     </section>
   );
@@ -172,9 +201,8 @@ function Made() {
 /** The studio of one person. */
 export function DemoApp({ person }: { person: Person }) {
   const backend = useBackend();
-  const studio = useMemo(() => new Studio(backend), [backend, person.id]);
   return (
-    <StudioProvider value={studio}>
+    <StudioProvider value={studioOf(backend, person.id)}>
       <h1 class="visually-hidden" tabIndex={-1}>Studio</h1>
       <div class="studio">
         <Make />

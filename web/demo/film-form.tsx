@@ -1,5 +1,4 @@
 /** The form that makes a photo talk. */
-import { useSignal } from "@preact/signals";
 import { Button } from "../parts/button.tsx";
 import { Field } from "../parts/field.tsx";
 import { toast } from "../parts/toast.tsx";
@@ -18,11 +17,7 @@ const TEXT_MAX = 7000;
 export function FilmForm() {
   const studio = useStudio();
   const { jobs } = studio.backend;
-  const photo = useSignal<File | null>(null);
-  const recording = useSignal<File | null>(null);
-  const text = useSignal("");
-  const voice = useSignal("");
-  const isWritten = useSignal(true);
+  const { photo, recording, text, voice, isWritten } = studio.drafts.film;
   const url = useFileUrl(photo.value);
   const maxBytes = studio.offers.value?.get("avatar_video")?.maxBytes ?? 1e7;
   const words = text.value.trim();

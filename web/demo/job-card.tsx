@@ -7,8 +7,10 @@ import { Button } from "../parts/button.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { Progress } from "../parts/progress.tsx";
+import { toast } from "../parts/toast.tsx";
 import { useSource } from "../shell/source.ts";
-import { describeCode } from "../words/errors.ts";
+import { setQuery } from "../shell/router.tsx";
+import { canRetryJob, describeCode } from "../words/errors.ts";
 import {
   eventOf,
   stageOf,
@@ -18,6 +20,7 @@ import {
 } from "../words/jobs.ts";
 import { lengthOf, microsOf, secondOf, whenOf } from "../words/times.ts";
 import { now } from "./clock.ts";
+import { draftAgain } from "./drafts.ts";
 import { Result } from "./results.tsx";
 import { useStudio } from "./studio.ts";
 
@@ -67,12 +70,15 @@ export function JobCard({ job }: { job: Job }) {
   const studio = useStudio();
   const { jobs } = studio.backend;
   const isBusy = useSignal(false);
+  const isHidden = studio.hidden.ids.value.has(job.id);
   const hasTimeline = useSignal(false);
   const { id, status, error_code } = job;
   const isOver = isFinal(status);
   const { name, tone } = statusOf(job);
   const type = TYPE_WORDS[job.job_type];
   const title = titleOf(job);
+  const isParked = error_code === "outcome_unknown";
+  const canRunAgain = status === "failed" && canRetryJob(error_code ?? "");
   const failure = status === "failed" ? describeCode(error_code ?? "") : null;
   const act = async (action: () => Promise<unknown>) => {
     isBusy.value = true;
@@ -128,7 +134,9 @@ export function JobCard({ job }: { job: Job }) {
             </>
           )}
           {isOver && " · "}
-          {job.cost_micros > 0
+          {job.spend === "unknown"
+            ? "cost not known yet"
+            : job.cost_micros > 0
             ? microsOf(job.cost_micros, job.cost_currency)
             : isOver && "no cost"}
           {job.cached_from_job_id !== null && " · reused"}
@@ -146,7 +154,7 @@ export function JobCard({ job }: { job: Job }) {
               Cancel
             </Button>
           )}
-          {status === "failed" && error_code !== "outcome_unknown" && (
+          {canRunAgain && (
             <Button
               isSmall
               icon="retry"
@@ -154,6 +162,19 @@ export function JobCard({ job }: { job: Job }) {
               onClick={() => act(() => jobs.retry(id))}
             >
               Try again
+            </Button>
+          )}
+          {isOver && status !== "completed" && !canRunAgain &&
+            !isParked && (
+            <Button
+              isSmall
+              icon="retry"
+              onClick={() => {
+                setQuery({ make: draftAgain(studio.drafts, job), voice: null });
+                document.getElementById("make")?.focus();
+              }}
+            >
+              Start over
             </Button>
           )}
           <button
@@ -164,6 +185,21 @@ export function JobCard({ job }: { job: Job }) {
           >
             <Icon name="clock" /> Timeline
           </button>
+          {isOver && !isParked && (
+            <Button
+              kind="quiet"
+              isSmall
+              onClick={() => {
+                if (isHidden) return studio.hidden.show(id);
+                studio.hidden.hide(id);
+                toast(
+                  "Hidden in this browser. “Show hidden” below the list brings it back.",
+                );
+              }}
+            >
+              {isHidden ? "Show again" : "Hide"}
+            </Button>
+          )}
         </div>
       </div>
       {hasTimeline.value && <Timeline id={id} />}

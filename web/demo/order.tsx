@@ -1,6 +1,6 @@
 /** The dialog that orders a printed book. */
 import { useSignal } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { Badge, type Tone } from "../parts/badge.tsx";
 import { Button } from "../parts/button.tsx";
 import { Dialog } from "../parts/dialog.tsx";
@@ -15,7 +15,15 @@ import {
   MOST_COPIES,
 } from "../words/orders.ts";
 import { minorOf } from "../words/times.ts";
-import { idOf, rowsOf, useStudio } from "./studio.ts";
+import {
+  type BookOrders,
+  cancelOrder,
+  type DraftOrder,
+  placeOrder,
+  readOrders,
+  removeDraft,
+} from "./orders.ts";
+import { rowsOf, useStudio } from "./studio.ts";
 
 const ADDRESS = [
   ["name", "Name", "name"],
@@ -43,20 +51,24 @@ function priceOf(product: Fields, quantity: number): string {
 }
 
 function OrderDialog(
-  { pdfId, title, onClose }: {
+  { pdfId, title, draft, onClose }: {
     pdfId: string;
     title: string;
-    onClose: (wasOrdered: boolean) => void;
+    /** An order that was begun before. */
+    draft: DraftOrder | null;
+    onClose: () => void;
   },
 ) {
   const studio = useStudio();
   const { supabase } = studio.backend;
   const products = useSignal<readonly Fields[] | null>(null);
   const chosen = useSignal("");
-  const copies = useSignal("1");
+  const copies = useSignal(String(draft?.quantity ?? 1));
   const address = useSignal<Readonly<Record<string, string>>>({
     country: countryOf(navigator.language),
+    ...draft?.address,
   });
+  const begun = useRef(draft);
   const countries = useMemo(listCountries, []);
   const problem = useSignal<string | null>(null);
   const isBusy = useSignal(false);
@@ -67,7 +79,8 @@ function OrderDialog(
           "id,name,unit_price_minor,currency,vendor_id",
         ).eq("is_active", true).order("unit_price_minor", { ascending: false }),
       );
-      chosen.value = textOf(products.value[0] ?? {}, "id") ?? "";
+      const ids = products.value.map((one) => textOf(one, "id") ?? "");
+      chosen.value = ids.find((id) => id === draft?.productId) ?? ids[0] ?? "";
     });
   }, []);
   const product = products.value?.find((one) => one["id"] === chosen.value);
@@ -87,29 +100,17 @@ function OrderDialog(
     ) return;
     isBusy.value = true;
     try {
-      const order_id = idOf(
-        await supabase.from("orders").insert({
-          vendor_id: product["vendor_id"],
-          currency: product["currency"],
-          shipping_address: address.value,
-        }).select("id").single(),
-      );
-      rowsOf(
-        await supabase.from("order_items").insert({
-          order_id,
-          product_id: product["id"],
-          pdf_id: pdfId,
-          quantity,
-        }).select("id"),
-      );
-      rowsOf(
-        await supabase.from("orders").update({ status: "placed" })
-          .eq("id", order_id).select("id"),
+      await placeOrder(
+        supabase,
+        { pdfId, product, quantity, address: address.value },
+        begun.current,
       );
       toast(`“${title}” is ordered.`);
-      onClose(true);
+      onClose();
     } catch (error) {
       problem.value = studio.explain(error);
+      begun.current = await readOrders(supabase, pdfId)
+        .then(({ draft }) => draft, () => begun.current);
     } finally {
       isBusy.value = false;
     }
@@ -118,7 +119,7 @@ function OrderDialog(
   return (
     <Dialog
       title={`Order “${title}”`}
-      onClose={() => onClose(false)}
+      onClose={onClose}
       actions={
         <Button
           kind="primary"
@@ -210,12 +211,12 @@ function OrderDialog(
   );
 }
 
-/** A button that orders the book of a job, and the status of its newest order. */
+/** Orders the book of a job: a button, an order that was begun, and the status of the newest order. */
 export function OrderBook({ jobId, title }: { jobId: string; title: string }) {
   const studio = useStudio();
   const { supabase } = studio.backend;
   const pdfId = useSignal<string | null>(null);
-  const status = useSignal<string | null>(null);
+  const orders = useSignal<BookOrders>({ placed: null, draft: null });
   const isOpen = useSignal(false);
   const load = () =>
     studio.attempt(async () => {
@@ -223,35 +224,59 @@ export function OrderBook({ jobId, title }: { jobId: string; title: string }) {
         await supabase.from("pdfs").select("id").eq("job_id", jobId),
       );
       pdfId.value = textOf(pdf ?? {}, "id") ?? null;
-      if (pdfId.value === null) return;
-      const [item] = rowsOf(
-        await supabase.from("order_items").select("orders(status)")
-          .eq("pdf_id", pdfId.value).order("created_at", { ascending: false })
-          .limit(1),
-      );
-      const order = item?.["orders"];
-      status.value = typeof order === "object" && order !== null
-        ? String(Reflect.get(order, "status"))
-        : null;
+      if (pdfId.value !== null) {
+        orders.value = await readOrders(supabase, pdfId.value);
+      }
     });
+  const change = (action: () => Promise<void>) =>
+    studio.attempt(action).then(load);
   useEffect(() => {
     void load();
   }, [jobId]);
   if (pdfId.value === null) return null;
-  const [words, tone] = STATES[status.value ?? ""] ?? [];
+  const { placed, draft } = orders.value;
+  const [words, tone] = STATES[placed?.status ?? ""] ?? [];
   return (
     <>
-      <Button isSmall icon="box" onClick={() => isOpen.value = true}>
-        {words === undefined ? "Order a print" : "Order again"}
-      </Button>
+      {draft === null
+        ? (
+          <Button isSmall icon="box" onClick={() => isOpen.value = true}>
+            {words === undefined ? "Order a print" : "Order again"}
+          </Button>
+        )
+        : (
+          <div class="row">
+            <Badge tone="warn">Order not finished</Badge>
+            <Button isSmall icon="box" onClick={() => isOpen.value = true}>
+              Continue
+            </Button>
+            <Button
+              kind="quiet"
+              isSmall
+              onClick={() => change(() => removeDraft(supabase, draft.id))}
+            >
+              Remove it
+            </Button>
+          </div>
+        )}
       {words !== undefined && <Badge tone={tone ?? "plain"}>{words}</Badge>}
+      {placed?.status === "placed" && (
+        <Button
+          kind="quiet"
+          isSmall
+          onClick={() => change(() => cancelOrder(supabase, placed.id))}
+        >
+          Cancel the order
+        </Button>
+      )}
       {isOpen.value && (
         <OrderDialog
           pdfId={pdfId.value}
           title={title}
-          onClose={(wasOrdered) => {
+          draft={draft}
+          onClose={() => {
             isOpen.value = false;
-            if (wasOrdered) void load();
+            void load();
           }}
         />
       )}

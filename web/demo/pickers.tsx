@@ -95,7 +95,7 @@ export function RecordingPicker(
   },
 ) {
   const recorder = useMemo(() => new Recorder(onFile), []);
-  useEffect(() => () => recorder.dispose(), []);
+  useEffect(() => () => recorder.finish(), []);
   const url = useFileUrl(file);
   const current = recorder.current.value;
   if (file !== null && url !== null) {

@@ -26,6 +26,13 @@ const REFUSALS: Readonly<Record<string, string>> = {
     "Another program uses the microphone. Close it, or choose a file instead.",
 };
 
+const recordings = new WeakSet<File>();
+
+/** Whether a file was recorded here, so that there is no other copy of it. */
+export function isRecording(file: File | null): boolean {
+  return file !== null && recordings.has(file);
+}
+
 /** Records the microphone. */
 export class Recorder {
   readonly #current = signal<RecorderState>({ state: "idle" });
@@ -33,6 +40,7 @@ export class Recorder {
   readonly #onDone: (file: File) => void;
   #recorder: MediaRecorder | undefined;
   #release: (() => void) | undefined;
+  #isOver = false;
 
   /** `onDone` is called with each recording that is finished. */
   constructor(onDone: (file: File) => void) {
@@ -78,7 +86,8 @@ export class Recorder {
       };
       return;
     }
-    this.#record(stream, format);
+    if (this.#isOver) { for (const track of stream.getTracks()) track.stop(); }
+    else this.#record(stream, format);
   }
 
   /** Ends the recording and passes it to `onDone`. */
@@ -93,16 +102,10 @@ export class Recorder {
     }
   }
 
-  /** Releases the microphone and discards the recording. */
-  dispose(): void {
-    if (this.#recorder !== undefined) this.#recorder.onstop = null;
+  /** Ends the recording as {@link stop} does, and records no other one. */
+  finish(): void {
+    this.#isOver = true;
     this.stop();
-    this.#letGo();
-  }
-
-  #letGo(): void {
-    this.#release?.();
-    this.#release = undefined;
   }
 
   #record(
@@ -124,11 +127,14 @@ export class Recorder {
     };
     recorder.ondataavailable = ({ data }) => parts.push(data);
     recorder.onstop = () => {
-      this.#letGo();
+      this.#release?.();
+      this.#release = undefined;
       this.#current.value = { state: "idle" };
-      this.#onDone(
-        new File(parts, `recording.${extension}`, { type: recorder.mimeType }),
-      );
+      const file = new File(parts, `recording.${extension}`, {
+        type: recorder.mimeType,
+      });
+      recordings.add(file);
+      this.#onDone(file);
     };
     recorder.start(1000);
     this.#current.value = { state: "recording", since: Date.now() };

@@ -1,5 +1,5 @@
 /** The form that speaks a text. */
-import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
 import { Field } from "../parts/field.tsx";
 import { query } from "../shell/router.tsx";
 import { JobForm, VoiceSelect } from "./form.tsx";
@@ -10,9 +10,12 @@ const MOST = 50_000;
 
 /** The form. */
 export function SpeechForm() {
-  const { backend } = useStudio();
-  const text = useSignal("");
-  const voice = useSignal(query.value.get("voice") ?? "");
+  const { backend, drafts } = useStudio();
+  const { text, voice } = drafts.speech;
+  const wanted = query.value.get("voice");
+  useEffect(() => {
+    if (wanted !== null) voice.value = wanted;
+  }, [wanted]);
   const { length } = text.value.trim();
   return (
     <JobForm

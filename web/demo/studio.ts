@@ -7,7 +7,10 @@ import type { Backend } from "../shell/backend.ts";
 import { type Fields, isFields, numberOf, textOf } from "../shell/config.ts";
 import { toast } from "../parts/toast.tsx";
 import { describeError } from "../words/errors.ts";
+import { createDrafts } from "./drafts.ts";
 import { FileProblem, typeOf } from "./file-checks.ts";
+import { HiddenJobs } from "./hidden.ts";
+import { isRecording } from "./recorder.ts";
 
 /** A voice that can speak. */
 export interface Voice {
@@ -48,17 +51,43 @@ export function idOf(answer: { data: unknown; error: unknown }): string {
 /** Uploads in progress, over the whole page: leaving it would abort them. */
 let uploads = 0;
 addEventListener("beforeunload", (event) => {
-  if (uploads > 0) event.preventDefault();
+  if (uploads > 0 || current?.hasRecording === true) event.preventDefault();
 });
+
+let current: Studio | undefined;
+
+/** The studio of a user: the same until another user signs in, so that a draft outlives a look at another page. */
+export function studioOf(backend: Backend, userId: string): Studio {
+  if (current?.userId !== userId) current = new Studio(backend, userId);
+  return current;
+}
+
+/** Forgets the studio, with its drafts. */
+export function closeStudio(): void {
+  current = undefined;
+}
 
 /** The state of one person's studio. */
 export class Studio {
   readonly backend: Backend;
+  readonly userId: string;
+  readonly drafts = createDrafts();
+  readonly hidden: HiddenJobs;
   readonly #offers = signal<ReadonlyMap<string, Offer> | null>(null);
   readonly #voices = signal<readonly Voice[] | null>(null);
 
-  constructor(backend: Backend) {
+  constructor(backend: Backend, userId: string) {
     this.backend = backend;
+    this.userId = userId;
+    this.hidden = new HiddenJobs(userId);
+  }
+
+  /** Whether the microphone has recorded something that is not sent yet, and nowhere else. */
+  get hasRecording(): boolean {
+    const { voice, film, call } = this.drafts;
+    return [voice, film, call].some(({ recording }) =>
+      recording.peek() !== null && isRecording(recording.peek())
+    );
   }
 
   /** By type; null until it is read. A disabled type is left out. */
@@ -147,7 +176,7 @@ export class Studio {
   explain(error: unknown): string {
     if (error instanceof FileProblem) return error.message;
     if (isAiJobsError(error) && error.name === "NotSignedIn") {
-      void this.backend.session.renew();
+      void this.backend.session.refuse(error.code);
     }
     return describeError(error).text;
   }

@@ -66,8 +66,7 @@ function OwnVoices() {
 /** The form. */
 export function VoiceForm() {
   const studio = useStudio();
-  const file = useSignal<File | null>(null);
-  const name = useSignal("");
+  const { recording: file, name } = studio.drafts.voice;
   const ready = (chosen: File) =>
     checkFile(chosen, /^(audio|video\/(mp4|webm))/, "a recording", maxBytes);
   const maxBytes = studio.offers.value?.get("voice_clone")?.maxBytes ?? 1e7;

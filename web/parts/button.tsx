@@ -49,3 +49,24 @@ export function Button(
     </button>
   );
 }
+
+/** The button of a form that stands outside of it, as in the last line of a dialog. */
+export function SubmitButton(
+  { form, isBusy = false, children }: {
+    /** Id of the form. */
+    form: string;
+    isBusy?: boolean;
+    children: ComponentChildren;
+  },
+) {
+  return (
+    <button
+      type="submit"
+      form={form}
+      class={`button primary${isBusy ? " busy" : ""}`}
+      disabled={isBusy}
+    >
+      {children}
+    </button>
+  );
+}

@@ -9,7 +9,7 @@ export function Dialog(
     title: string;
     onClose: () => void;
     children: ComponentChildren;
-    /** Buttons beside the one that closes. */
+    /** What the dialog decides. Beside it stands a button that closes the dialog without a decision. */
     actions?: ComponentChildren;
   },
 ) {
@@ -42,7 +42,12 @@ export function Dialog(
           <Button kind="quiet" icon="close" label="Close" onClick={onClose} />
         </div>
         {children}
-        {actions !== undefined && <div class="row end">{actions}</div>}
+        {actions !== undefined && (
+          <div class="row end">
+            <Button onClick={onClose}>Cancel</Button>
+            {actions}
+          </div>
+        )}
       </div>
     </dialog>
   );

@@ -11,10 +11,13 @@ export interface Person {
   isOperator: boolean;
 }
 
-/** The state of the session. `isExpired`: it ended without the user signing out. */
+/** Why nobody is signed in: not yet or not any more, the session ended by itself, or the account was deleted. */
+export type Absence = "left" | "expired" | "deleted";
+
+/** The state of the session. */
 export type SessionState =
   | { state: "loading" }
-  | { state: "out"; isExpired: boolean }
+  | { state: "out"; why: Absence }
   | { state: "in"; person: Person };
 
 /** Set from the sign-in to the sign-out, so that a session that disappears in between has expired. */
@@ -67,7 +70,15 @@ export class Session {
     this.#set(undefined);
   }
 
-  /** To be called when the project refuses the session: refreshes it, and ends it where that is refused too. */
+  /** To be called when the project refuses the token with this code: renews the session or ends it. */
+  async refuse(code: string): Promise<void> {
+    if (code !== "account_not_found") return await this.renew();
+    remember(PRESENCE_KEY, null);
+    this.#current.value = { state: "out", why: "deleted" };
+    await this.#supabase.auth.signOut({ scope: "local" });
+  }
+
+  /** Refreshes the session, and ends it where that is refused. */
   async renew(): Promise<void> {
     const { data, error } = await this.#supabase.auth.refreshSession();
     // Without a response the session is kept.
@@ -86,7 +97,7 @@ export class Session {
       if (before.state !== "out") {
         this.#current.value = {
           state: "out",
-          isExpired: recall(PRESENCE_KEY) !== null,
+          why: recall(PRESENCE_KEY) === null ? "left" : "expired",
         };
       }
       return;

@@ -3,6 +3,7 @@ import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { Console } from "../console/console.tsx";
 import { DemoApp } from "../demo/demo-app.tsx";
+import { closeStudio } from "../demo/studio.ts";
 import { Button } from "../parts/button.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Icon } from "../parts/icon.tsx";
@@ -88,6 +89,10 @@ export function Shell() {
   const person = current.state === "in" ? current.person : undefined;
   const route = path.value;
   useEffect(() => {
+    // A draft outlives an expired session, not a sign-out.
+    if (current.state === "out" && current.why !== "expired") closeStudio();
+  }, [current]);
+  useEffect(() => {
     document.title = TITLES[route] ?? TITLES["/"] ?? "";
   }, [route]);
   return (
@@ -107,7 +112,7 @@ export function Shell() {
         )}
         {current.state === "out" && (
           <SignIn
-            isExpired={current.isExpired}
+            why={current.why}
             isConsole={route.startsWith("/ops")}
           />
         )}

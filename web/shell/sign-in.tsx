@@ -6,6 +6,7 @@ import { Icon } from "../parts/icon.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { describeError } from "../words/errors.ts";
 import { useBackend } from "./backend.ts";
+import type { Absence } from "./session.ts";
 
 const SHORTEST_PASSWORD = 6;
 
@@ -64,7 +65,7 @@ function ConsolePitch() {
 
 /** The form, and beside it what the page is for. */
 export function SignIn(
-  { isExpired, isConsole }: { isExpired: boolean; isConsole: boolean },
+  { why, isConsole }: { why: Absence; isConsole: boolean },
 ) {
   const { session, config } = useBackend();
   const isNew = useSignal(false);
@@ -105,9 +106,11 @@ export function SignIn(
         <h2 id="sign-in-title">
           {isNew.value ? "Create an account" : "Sign in"}
         </h2>
-        {isExpired && problem.value === null && (
+        {why !== "left" && problem.value === null && (
           <Notice kind="warn">
-            Your session has ended. Sign in again; your jobs kept running.
+            {why === "deleted"
+              ? "This account no longer exists. You were signed out."
+              : "Your session has ended. Sign in again; your jobs kept running."}
           </Notice>
         )}
         {isConfirming.value && (

@@ -154,7 +154,7 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   provider_content_refused: final(
     "The AI service does not allow this content. Try something else.",
   ),
-  provider_render_failed: again(
+  provider_render_failed: final(
     "The AI service could not make this. Try another photo or recording.",
   ),
   provider_concurrency_limited: again(
@@ -220,6 +220,39 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   session_not_found: final("Your session has ended. Sign in again."),
   refresh_token_not_found: final("Your session has ended. Sign in again."),
 };
+
+/** Codes of jobs that fail again in any case: their own input is at fault, or another job comes first. */
+const NOT_RETRYABLE: ReadonlySet<string> = new Set([
+  "input_required",
+  "input_url_invalid",
+  "input_not_found",
+  "input_type_not_allowed",
+  "input_size_not_allowed",
+  "metadata_invalid",
+  "voice_not_found",
+  "call_not_found",
+  "slideshow_not_found",
+  "slideshow_empty",
+  "slideshow_too_large",
+  "photo_not_found",
+  "photo_not_printable",
+  "text_not_printable",
+  "output_too_large",
+  "worker_limit_exceeded",
+  "job_type_unknown",
+  "provider_rejected_input",
+  "provider_content_refused",
+  "provider_answer_too_large",
+  "provider_render_failed",
+  "dependency_not_found",
+  "dependency_failed",
+  "outcome_unknown",
+]);
+
+/** Whether running the same job again can help, now or after something around it has changed. */
+export function canRetryJob(code: string): boolean {
+  return !NOT_RETRYABLE.has(code);
+}
 
 /** The text for a code; a general one for an unknown code. */
 export function describeCode(code: string): Described {

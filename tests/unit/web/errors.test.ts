@@ -1,7 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { LimitReached, NetworkError } from "../../../client/mod.ts";
 import { ERROR_CODES } from "../../../supabase/functions/_shared/failures/catalogue.ts";
-import { describeError, ERROR_WORDS } from "../../../web/words/errors.ts";
+import {
+  canRetryJob,
+  describeError,
+  ERROR_WORDS,
+} from "../../../web/words/errors.ts";
 
 Deno.test("page words: every code of the catalogue has a sentence that does not contain the code", () => {
   const missing = [...ERROR_CODES].filter((code) => !(code in ERROR_WORDS));
@@ -10,6 +14,21 @@ Deno.test("page words: every code of the catalogue has a sentence that does not 
     assert(!/[a-z]_[a-z]|\bHTTP\b|\bAPI\b|JSON/.test(text), text);
     assert(/^[A-Z].*\.$/s.test(text), text);
   }
+});
+
+Deno.test("page words: a job can run again unless its own input is at fault", () => {
+  const codes = [...ERROR_CODES].filter((code) => !canRetryJob(code));
+  assert(codes.includes("provider_content_refused"));
+  assert(codes.every((code) => !describeError({ code }).canRetry), `${codes}`);
+  for (
+    const code of [
+      "provider_quota_exceeded",
+      "budget_exceeded",
+      "provider_unavailable",
+      "job_expired",
+      "internal_error",
+    ]
+  ) assert(canRetryJob(code), code);
 });
 
 Deno.test("page words: a limit has the time of the next possible try", () => {

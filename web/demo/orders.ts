@@ -1,0 +1,149 @@
+/** Orders of one book in the shop's tables. An order is placed in three writes; what a failure leaves behind is used again. */
+import { type Fields, isFields, numberOf, textOf } from "../shell/config.ts";
+import type { Backend } from "../shell/backend.ts";
+import { idOf, rowsOf } from "./studio.ts";
+
+type Database = Pick<Backend["supabase"], "from">;
+
+/** An order that was begun and not placed. */
+export interface DraftOrder {
+  id: string;
+  productId: string;
+  quantity: number;
+  address: Readonly<Record<string, string>>;
+}
+
+/** The newest order of a book, and the draft if there is one. */
+export interface BookOrders {
+  placed: { id: string; status: string } | null;
+  draft: DraftOrder | null;
+}
+
+/** What the customer ordered. */
+export interface Choice {
+  pdfId: string;
+  product: Fields;
+  quantity: number;
+  address: Readonly<Record<string, string>>;
+}
+
+/** Reads the orders of a book. @throws the error of the Data API. */
+export async function readOrders(
+  database: Database,
+  pdfId: string,
+): Promise<BookOrders> {
+  const items = rowsOf(
+    await database.from("order_items").select(
+      "product_id,quantity,orders(id,status,shipping_address)",
+    ).eq("pdf_id", pdfId).order("created_at", { ascending: false }).limit(20),
+  );
+  const orders: BookOrders = { placed: null, draft: null };
+  for (const item of items) {
+    const order = isFields(item["orders"]) ? item["orders"] : {};
+    const id = textOf(order, "id") ?? "";
+    const status = textOf(order, "status") ?? "";
+    if (status !== "draft") {
+      orders.placed ??= { id, status };
+      continue;
+    }
+    const address = order["shipping_address"];
+    orders.draft ??= {
+      id,
+      productId: textOf(item, "product_id") ?? "",
+      quantity: numberOf(item, "quantity") ?? 1,
+      address: isFields(address)
+        ? Object.fromEntries(
+          Object.entries(address).map(([name, value]) => [name, String(value)]),
+        )
+        : {},
+    };
+  }
+  return orders;
+}
+
+/** An own draft of the vendor that has no items: what is left when the second write failed. */
+async function emptyDraft(
+  database: Database,
+  { product }: Choice,
+): Promise<string | undefined> {
+  const drafts = rowsOf(
+    await database.from("orders").select("id,order_items(id)").eq(
+      "status",
+      "draft",
+    )
+      .eq("vendor_id", product["vendor_id"]).eq("currency", product["currency"])
+      .limit(20),
+  );
+  const empty = drafts.find(({ order_items: items }) =>
+    Array.isArray(items) && items.length === 0
+  );
+  return empty === undefined ? undefined : textOf(empty, "id");
+}
+
+/**
+ * Places an order instead of `draft`.
+ *
+ * @throws the error of the Data API. An order without items is removed again; one with items stays as a draft.
+ */
+export async function placeOrder(
+  database: Database,
+  choice: Choice,
+  draft: DraftOrder | null,
+): Promise<void> {
+  const { pdfId, product, quantity, address } = choice;
+  // Its vendor may be another one, so the draft is replaced rather than changed.
+  if (draft !== null) await removeDraft(database, draft.id);
+  const found = await emptyDraft(database, choice);
+  const id = found ?? idOf(
+    await database.from("orders").insert({
+      vendor_id: product["vendor_id"],
+      currency: product["currency"],
+      shipping_address: address,
+    }).select("id").single(),
+  );
+  try {
+    if (found !== undefined) {
+      rowsOf(
+        await database.from("orders").update({ shipping_address: address }).eq(
+          "id",
+          id,
+        )
+          .select("id"),
+      );
+    }
+    rowsOf(
+      await database.from("order_items").insert({
+        order_id: id,
+        product_id: product["id"],
+        pdf_id: pdfId,
+        quantity,
+      }).select("id"),
+    );
+  } catch (error) {
+    await removeDraft(database, id).catch(() => {});
+    throw error;
+  }
+  rowsOf(
+    await database.from("orders").update({ status: "placed" }).eq("id", id)
+      .select("id"),
+  );
+}
+
+/** Removes a draft with its items. @throws the error of the Data API. */
+export async function removeDraft(
+  database: Database,
+  id: string,
+): Promise<void> {
+  rowsOf(await database.from("orders").delete().eq("id", id).select("id"));
+}
+
+/** Cancels an order that is not paid. @throws the error of the Data API. */
+export async function cancelOrder(
+  database: Database,
+  id: string,
+): Promise<void> {
+  rowsOf(
+    await database.from("orders").update({ status: "cancelled" }).eq("id", id)
+      .select("id"),
+  );
+}
