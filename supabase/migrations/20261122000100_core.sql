@@ -189,6 +189,8 @@ create table public.ai_providers (
   breaker_pause_seconds integer not null default 5,
   breaker_max_pause_seconds integer not null default 30,
   breaker_failures integer not null default 0,
+  breaker_poll_failures integer not null default 0,
+  breaker_last_error_code text,
   breaker_opened_at timestamptz,
   breaker_probe_at timestamptz,
   breaker_probes integer not null default 0,
@@ -204,7 +206,9 @@ create table public.ai_providers (
   constraint ai_providers_breaker_pause_in_range check (
     breaker_pause_seconds between 1 and 3600 and breaker_max_pause_seconds between breaker_pause_seconds and 3600
   ),
-  constraint ai_providers_breaker_counts_are_not_negative check (breaker_failures >= 0 and breaker_probes >= 0),
+  constraint ai_providers_breaker_counts_are_not_negative check (
+    breaker_failures >= 0 and breaker_poll_failures >= 0 and breaker_probes >= 0
+  ),
   constraint ai_providers_breaker_probes_while_open check (
     (breaker_opened_at is null) = (breaker_probe_at is null)
     and (breaker_opened_at is not null or (breaker_probes = 0 and breaker_probe_job_id is null))
@@ -222,14 +226,19 @@ comment on column public.ai_providers.max_voices is
   'create. Set it to the limit of your plan. Null: no limit.';
 comment on column public.ai_providers.paused_at is 'Set: its jobs wait, new ones are accepted. See pause_ai_jobs.';
 comment on column public.ai_providers.breaker_threshold is
-  'This many consecutive failures of the provider open its breaker: its jobs wait. Null: never. Keep it above a job''s '
+  'This many consecutive failures of submissions, or of polls, open the provider''s breaker: its jobs wait. Null: never. Keep it above a job''s '
   'attempts, so that one job alone cannot open it.';
 comment on column public.ai_providers.breaker_pause_seconds is
   'Wait before the first probe; doubled by each failed probe.';
 comment on column public.ai_providers.breaker_max_pause_seconds is
   'Longest wait between two probes, and so the longest time until a recovery is noticed.';
 comment on column public.ai_providers.breaker_failures is
-  'Consecutive failures of the provider since its last normal response.';
+  'Consecutive failures of submissions since the last normal response to one: paid calls, what prepares them, and '
+  'queries about their outcome.';
+comment on column public.ai_providers.breaker_poll_failures is
+  'Consecutive failures of polls since the last normal response to one: calls about paid work that the provider has '
+  'accepted.';
+comment on column public.ai_providers.breaker_last_error_code is 'The code of the last failure that was counted.';
 comment on column public.ai_providers.breaker_opened_at is 'Set while the breaker is open: since when.';
 comment on column public.ai_providers.breaker_probe_at is 'When the next probe may start.';
 comment on column public.ai_providers.breaker_probes is 'Probes that have failed since it opened.';
@@ -4649,33 +4658,46 @@ create function public.snooze_ai_job(
   p_job_id uuid,
   p_lease_token uuid,
   p_delay_seconds double precision,
-  p_stage text default null
+  p_stage text default null,
+  p_error_code text default null,
+  p_error_message text default null
 )
 returns boolean
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 as $$
+declare
+  v_job public.ai_jobs;
 begin
   update public.ai_jobs as j
   set status = 'pending',
       attempt = j.attempt - 1,
       stage = coalesce(p_stage, j.stage),
+      error_code = p_error_code,
+      error_message = p_error_message,
       scheduled_at = clock_timestamp() + make_interval(secs => least(greatest(p_delay_seconds, 0), 3600)),
       lease_token = null,
       lease_expires_at = null,
       event_seq = j.event_seq + 1,
       last_event = 'snoozed'
-  where j.id = p_job_id and j.lease_token = p_lease_token;
-  return found;
+  where j.id = p_job_id and j.lease_token = p_lease_token
+  returning j.* into v_job;
+  if not found then
+    return false;
+  end if;
+  perform private.note_snoozed_job(v_job, p_error_code);
+  return true;
 end;
 $$;
-comment on function public.snooze_ai_job(uuid, uuid, double precision, text) is
-  'Requeues a claimed job for later without spending the attempt: the provider is still working, or its listing may '
-  'lag. False: the lease is lost. service_role only.';
-revoke execute on function public.snooze_ai_job(uuid, uuid, double precision, text) from public, anon, authenticated;
-grant execute on function public.snooze_ai_job(uuid, uuid, double precision, text) to service_role;
+comment on function public.snooze_ai_job(uuid, uuid, double precision, text, text, text) is
+  'Requeues a claimed job for later without spending the attempt: the provider is still working, its listing may lag, '
+  'or, with p_error_code, a call that is not in the journal failed. The job shows that code while it waits, and the '
+  'breaker counts it if the provider is at fault. False: the lease is lost. service_role only; security definer for the breaker '
+  'in schema private.';
+revoke execute on function public.snooze_ai_job(uuid, uuid, double precision, text, text, text) from public, anon, authenticated;
+grant execute on function public.snooze_ai_job(uuid, uuid, double precision, text, text, text) to service_role;
 
 create function public.release_ai_job(p_job_id uuid, p_lease_token uuid)
 returns boolean
@@ -5221,11 +5243,14 @@ revoke all on private.ai_job_dead_letters from public, anon, authenticated, serv
 -- ===== supabase/schemas/providers/breaker.sql
 
 -- A breaker per provider. When a provider keeps failing, its jobs wait instead of failing one by one: nothing is sent
--- and no attempt is spent. One job at a time is sent as a probe, after a growing pause; the first normal response
--- lets all jobs continue.
+-- and no attempt is spent. One job at a time is sent as a probe, after a growing pause; a normal response lets all jobs
+-- continue.
 --
--- 5xx, no response and 429 for too many requests count as failures. A refusal of one request is a normal response,
--- and so is a provider that is still working.
+-- 5xx, no response and 429 for too many requests count as failures, whether the call is paid or not. A refusal of one
+-- request is a normal response, and so is a provider that is still working.
+--
+-- Submissions and polls are counted apart, because a provider can fail at one of them alone: while it accepts no new
+-- work, it may still answer about earlier work. A normal response to a poll does not make up for failed submissions.
 
 create function private.is_provider_failure(p_error_code text)
 returns boolean
@@ -5242,7 +5267,7 @@ $$;
 comment on function private.is_provider_failure(text) is
   'Whether the code means that the provider is down or overloaded, rather than a fault of one request or our own load.';
 
-create function private.note_provider_answer(p_provider text, p_job_id uuid, p_is_failure boolean)
+create function private.note_provider_answer(p_provider text, p_job_id uuid, p_is_poll boolean, p_error_code text)
 returns void
 language plpgsql
 volatile
@@ -5250,20 +5275,34 @@ security definer
 set search_path = ''
 as $$
 begin
-  if not p_is_failure then
+  if p_error_code is null then
     -- A healthy provider's row is not written.
     update public.ai_providers as p
-    set breaker_failures = 0,
-        breaker_opened_at = null,
-        breaker_probe_at = null,
-        breaker_probes = 0,
-        breaker_probe_job_id = null
-    where p.provider = p_provider
-      and case when p.breaker_opened_at is null then p.breaker_failures > 0 else p.breaker_probe_job_id = p_job_id end;
+    set breaker_failures = case when p_is_poll then p.breaker_failures else 0 end,
+        breaker_poll_failures =
+          case when p_is_poll or p.breaker_opened_at is not null then 0 else p.breaker_poll_failures end,
+        breaker_opened_at = case when not n.is_closing then p.breaker_opened_at end,
+        breaker_probe_at = case when not n.is_closing then p.breaker_probe_at end,
+        breaker_probes = case when n.is_closing then 0 else p.breaker_probes end,
+        breaker_probe_job_id = case when not n.is_closing then p.breaker_probe_job_id end
+    from (
+      select o.provider, not p_is_poll or coalesce(o.breaker_failures < o.breaker_threshold, true) as is_closing
+      from public.ai_providers as o
+      where o.provider = p_provider
+      for update
+    ) as n
+    where p.provider = n.provider
+      and case
+        when p.breaker_opened_at is not null then p.breaker_probe_job_id = p_job_id
+        when p_is_poll then p.breaker_poll_failures > 0
+        else p.breaker_failures > 0
+      end;
     return;
   end if;
   update public.ai_providers as p
-  set breaker_failures = p.breaker_failures + 1,
+  set breaker_failures = p.breaker_failures + (not p_is_poll)::integer,
+      breaker_poll_failures = p.breaker_poll_failures + p_is_poll::integer,
+      breaker_last_error_code = p_error_code,
       breaker_opened_at = n.opened_at,
       breaker_probes = n.probes,
       breaker_probe_at = case
@@ -5275,7 +5314,8 @@ begin
     select o.provider,
       case
         when o.breaker_opened_at is not null then o.breaker_opened_at
-        when o.breaker_failures + 1 >= o.breaker_threshold then clock_timestamp()
+        when case when p_is_poll then o.breaker_poll_failures else o.breaker_failures end + 1 >= o.breaker_threshold
+          then clock_timestamp()
       end as opened_at,
       o.breaker_probes + (o.breaker_opened_at is not null)::integer as probes
     from public.ai_providers as o
@@ -5287,10 +5327,29 @@ begin
     and (p.breaker_opened_at is null or p.breaker_probe_job_id = p_job_id);
 end;
 $$;
-comment on function private.note_provider_answer(text, uuid, boolean) is
-  'Counts a failure or a normal response of a provider. Opens the breaker at the threshold. While it is open only the '
-  'probe counts: its failure lengthens the pause, its normal response closes the breaker. Security definer because '
-  'triggers call it for every role that changes a job.';
+comment on function private.note_provider_answer(text, uuid, boolean, text) is
+  'Counts a failure of a provider (p_error_code), or a normal response (null), to a poll or to a submission. Opens the '
+  'breaker at the threshold of either. While it is open only the probe counts: its failure lengthens the pause; its '
+  'normal response closes the breaker, but a poll''s only if submissions were not what opened it. Security definer '
+  'because triggers call it for every role that changes a job.';
+
+create function private.is_poll(p_job public.ai_jobs)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return p_job.spend = 'incurred' and not exists (
+    select 1 from public.ai_provider_calls as c where c.job_id = p_job.id and c.outcome in ('sent', 'unknown')
+  );
+end;
+$$;
+comment on function private.is_poll(public.ai_jobs) is
+  'Whether a call of this job that is not journalled is about paid work that the provider has accepted. Otherwise it '
+  'prepares a submission, or queries the outcome of one. Security definer because security definer functions call it.';
 
 create function private.note_failed_attempt(p_job public.ai_jobs, p_error_code text)
 returns boolean
@@ -5305,7 +5364,7 @@ begin
   end if;
   -- A refused paid call was already counted when it was settled.
   if p_job.last_event <> 'settled' then
-    perform private.note_provider_answer(p_job.provider, p_job.id, true);
+    perform private.note_provider_answer(p_job.provider, p_job.id, private.is_poll(p_job), p_error_code);
   end if;
   return exists (
     select 1 from public.ai_providers as p where p.provider = p_job.provider and p.breaker_opened_at is not null
@@ -5315,6 +5374,31 @@ $$;
 comment on function private.note_failed_attempt(public.ai_jobs, text) is
   'Counts an attempt that ended with a failure of the provider; true while the breaker is open. Security definer '
   'because it calls a security definer function.';
+
+create function private.note_snoozed_job(p_job public.ai_jobs, p_error_code text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  if private.is_provider_failure(p_error_code) then
+    if p_job.cancel_requested_at is null then
+      perform private.note_provider_answer(p_job.provider, p_job.id, private.is_poll(p_job), p_error_code);
+    end if;
+  elsif p_error_code is null and exists (
+    select 1 from public.ai_providers as p
+    where p.provider = p_job.provider and (p.breaker_poll_failures > 0 or p.breaker_opened_at is not null)
+  ) and private.is_poll(p_job) then
+    perform private.note_provider_answer(p_job.provider, p_job.id, true, null);
+  end if;
+end;
+$$;
+comment on function private.note_snoozed_job(public.ai_jobs, text) is
+  'Counts for the breaker why a job was snoozed: a failure of the provider, or, without a code, paid work that it has '
+  'not finished yet. A job that waits to query a lost call says nothing. Security definer because it calls a security '
+  'definer function.';
 
 create function private.note_settled_calls()
 returns trigger
@@ -5327,9 +5411,9 @@ declare
   v_call record;
 begin
   for v_call in
-    select c.provider, c.job_id, c.is_failure
+    select c.provider, c.job_id, case when c.is_failure then c.error_code end as error_code
     from (
-      select n.provider, n.job_id, f.is_failure, bool_or(f.is_failure) over (partition by n.provider) as has_failure
+      select n.provider, n.job_id, n.error_code, f.is_failure, bool_or(f.is_failure) over (partition by n.provider) as has_failure
       from updated as n
       join outdated as o on o.id = n.id
       cross join lateral (
@@ -5341,7 +5425,8 @@ begin
           when f.is_failure then not exists (
             select 1 from public.ai_jobs as j where j.id = n.job_id and j.cancel_requested_at is not null
           )
-          else n.outcome in ('succeeded', 'adopted', 'absent')
+          -- An absent object only proves that the provider's listing works.
+          else n.outcome in ('succeeded', 'adopted')
             or (n.outcome = 'rejected' and n.error_code not in ('lease_expired', 'provider_concurrency_limited'))
         end
     ) as c
@@ -5351,7 +5436,7 @@ begin
     -- Normal responses come last: a provider that has answered any of these calls is not down.
     order by c.provider, c.is_failure desc, c.job_id
   loop
-    perform private.note_provider_answer(v_call.provider, v_call.job_id, v_call.is_failure);
+    perform private.note_provider_answer(v_call.provider, v_call.job_id, false, v_call.error_code);
   end loop;
   return null;
 end;
@@ -5360,7 +5445,7 @@ comment on function private.note_settled_calls() is
   'Statement trigger: counts the outcomes of paid calls for the breakers of their providers. Security definer because '
   'it calls a security definer function.';
 
-create function private.note_provider_progress(p_job_ids uuid[])
+create function private.note_completed_jobs(p_job_ids uuid[])
 returns void
 language plpgsql
 volatile
@@ -5376,25 +5461,17 @@ begin
     from public.ai_jobs as j
     -- A healthy provider's row is not written.
     join public.ai_providers as p
-      on p.provider = j.provider and (p.breaker_failures > 0 or p.breaker_opened_at is not null)
-    where j.id = any (p_job_ids)
-      and (
-        (j.status = 'completed' and j.cached_from_job_id is null)
-        or (
-          j.status = 'pending' and j.last_event = 'snoozed' and j.stage is distinct from 'waiting_for_recovery'
-          and not exists (select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome = 'unknown')
-        )
-      )
+      on p.provider = j.provider and (p.breaker_poll_failures > 0 or p.breaker_opened_at is not null)
+    where j.id = any (p_job_ids) and j.status = 'completed' and j.cached_from_job_id is null
     order by j.provider, j.id
   loop
-    perform private.note_provider_answer(v_job.provider, v_job.id, false);
+    perform private.note_provider_answer(v_job.provider, v_job.id, true, null);
   end loop;
 end;
 $$;
-comment on function private.note_provider_progress(uuid[]) is
-  'Counts a normal response for each of these jobs that was completed, or was snoozed because its provider is still '
-  'working. A job that waits to query a call, or for an outage to end, does not count. Security definer because it '
-  'calls a security definer function.';
+comment on function private.note_completed_jobs(uuid[]) is
+  'Counts a normal response to a poll for each of these jobs that was completed by a worker. The submission''s own '
+  'response is counted when its call is settled. Security definer because it calls a security definer function.';
 
 create view private.ai_provider_states
 with (security_invoker = true)
@@ -5407,7 +5484,8 @@ select
     when p.breaker_probe_at <= clock_timestamp() then 'probing'
     else 'open'
   end as state,
-  p.breaker_failures as failures_in_a_row,
+  greatest(p.breaker_failures, p.breaker_poll_failures) as failures_in_a_row,
+  case when p.breaker_failures + p.breaker_poll_failures > 0 then p.breaker_last_error_code end as last_error_code,
   p.breaker_opened_at as open_since,
   p.breaker_probe_at as next_probe_at,
   p.breaker_probes as failed_probes,
@@ -5705,7 +5783,7 @@ begin
     perform private.charge_reopened_ai_jobs(v_reopened);
   end if;
   if v_stopped is not null then
-    perform private.note_provider_progress(v_stopped);
+    perform private.note_completed_jobs(v_stopped);
     perform private.mark_open_calls_unknown(v_stopped);
   end if;
   if v_ended is not null then
@@ -8303,7 +8381,8 @@ select
     else 'open'
   end as state,
   p.paused_at,
-  p.breaker_failures as failures_in_a_row,
+  greatest(p.breaker_failures, p.breaker_poll_failures) as failures_in_a_row,
+  case when p.breaker_failures + p.breaker_poll_failures > 0 then p.breaker_last_error_code end as last_error_code,
   p.breaker_threshold,
   p.breaker_opened_at as open_since,
   p.breaker_probe_at as next_probe_at,

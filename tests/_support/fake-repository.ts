@@ -2,6 +2,7 @@
  * The queue in memory, with the rules of the SQL functions: fencing by lease token, attempts, schedules, and the journal
  * of paid calls. The database ring tests the SQL itself.
  */
+import type { JobFailure } from "../../supabase/functions/_shared/failures/job-failure.ts";
 import type {
   ClaimedJob,
   Dependency,
@@ -363,10 +364,16 @@ export class FakeRepository implements JobRepository {
     );
   }
 
-  snooze(lease: Lease, seconds: number, stage: string): Promise<boolean> {
+  snooze(
+    lease: Lease,
+    seconds: number,
+    stage: string,
+    failure?: Pick<JobFailure, "code">,
+  ): Promise<boolean> {
     return this.#fenced("snooze", lease, false, (job) => {
       job.attempt--;
       job.stage = stage;
+      job.errorCode = failure?.code ?? null;
       job.scheduledAt = this.#now + seconds * 1000;
       this.#leave(job, "pending");
       return true;

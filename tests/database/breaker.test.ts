@@ -91,16 +91,31 @@ async function open(bench: Bench, threshold = 3): Promise<ClaimedJob[]> {
   return jobs;
 }
 
-/** An open breaker whose probe is a poll of a render that was submitted before. */
-async function probeByPoll(bench: Bench): Promise<ClaimedJob> {
-  const render = await insertClaimedJob(bench);
-  await answer(bench, render, "succeeded");
-  await bench.queue.snooze(render, 3600, "rendering");
+/** Opens the breaker by failed submissions, and lets a render poll as its probe, which the provider answers. */
+async function pollWhileOpen(
+  bench: Bench,
+  { id }: ClaimedJob,
+): Promise<void> {
   await open(bench);
   await bench.db
-    .sql`update public.ai_jobs set scheduled_at = now() where id = ${render.id}`;
+    .sql`update public.ai_jobs set scheduled_at = now() where id = ${id}`;
+  await bench.db
+    .sql`update public.ai_jobs set scheduled_at = now() + interval '1 hour' where id <> ${id} and status = 'pending'`;
   await pass(bench);
-  return await claimJob(bench, render.id);
+  const poll = await claimJob(bench, id);
+  await bench.queue.snooze(poll, 3600, "rendering");
+}
+
+async function insertAndClaim(bench: Bench): Promise<ClaimedJob[]> {
+  await insertJob(bench.db);
+  return await bench.queue.claim(5);
+}
+
+async function lastErrorCode({ db }: Bench): Promise<string | null> {
+  const [row] = await db.sql<{ last_error_code: string | null }[]>`
+    select last_error_code from private.ai_provider_states where provider = 'elevenlabs'`;
+  assert(row !== undefined);
+  return row.last_error_code;
 }
 
 for (
@@ -263,23 +278,162 @@ Deno.test("breaker: a probe that ends without a response from the provider makes
   });
 });
 
-Deno.test("breaker: a provider that is still at work has answered: the poll of a render closes it", async () => {
+Deno.test("breaker: failures of unpaid calls count: preparing a submission, and querying a lost one", async (t) => {
+  for (const isQuery of [false, true]) {
+    await t.step(isQuery ? "a query" : "a preparation", async () => {
+      await withQueue(async (bench) => {
+        await set(bench, { breaker_threshold: 3 });
+        for (let n = 0; n < 3; n++) {
+          const job = await insertClaimedJob(bench);
+          if (isQuery) await answer(bench, job, "unknown");
+          const code = "provider_unavailable";
+          await bench.queue.snooze(job, 60, "waiting_for_recovery", code);
+          const { status, error_code, attempt } = await readJob(
+            bench.db,
+            job.id,
+          );
+          assertEquals([status, error_code, attempt], ["pending", code, 0]);
+        }
+        assertEquals((await stateOf(bench)).state, "open");
+        assertEquals(await lastErrorCode(bench), "provider_unavailable");
+      });
+    });
+  }
+});
+
+Deno.test("breaker: a snooze with a code that is not the provider's fault says nothing", async () => {
+  await withQueue(async (bench) => {
+    await set(bench, { breaker_threshold: 2 });
+    await fail(bench, await insertClaimedJob(bench));
+    for (
+      const code of ["provider_concurrency_limited", "storage_unavailable"]
+    ) {
+      await bench.queue.snooze(await insertClaimedJob(bench), 60, null, code);
+    }
+    const render = await insertClaimedJob(bench);
+    await bench.db
+      .sql`update public.ai_jobs set cancel_requested_at = now() where id = ${render.id}`;
+    await bench.queue.snooze(render, 60, null, "provider_unavailable");
+    assertEquals((await stateOf(bench)).failures_in_a_row, 1);
+  });
+});
+
+Deno.test("breaker: a provider that lists normally and takes no submission keeps it open", async () => {
+  await withQueue(async (bench) => {
+    const { queue, db } = bench;
+    await set(bench, { breaker_threshold: 3 });
+    const jobs = [];
+    for (let n = 0; n < 3; n++) jobs.push(await insertClaimedJob(bench));
+    for (const job of jobs) await fail(bench, job, "provider_unavailable");
+    assertEquals((await stateOf(bench)).state, "open");
+
+    // The listing is empty, and after the lag of the listing that proves that nothing was made.
+    await db.sql`
+      update public.ai_provider_calls set unknown_since = now() - interval '1 day' where outcome = 'unknown'`;
+    await pass(bench);
+    const [probe] = await queue.claim(5);
+    assert(probe !== undefined);
+    const call = await queue.begin(probe);
+    assertEquals(call?.decision, "reconcile");
+    await db.asService((sql) =>
+      settleCall(sql, probe, call?.call_id ?? null, "absent", {
+        errorCode: "provider_unavailable",
+      })
+    );
+    await queue.fail(probe, { code: "provider_unavailable" });
+    const { state, failures_in_a_row, failed_probes } = await stateOf(bench);
+    assertEquals([state, failures_in_a_row, failed_probes], ["probing", 3, 0]);
+    assertEquals((await readJob(db, probe.id)).attempt, 0, "not spent");
+  });
+});
+
+Deno.test("breaker: a probe whose query of a lost call fails lengthens the pause", async () => {
   await withQueue(async (bench) => {
     const { queue } = bench;
-    const poll = await probeByPoll(bench);
+    await set(bench, { breaker_threshold: 1 });
+    const job = await insertClaimedJob(bench);
+    await fail(bench, job, "provider_unavailable");
+    for (const pause of [10, 20, 30]) {
+      await pass(bench);
+      const probe = await claimJob(bench, job.id);
+      await queue.snooze(probe, 0, "reconciling", "provider_unavailable");
+      assertEquals((await stateOf(bench)).pause, pause);
+    }
+  });
+});
+
+Deno.test("breaker: polls that are answered do not make up for failed submissions, open or closed", async () => {
+  await withQueue(async (bench) => {
+    const { queue } = bench;
+    await set(bench, { breaker_threshold: 3 });
+    const render = await insertClaimedJob(bench);
+    await answer(bench, render, "succeeded");
+    await fail(bench, await insertClaimedJob(bench));
+    await queue.snooze(render, 0, "rendering");
+    assertEquals((await stateOf(bench)).failures_in_a_row, 1);
+
+    await pollWhileOpen(bench, render);
+    assertEquals((await stateOf(bench)).state, "probing");
+    const [next] = await insertAndClaim(bench);
+    assert(next !== undefined, "the poll made room for the next probe");
+    await answer(bench, next, "succeeded");
+    assertEquals((await stateOf(bench)).state, "working");
+  });
+});
+
+Deno.test("breaker: failed polls open it although submissions succeed, and an answered poll closes it", async () => {
+  await withQueue(async (bench) => {
+    const { queue } = bench;
+    await set(bench, { breaker_threshold: 3 });
+    const renders: ClaimedJob[] = [];
+    for (let n = 0; n < 3; n++) {
+      const render = await insertClaimedJob(bench);
+      renders.push(render);
+      await answer(bench, render, "succeeded");
+      await queue.snooze(render, 0, "rendering", "provider_unavailable");
+    }
+    assertEquals((await stateOf(bench)).state, "open");
+    await pass(bench);
+    const [poll] = await queue.claim(5);
+    assert(poll !== undefined);
     await queue.snooze(poll, 10, "rendering");
     assertEquals((await stateOf(bench)).state, "working");
   });
 });
 
-Deno.test("breaker: a probe that is snoozed without a response makes room for the next", async () => {
+Deno.test("breaker: a submission that succeeds closes it even if polls opened it", async () => {
   await withQueue(async (bench) => {
     const { queue, db } = bench;
-    const poll = await probeByPoll(bench);
-    await queue.snooze(poll, 3600, "waiting_for_recovery");
-    assertEquals((await stateOf(bench)).state === "working", false);
-    await insertJobs(db, 2);
-    assertEquals((await queue.claim(5)).length, 1);
+    await set(bench, { breaker_threshold: 1 });
+    const render = await insertClaimedJob(bench);
+    await answer(bench, render, "succeeded");
+    await queue.snooze(render, 3600, "rendering", "provider_unavailable");
+    assertEquals((await stateOf(bench)).state, "open");
+    await pass(bench);
+    await insertJob(db);
+    const [probe] = await queue.claim(5);
+    assert(probe !== undefined);
+    await answer(bench, probe, "succeeded");
+    assertEquals(await stateOf(bench), {
+      state: "working",
+      failures_in_a_row: 0,
+      failed_probes: 0,
+      pause: null,
+    });
+  });
+});
+
+Deno.test("breaker: a completion closes it if only polls had failed", async () => {
+  await withQueue(async (bench) => {
+    const { queue } = bench;
+    await set(bench, { breaker_threshold: 1 });
+    const render = await insertClaimedJob(bench);
+    await answer(bench, render, "succeeded");
+    await queue.snooze(render, 0, "rendering", "provider_timeout");
+    await pass(bench);
+    const poll = await claimJob(bench, render.id);
+    assert(await queue.complete(poll));
+    assertEquals((await stateOf(bench)).state, "working");
   });
 });
 

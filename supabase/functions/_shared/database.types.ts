@@ -533,9 +533,11 @@ export type Database = {
       "ai_providers": {
         Row: {
           "breaker_failures": number;
+          "breaker_last_error_code": string | null;
           "breaker_max_pause_seconds": number;
           "breaker_opened_at": string | null;
           "breaker_pause_seconds": number;
+          "breaker_poll_failures": number;
           "breaker_probe_at": string | null;
           "breaker_probe_job_id": string | null;
           "breaker_probes": number;
@@ -551,9 +553,11 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "breaker_failures"?: number;
+          "breaker_last_error_code"?: string | null;
           "breaker_max_pause_seconds"?: number;
           "breaker_opened_at"?: string | null;
           "breaker_pause_seconds"?: number;
+          "breaker_poll_failures"?: number;
           "breaker_probe_at"?: string | null;
           "breaker_probe_job_id"?: string | null;
           "breaker_probes"?: number;
@@ -568,9 +572,11 @@ export type Database = {
         };
         Update: {
           "breaker_failures"?: number;
+          "breaker_last_error_code"?: string | null;
           "breaker_max_pause_seconds"?: number;
           "breaker_opened_at"?: string | null;
           "breaker_pause_seconds"?: number;
+          "breaker_poll_failures"?: number;
           "breaker_probe_at"?: string | null;
           "breaker_probe_job_id"?: string | null;
           "breaker_probes"?: number;
@@ -1957,6 +1963,8 @@ export type Database = {
       "snooze_ai_job": {
         Args: {
           "p_delay_seconds": number;
+          "p_error_code"?: string;
+          "p_error_message"?: string;
           "p_job_id": string;
           "p_lease_token": string;
           "p_stage"?: string;

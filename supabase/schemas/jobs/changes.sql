@@ -32,7 +32,7 @@ begin
     perform private.charge_reopened_ai_jobs(v_reopened);
   end if;
   if v_stopped is not null then
-    perform private.note_provider_progress(v_stopped);
+    perform private.note_completed_jobs(v_stopped);
     perform private.mark_open_calls_unknown(v_stopped);
   end if;
   if v_ended is not null then

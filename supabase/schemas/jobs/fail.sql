@@ -123,33 +123,46 @@ create function public.snooze_ai_job(
   p_job_id uuid,
   p_lease_token uuid,
   p_delay_seconds double precision,
-  p_stage text default null
+  p_stage text default null,
+  p_error_code text default null,
+  p_error_message text default null
 )
 returns boolean
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 as $$
+declare
+  v_job public.ai_jobs;
 begin
   update public.ai_jobs as j
   set status = 'pending',
       attempt = j.attempt - 1,
       stage = coalesce(p_stage, j.stage),
+      error_code = p_error_code,
+      error_message = p_error_message,
       scheduled_at = clock_timestamp() + make_interval(secs => least(greatest(p_delay_seconds, 0), 3600)),
       lease_token = null,
       lease_expires_at = null,
       event_seq = j.event_seq + 1,
       last_event = 'snoozed'
-  where j.id = p_job_id and j.lease_token = p_lease_token;
-  return found;
+  where j.id = p_job_id and j.lease_token = p_lease_token
+  returning j.* into v_job;
+  if not found then
+    return false;
+  end if;
+  perform private.note_snoozed_job(v_job, p_error_code);
+  return true;
 end;
 $$;
-comment on function public.snooze_ai_job(uuid, uuid, double precision, text) is
-  'Requeues a claimed job for later without spending the attempt: the provider is still working, or its listing may '
-  'lag. False: the lease is lost. service_role only.';
-revoke execute on function public.snooze_ai_job(uuid, uuid, double precision, text) from public, anon, authenticated;
-grant execute on function public.snooze_ai_job(uuid, uuid, double precision, text) to service_role;
+comment on function public.snooze_ai_job(uuid, uuid, double precision, text, text, text) is
+  'Requeues a claimed job for later without spending the attempt: the provider is still working, its listing may lag, '
+  'or, with p_error_code, a call that is not in the journal failed. The job shows that code while it waits, and the '
+  'breaker counts it if the provider is at fault. False: the lease is lost. service_role only; security definer for the breaker '
+  'in schema private.';
+revoke execute on function public.snooze_ai_job(uuid, uuid, double precision, text, text, text) from public, anon, authenticated;
+grant execute on function public.snooze_ai_job(uuid, uuid, double precision, text, text, text) to service_role;
 
 create function public.release_ai_job(p_job_id uuid, p_lease_token uuid)
 returns boolean

@@ -12,7 +12,8 @@ select
     else 'open'
   end as state,
   p.paused_at,
-  p.breaker_failures as failures_in_a_row,
+  greatest(p.breaker_failures, p.breaker_poll_failures) as failures_in_a_row,
+  case when p.breaker_failures + p.breaker_poll_failures > 0 then p.breaker_last_error_code end as last_error_code,
   p.breaker_threshold,
   p.breaker_opened_at as open_since,
   p.breaker_probe_at as next_probe_at,

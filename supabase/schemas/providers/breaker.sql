@@ -1,9 +1,12 @@
 -- A breaker per provider. When a provider keeps failing, its jobs wait instead of failing one by one: nothing is sent
--- and no attempt is spent. One job at a time is sent as a probe, after a growing pause; the first normal response
--- lets all jobs continue.
+-- and no attempt is spent. One job at a time is sent as a probe, after a growing pause; a normal response lets all jobs
+-- continue.
 --
--- 5xx, no response and 429 for too many requests count as failures. A refusal of one request is a normal response,
--- and so is a provider that is still working.
+-- 5xx, no response and 429 for too many requests count as failures, whether the call is paid or not. A refusal of one
+-- request is a normal response, and so is a provider that is still working.
+--
+-- Submissions and polls are counted apart, because a provider can fail at one of them alone: while it accepts no new
+-- work, it may still answer about earlier work. A normal response to a poll does not make up for failed submissions.
 
 create function private.is_provider_failure(p_error_code text)
 returns boolean
@@ -20,7 +23,7 @@ $$;
 comment on function private.is_provider_failure(text) is
   'Whether the code means that the provider is down or overloaded, rather than a fault of one request or our own load.';
 
-create function private.note_provider_answer(p_provider text, p_job_id uuid, p_is_failure boolean)
+create function private.note_provider_answer(p_provider text, p_job_id uuid, p_is_poll boolean, p_error_code text)
 returns void
 language plpgsql
 volatile
@@ -28,20 +31,34 @@ security definer
 set search_path = ''
 as $$
 begin
-  if not p_is_failure then
+  if p_error_code is null then
     -- A healthy provider's row is not written.
     update public.ai_providers as p
-    set breaker_failures = 0,
-        breaker_opened_at = null,
-        breaker_probe_at = null,
-        breaker_probes = 0,
-        breaker_probe_job_id = null
-    where p.provider = p_provider
-      and case when p.breaker_opened_at is null then p.breaker_failures > 0 else p.breaker_probe_job_id = p_job_id end;
+    set breaker_failures = case when p_is_poll then p.breaker_failures else 0 end,
+        breaker_poll_failures =
+          case when p_is_poll or p.breaker_opened_at is not null then 0 else p.breaker_poll_failures end,
+        breaker_opened_at = case when not n.is_closing then p.breaker_opened_at end,
+        breaker_probe_at = case when not n.is_closing then p.breaker_probe_at end,
+        breaker_probes = case when n.is_closing then 0 else p.breaker_probes end,
+        breaker_probe_job_id = case when not n.is_closing then p.breaker_probe_job_id end
+    from (
+      select o.provider, not p_is_poll or coalesce(o.breaker_failures < o.breaker_threshold, true) as is_closing
+      from public.ai_providers as o
+      where o.provider = p_provider
+      for update
+    ) as n
+    where p.provider = n.provider
+      and case
+        when p.breaker_opened_at is not null then p.breaker_probe_job_id = p_job_id
+        when p_is_poll then p.breaker_poll_failures > 0
+        else p.breaker_failures > 0
+      end;
     return;
   end if;
   update public.ai_providers as p
-  set breaker_failures = p.breaker_failures + 1,
+  set breaker_failures = p.breaker_failures + (not p_is_poll)::integer,
+      breaker_poll_failures = p.breaker_poll_failures + p_is_poll::integer,
+      breaker_last_error_code = p_error_code,
       breaker_opened_at = n.opened_at,
       breaker_probes = n.probes,
       breaker_probe_at = case
@@ -53,7 +70,8 @@ begin
     select o.provider,
       case
         when o.breaker_opened_at is not null then o.breaker_opened_at
-        when o.breaker_failures + 1 >= o.breaker_threshold then clock_timestamp()
+        when case when p_is_poll then o.breaker_poll_failures else o.breaker_failures end + 1 >= o.breaker_threshold
+          then clock_timestamp()
       end as opened_at,
       o.breaker_probes + (o.breaker_opened_at is not null)::integer as probes
     from public.ai_providers as o
@@ -65,10 +83,29 @@ begin
     and (p.breaker_opened_at is null or p.breaker_probe_job_id = p_job_id);
 end;
 $$;
-comment on function private.note_provider_answer(text, uuid, boolean) is
-  'Counts a failure or a normal response of a provider. Opens the breaker at the threshold. While it is open only the '
-  'probe counts: its failure lengthens the pause, its normal response closes the breaker. Security definer because '
-  'triggers call it for every role that changes a job.';
+comment on function private.note_provider_answer(text, uuid, boolean, text) is
+  'Counts a failure of a provider (p_error_code), or a normal response (null), to a poll or to a submission. Opens the '
+  'breaker at the threshold of either. While it is open only the probe counts: its failure lengthens the pause; its '
+  'normal response closes the breaker, but a poll''s only if submissions were not what opened it. Security definer '
+  'because triggers call it for every role that changes a job.';
+
+create function private.is_poll(p_job public.ai_jobs)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return p_job.spend = 'incurred' and not exists (
+    select 1 from public.ai_provider_calls as c where c.job_id = p_job.id and c.outcome in ('sent', 'unknown')
+  );
+end;
+$$;
+comment on function private.is_poll(public.ai_jobs) is
+  'Whether a call of this job that is not journalled is about paid work that the provider has accepted. Otherwise it '
+  'prepares a submission, or queries the outcome of one. Security definer because security definer functions call it.';
 
 create function private.note_failed_attempt(p_job public.ai_jobs, p_error_code text)
 returns boolean
@@ -83,7 +120,7 @@ begin
   end if;
   -- A refused paid call was already counted when it was settled.
   if p_job.last_event <> 'settled' then
-    perform private.note_provider_answer(p_job.provider, p_job.id, true);
+    perform private.note_provider_answer(p_job.provider, p_job.id, private.is_poll(p_job), p_error_code);
   end if;
   return exists (
     select 1 from public.ai_providers as p where p.provider = p_job.provider and p.breaker_opened_at is not null
@@ -93,6 +130,31 @@ $$;
 comment on function private.note_failed_attempt(public.ai_jobs, text) is
   'Counts an attempt that ended with a failure of the provider; true while the breaker is open. Security definer '
   'because it calls a security definer function.';
+
+create function private.note_snoozed_job(p_job public.ai_jobs, p_error_code text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  if private.is_provider_failure(p_error_code) then
+    if p_job.cancel_requested_at is null then
+      perform private.note_provider_answer(p_job.provider, p_job.id, private.is_poll(p_job), p_error_code);
+    end if;
+  elsif p_error_code is null and exists (
+    select 1 from public.ai_providers as p
+    where p.provider = p_job.provider and (p.breaker_poll_failures > 0 or p.breaker_opened_at is not null)
+  ) and private.is_poll(p_job) then
+    perform private.note_provider_answer(p_job.provider, p_job.id, true, null);
+  end if;
+end;
+$$;
+comment on function private.note_snoozed_job(public.ai_jobs, text) is
+  'Counts for the breaker why a job was snoozed: a failure of the provider, or, without a code, paid work that it has '
+  'not finished yet. A job that waits to query a lost call says nothing. Security definer because it calls a security '
+  'definer function.';
 
 create function private.note_settled_calls()
 returns trigger
@@ -105,9 +167,9 @@ declare
   v_call record;
 begin
   for v_call in
-    select c.provider, c.job_id, c.is_failure
+    select c.provider, c.job_id, case when c.is_failure then c.error_code end as error_code
     from (
-      select n.provider, n.job_id, f.is_failure, bool_or(f.is_failure) over (partition by n.provider) as has_failure
+      select n.provider, n.job_id, n.error_code, f.is_failure, bool_or(f.is_failure) over (partition by n.provider) as has_failure
       from updated as n
       join outdated as o on o.id = n.id
       cross join lateral (
@@ -119,7 +181,8 @@ begin
           when f.is_failure then not exists (
             select 1 from public.ai_jobs as j where j.id = n.job_id and j.cancel_requested_at is not null
           )
-          else n.outcome in ('succeeded', 'adopted', 'absent')
+          -- An absent object only proves that the provider's listing works.
+          else n.outcome in ('succeeded', 'adopted')
             or (n.outcome = 'rejected' and n.error_code not in ('lease_expired', 'provider_concurrency_limited'))
         end
     ) as c
@@ -129,7 +192,7 @@ begin
     -- Normal responses come last: a provider that has answered any of these calls is not down.
     order by c.provider, c.is_failure desc, c.job_id
   loop
-    perform private.note_provider_answer(v_call.provider, v_call.job_id, v_call.is_failure);
+    perform private.note_provider_answer(v_call.provider, v_call.job_id, false, v_call.error_code);
   end loop;
   return null;
 end;
@@ -138,7 +201,7 @@ comment on function private.note_settled_calls() is
   'Statement trigger: counts the outcomes of paid calls for the breakers of their providers. Security definer because '
   'it calls a security definer function.';
 
-create function private.note_provider_progress(p_job_ids uuid[])
+create function private.note_completed_jobs(p_job_ids uuid[])
 returns void
 language plpgsql
 volatile
@@ -154,25 +217,17 @@ begin
     from public.ai_jobs as j
     -- A healthy provider's row is not written.
     join public.ai_providers as p
-      on p.provider = j.provider and (p.breaker_failures > 0 or p.breaker_opened_at is not null)
-    where j.id = any (p_job_ids)
-      and (
-        (j.status = 'completed' and j.cached_from_job_id is null)
-        or (
-          j.status = 'pending' and j.last_event = 'snoozed' and j.stage is distinct from 'waiting_for_recovery'
-          and not exists (select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome = 'unknown')
-        )
-      )
+      on p.provider = j.provider and (p.breaker_poll_failures > 0 or p.breaker_opened_at is not null)
+    where j.id = any (p_job_ids) and j.status = 'completed' and j.cached_from_job_id is null
     order by j.provider, j.id
   loop
-    perform private.note_provider_answer(v_job.provider, v_job.id, false);
+    perform private.note_provider_answer(v_job.provider, v_job.id, true, null);
   end loop;
 end;
 $$;
-comment on function private.note_provider_progress(uuid[]) is
-  'Counts a normal response for each of these jobs that was completed, or was snoozed because its provider is still '
-  'working. A job that waits to query a call, or for an outage to end, does not count. Security definer because it '
-  'calls a security definer function.';
+comment on function private.note_completed_jobs(uuid[]) is
+  'Counts a normal response to a poll for each of these jobs that was completed by a worker. The submission''s own '
+  'response is counted when its call is settled. Security definer because it calls a security definer function.';
 
 create view private.ai_provider_states
 with (security_invoker = true)
@@ -185,7 +240,8 @@ select
     when p.breaker_probe_at <= clock_timestamp() then 'probing'
     else 'open'
   end as state,
-  p.breaker_failures as failures_in_a_row,
+  greatest(p.breaker_failures, p.breaker_poll_failures) as failures_in_a_row,
+  case when p.breaker_failures + p.breaker_poll_failures > 0 then p.breaker_last_error_code end as last_error_code,
   p.breaker_opened_at as open_since,
   p.breaker_probe_at as next_probe_at,
   p.breaker_probes as failed_probes,

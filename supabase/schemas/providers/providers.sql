@@ -10,6 +10,8 @@ create table public.ai_providers (
   breaker_pause_seconds integer not null default 5,
   breaker_max_pause_seconds integer not null default 30,
   breaker_failures integer not null default 0,
+  breaker_poll_failures integer not null default 0,
+  breaker_last_error_code text,
   breaker_opened_at timestamptz,
   breaker_probe_at timestamptz,
   breaker_probes integer not null default 0,
@@ -25,7 +27,9 @@ create table public.ai_providers (
   constraint ai_providers_breaker_pause_in_range check (
     breaker_pause_seconds between 1 and 3600 and breaker_max_pause_seconds between breaker_pause_seconds and 3600
   ),
-  constraint ai_providers_breaker_counts_are_not_negative check (breaker_failures >= 0 and breaker_probes >= 0),
+  constraint ai_providers_breaker_counts_are_not_negative check (
+    breaker_failures >= 0 and breaker_poll_failures >= 0 and breaker_probes >= 0
+  ),
   constraint ai_providers_breaker_probes_while_open check (
     (breaker_opened_at is null) = (breaker_probe_at is null)
     and (breaker_opened_at is not null or (breaker_probes = 0 and breaker_probe_job_id is null))
@@ -43,14 +47,19 @@ comment on column public.ai_providers.max_voices is
   'create. Set it to the limit of your plan. Null: no limit.';
 comment on column public.ai_providers.paused_at is 'Set: its jobs wait, new ones are accepted. See pause_ai_jobs.';
 comment on column public.ai_providers.breaker_threshold is
-  'This many consecutive failures of the provider open its breaker: its jobs wait. Null: never. Keep it above a job''s '
+  'This many consecutive failures of submissions, or of polls, open the provider''s breaker: its jobs wait. Null: never. Keep it above a job''s '
   'attempts, so that one job alone cannot open it.';
 comment on column public.ai_providers.breaker_pause_seconds is
   'Wait before the first probe; doubled by each failed probe.';
 comment on column public.ai_providers.breaker_max_pause_seconds is
   'Longest wait between two probes, and so the longest time until a recovery is noticed.';
 comment on column public.ai_providers.breaker_failures is
-  'Consecutive failures of the provider since its last normal response.';
+  'Consecutive failures of submissions since the last normal response to one: paid calls, what prepares them, and '
+  'queries about their outcome.';
+comment on column public.ai_providers.breaker_poll_failures is
+  'Consecutive failures of polls since the last normal response to one: calls about paid work that the provider has '
+  'accepted.';
+comment on column public.ai_providers.breaker_last_error_code is 'The code of the last failure that was counted.';
 comment on column public.ai_providers.breaker_opened_at is 'Set while the breaker is open: since when.';
 comment on column public.ai_providers.breaker_probe_at is 'When the next probe may start.';
 comment on column public.ai_providers.breaker_probes is 'Probes that have failed since it opened.';

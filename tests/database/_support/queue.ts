@@ -140,10 +140,14 @@ export function queueOver(sql: postgres.ISql) {
       { id, lease_token }: Lease,
       seconds: number | string | null = 10,
       stage: string | null = null,
+      code: string | null = null,
     ) =>
       only<boolean>(sql`
         select public.snooze_ai_job(
-          p_job_id => ${id}, p_lease_token => ${lease_token}, p_delay_seconds => ${seconds}, p_stage => ${stage}
+          p_job_id => ${id}, p_lease_token => ${lease_token}, p_delay_seconds => ${seconds}, p_stage => ${stage},
+          p_error_code => ${code}, p_error_message => ${
+        code === null ? null : "The AI provider did not answer properly."
+      }
         ) as answer`),
     release: ({ id, lease_token }: Lease) =>
       only<boolean>(sql`

@@ -230,6 +230,9 @@ export const providerStandingSchema = z.object({
   ),
   paused_at: timestamp.nullable(),
   failures_in_a_row: count,
+  last_error_code: z.string().nullable().describe(
+    "The code of the last of these failures; null after a normal response.",
+  ),
   breaker_threshold: count.nullable(),
   open_since: timestamp.nullable(),
   next_probe_at: timestamp.nullable(),

@@ -128,8 +128,8 @@ async function write(
       return true;
     }
     case "snoozed": {
-      const { seconds, stage, cause } = ending.snooze;
-      if (!await repository.snooze(job, seconds, stage)) return false;
+      const { seconds, stage, failure, cause } = ending.snooze;
+      if (!await repository.snooze(job, seconds, stage, failure)) return false;
       const error = cause === undefined ? {} : { error: cause };
       log.info("job_snoozed", { seconds, stage, ...error });
       return true;
@@ -141,7 +141,9 @@ async function write(
     }
     case "waiting_for_recovery": {
       const { seconds, failure } = ending;
-      if (!await repository.snooze(job, seconds, RECOVERY_STAGE)) return false;
+      if (!await repository.snooze(job, seconds, RECOVERY_STAGE, failure)) {
+        return false;
+      }
       log.warn("job_waits_for_recovery", { seconds, error: failure });
       return true;
     }

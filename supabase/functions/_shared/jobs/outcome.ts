@@ -1,4 +1,5 @@
 /** How an attempt can end. Processors return or throw one of these; `JobRun` writes it. */
+import type { JobFailure } from "../failures/job-failure.ts";
 import type { Product } from "./products.ts";
 
 /** The result of a completed job, and the row that it creates or fills in the same commit. */
@@ -12,15 +13,31 @@ export interface Completion {
   product?: Product;
 }
 
-/** Run the job again in `seconds`, without using up the attempt. `cause` is for the log. */
+/** Details of a {@link Snooze}. */
+export interface SnoozeOptions {
+  /**
+   * A failed call that the journal does not have. The job shows its code while it waits, and the provider's breaker
+   * counts it.
+   */
+  failure?: JobFailure | undefined;
+  /** For the log only; the failure when it is not set. */
+  cause?: unknown;
+}
+
+/** Run the job again in `seconds`, without using up the attempt. */
 export class Snooze extends Error {
   override readonly name = "Snooze";
+  readonly failure: JobFailure | undefined;
   constructor(
     readonly seconds: number,
     readonly stage: string,
-    options: ErrorOptions = {},
+    { failure, cause = failure }: SnoozeOptions = {},
   ) {
-    super(`snoozed for ${seconds} s: ${stage}`, options);
+    super(
+      `snoozed for ${seconds} s: ${stage}`,
+      cause === undefined ? {} : { cause },
+    );
+    this.failure = failure;
   }
 }
 

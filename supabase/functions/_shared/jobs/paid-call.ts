@@ -6,9 +6,14 @@ import { generate as uuidV7 } from "@std/uuid/v7";
 import { isTransient } from "../failures/catalogue.ts";
 import { JobFailure } from "../failures/job-failure.ts";
 import { ProviderFailure } from "../failures/provider-failure.ts";
-import { CancelRequested, LeaseLost, Snooze } from "./outcome.ts";
+import {
+  CancelRequested,
+  LeaseLost,
+  Snooze,
+  type SnoozeOptions,
+} from "./outcome.ts";
 import { RECONCILE_PAUSE_SECONDS } from "./pauses.ts";
-import { attemptEndOf } from "./provider-outcome.ts";
+import { attemptEndOf, jobFailureOf } from "./provider-outcome.ts";
 import type { CallSettlement, JobRepository, Lease } from "./repository.ts";
 
 /** The functions of the queue that a paid call needs. */
@@ -183,7 +188,8 @@ class PaidStep {
     if (this.#signal.reason instanceof CancelRequested) {
       await this.#abandon({ call_id: callId, is_lookup_conclusive: false });
     }
-    throw snoozeToReconcile(failure);
+    // The breaker has counted the settlement.
+    throw snoozeToReconcile({ cause: failure }, failure);
   }
 
   /** Queries the provider about an earlier call, and settles that. */
@@ -198,7 +204,7 @@ class PaidStep {
       }
       if (!(error instanceof ProviderFailure)) throw error;
       throw isTransient(error.code)
-        ? snoozeToReconcile(error)
+        ? snoozeToReconcile({ failure: jobFailureOf(error) }, error)
         : attemptEndOf(error, "reconciling");
     }
     if (found !== null) {
@@ -262,11 +268,14 @@ class PaidStep {
   }
 }
 
-function snoozeToReconcile(failure: ProviderFailure): Snooze {
+function snoozeToReconcile(
+  options: SnoozeOptions,
+  { retryAfterSeconds }: ProviderFailure,
+): Snooze {
   return new Snooze(
-    Math.max(RECONCILE_PAUSE_SECONDS, failure.retryAfterSeconds ?? 0),
+    Math.max(RECONCILE_PAUSE_SECONDS, retryAfterSeconds ?? 0),
     "reconciling",
-    { cause: failure },
+    options,
   );
 }
 

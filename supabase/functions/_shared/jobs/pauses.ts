@@ -6,10 +6,7 @@ export const RECONCILE_PAUSE_SECONDS = 10;
 /** When the account has as many concurrent calls as it may, and the provider does not say how long to wait. */
 export const OWN_LOAD_PAUSE_SECONDS = 10;
 
-/**
- * Stage of a job that waits for the end of an outage. The breaker knows this text: progress of a job with this stage
- * does not prove that the provider works (`private.note_provider_progress`).
- */
+/** Stage of a job that waits for the end of an outage. */
 export const RECOVERY_STAGE = "waiting_for_recovery";
 
 /** Bounds of the pause between two polls, in seconds. */

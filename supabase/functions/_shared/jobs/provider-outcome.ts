@@ -23,13 +23,13 @@ export function attemptEndOf(
 ): Snooze | JobFailure {
   if (!failure.isOwnLoad) return jobFailureOf(failure);
   const seconds = failure.retryAfterSeconds ?? OWN_LOAD_PAUSE_SECONDS;
-  return new Snooze(seconds, stage, { cause: failure });
+  return new Snooze(seconds, stage, { failure: jobFailureOf(failure) });
 }
 
 /**
  * Makes a call that costs nothing.
  *
- * @throws {Snooze} when the provider is unavailable or overloaded: the attempt is not spent.
+ * @throws {Snooze} when the provider is unavailable or overloaded: the attempt is not spent, and the breaker counts it.
  * @throws {JobFailure} for every other {@link ProviderFailure}. Other errors are thrown unchanged.
  */
 export async function snoozeOnOutage<T>(
@@ -45,12 +45,13 @@ export async function snoozeOnOutage<T>(
     throw new Snooze(
       error.retryAfterSeconds ?? pauseFor(job, pauses),
       isOutage(error.code) ? RECOVERY_STAGE : "waiting_for_provider",
-      { cause: error },
+      { failure: jobFailureOf(error) },
     );
   }
 }
 
-function jobFailureOf(failure: ProviderFailure): JobFailure {
+/** The failure of a job whose call failed like this; the call's failure is its cause. */
+export function jobFailureOf(failure: ProviderFailure): JobFailure {
   const { code, isRetryable, retryAfterSeconds, details } = failure;
   return new JobFailure(code, {
     isRetryable,

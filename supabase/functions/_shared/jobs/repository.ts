@@ -167,8 +167,16 @@ export interface JobRepository {
   ): Promise<"pending" | "failed" | "cancelled" | null>;
   /** Ends a job whose cancellation was requested. */
   cancel(lease: Lease): Promise<boolean>;
-  /** Requeues the job for a later time, without using up the attempt. */
-  snooze(lease: Lease, seconds: number, stage: string): Promise<boolean>;
+  /**
+   * Requeues the job for a later time, without using up the attempt. `failure`, of a call that is not in the journal, is
+   * kept on the job and counted by the provider's breaker.
+   */
+  snooze(
+    lease: Lease,
+    seconds: number,
+    stage: string,
+    failure?: Pick<JobFailure, "code" | "message">,
+  ): Promise<boolean>;
   /** Requeues the job to be claimed immediately, without using up the attempt. */
   release(lease: Lease): Promise<boolean>;
   /** Has the database dispatch this worker again if jobs are due; resolves with whether any were. */
@@ -380,11 +388,15 @@ export function createJobRepository(
 
     cancel: (lease) => write("cancel_ai_job", fence(lease), z.boolean()),
 
-    snooze: (lease, seconds, stage) =>
+    snooze: (lease, seconds, stage, failure) =>
       write("snooze_ai_job", {
         ...fence(lease),
         p_delay_seconds: seconds,
         p_stage: stage,
+        ...(failure === undefined ? {} : {
+          p_error_code: failure.code,
+          p_error_message: failure.message,
+        }),
       }, z.boolean()),
 
     release: (lease) => write("release_ai_job", fence(lease), z.boolean()),

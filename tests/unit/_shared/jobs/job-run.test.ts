@@ -469,6 +469,7 @@ for (
         [row.status, row.attempt, row.stage, repository.wait(row)],
         ["pending", 0, "waiting_for_recovery", 5],
       );
+      assertEquals(row.errorCode, code);
     }
     await run();
     assertEquals([row.status, row.attempt], ["completed", 1]);

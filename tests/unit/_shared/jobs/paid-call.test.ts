@@ -165,7 +165,7 @@ for (
       seconds,
       "waiting_for_provider",
     ]);
-    assertStrictEquals(snooze.cause, busy);
+    assertStrictEquals(snooze.failure?.cause, busy);
     assertEquals(outcomes(), ["rejected"]);
   });
 }
@@ -178,6 +178,21 @@ Deno.test("makePaidCall: a query at the account's concurrency limit is delayed; 
     Snooze,
   );
   assertEquals([snooze.stage, outcomes()], ["reconciling", ["unknown"]]);
+});
+
+Deno.test("makePaidCall: a failed query is reported for the breaker; a settled call is not, which it counted", async () => {
+  const { attempt } = bench();
+  const sent = await assertRejects(
+    () => attempt({ send: fails(noAnswer) }),
+    Snooze,
+  );
+  assertEquals(sent.failure, undefined);
+  const used = await withUnknownOutcome();
+  const queried = await assertRejects(
+    () => used.attempt({ find: fails(noAnswer) }),
+    Snooze,
+  );
+  assertEquals(queried.failure?.code, "provider_timeout");
 });
 
 Deno.test("makePaidCall: an unavailable provider's Retry-After delays the query about the outcome", async () => {
