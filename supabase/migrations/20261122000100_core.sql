@@ -5250,7 +5250,7 @@ revoke all on private.ai_job_dead_letters from public, anon, authenticated, serv
 -- request is a normal response, and so is a provider that is still working.
 --
 -- Submissions and polls are counted apart, because a provider can fail at one of them alone: while it accepts no new
--- work, it may still answer about earlier work. A normal response to a poll does not make up for failed submissions.
+-- work, it may still answer about earlier work. A normal response to a poll does not reset the count of failed submissions.
 
 create function private.is_provider_failure(p_error_code text)
 returns boolean

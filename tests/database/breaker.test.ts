@@ -362,7 +362,7 @@ Deno.test("breaker: a probe whose query of a lost call fails lengthens the pause
   });
 });
 
-Deno.test("breaker: polls that are answered do not make up for failed submissions, open or closed", async () => {
+Deno.test("breaker: answered polls do not reset the count of failed submissions, open or closed", async () => {
   await withQueue(async (bench) => {
     const { queue } = bench;
     await set(bench, { breaker_threshold: 3 });
