@@ -15,6 +15,7 @@ import {
   type EmbeddedPostgres,
   startPostgres,
 } from "../stack/postgres/postgres.ts";
+import { memoryFolder } from "./memory-folder.ts";
 
 /** The variable in which the runner passes its cluster to the test files, as JSON. */
 export const TEST_CLUSTER_VARIABLE = "EDGE_AI_JOBS_TEST_CLUSTER";
@@ -64,39 +65,20 @@ export async function startTestCluster(): Promise<EmbeddedPostgres> {
   }
 }
 
-const MEMORY_FOLDER = "/dev/shm";
 /** Kilobytes: a cluster takes 60 MB, and each copy that exists at the same time 10 MB. */
-const ENOUGH_ROOM = 1_000_000;
+const CLUSTER_NEEDS = 1_000_000;
 
-/**
- * Runs `start` with its temporary folders in memory, where the system has such a folder with enough space: a copy of a
- * database creates hundreds of files, which takes ten times as long on many disks.
- */
+/** Runs `start` with its temporary folders in memory, where there is enough. */
 async function inMemoryIfRoomy<T>(start: () => Promise<T>): Promise<T> {
-  const before = Deno.env.get("TMPDIR");
-  if (before !== undefined || !await isRoomy(MEMORY_FOLDER)) {
-    return await start();
-  }
-  Deno.env.set("TMPDIR", MEMORY_FOLDER);
+  const folder = Deno.env.get("TMPDIR") === undefined
+    ? await memoryFolder(CLUSTER_NEEDS)
+    : undefined;
+  if (folder === undefined) return await start();
+  Deno.env.set("TMPDIR", folder);
   try {
     return await start();
   } finally {
     Deno.env.delete("TMPDIR");
-  }
-}
-
-async function isRoomy(folder: string): Promise<boolean> {
-  if (Deno.build.os !== "linux") return false;
-  try {
-    const { code, stdout } = await new Deno.Command("df", {
-      args: ["-Pk", folder],
-      stderr: "null",
-    }).output();
-    const [, row] = new TextDecoder().decode(stdout).split("\n");
-    return code === 0 && Number(row?.split(/\s+/)[3]) > ENOUGH_ROOM;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
   }
 }
 

@@ -1,0 +1,82 @@
+/**
+ * A folder for temporary files in memory, where the system has one with enough space: a copy of a Postgres cluster or of
+ * a database creates hundreds of files, which takes ten times as long on many disks.
+ */
+import { join } from "@std/path";
+
+const MEMORY_FOLDER = "/dev/shm";
+
+/** The variable that names the folder of temporary files to programs and their children. */
+const VARIABLE = "TMPDIR";
+
+/**
+ * The folder that the system keeps in memory; undefined where it has none with `kilobytes` free, or where programs may
+ * not be started from it.
+ */
+export async function memoryFolder(
+  kilobytes: number,
+): Promise<string | undefined> {
+  if (Deno.build.os !== "linux") return undefined;
+  try {
+    const { code, stdout } = await new Deno.Command("df", {
+      args: ["-Pk", MEMORY_FOLDER],
+      stderr: "null",
+    }).output();
+    const [, row] = new TextDecoder().decode(stdout).split("\n");
+    const isRoomy = code === 0 && Number(row?.split(/\s+/)[3]) > kilobytes;
+    const mounts = await Deno.readTextFile("/proc/mounts");
+    return isRoomy && mayExecute(mounts) ? MEMORY_FOLDER : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** Whether the mount of the folder, in the form of proc_pid_mounts(5), allows its files to be executed. */
+export function mayExecute(mounts: string): boolean {
+  const rows = mounts.split("\n").map((row) => row.split(" "));
+  const options = rows.findLast(([, at]) => at === MEMORY_FOLDER)?.[3];
+  return options !== undefined && !options.split(",").includes("noexec");
+}
+
+const PREFIX = "edge-ai-jobs-tests-";
+
+/** Kilobytes that the rings need: several clusters, clones of this repository and browser profiles at a time. */
+const RINGS_NEED = 4_000_000;
+
+/**
+ * Makes this process and its children keep their temporary files in memory, where there is enough, until it is disposed
+ * of; then they are deleted. It changes nothing when `TMPDIR` is set. It also deletes what a killed run left.
+ */
+export async function keepTemporaryFilesInMemory(): Promise<AsyncDisposable> {
+  const folder = Deno.env.get(VARIABLE) === undefined
+    ? await memoryFolder(RINGS_NEED)
+    : undefined;
+  if (folder === undefined) return { [Symbol.asyncDispose]: async () => {} };
+  await removeForgotten(folder);
+  const own = join(folder, `${PREFIX}${Deno.pid}`);
+  await Deno.mkdir(own);
+  // As /tmp: under root, Postgres runs as another user, who makes and deletes its folders here.
+  await Deno.chmod(own, 0o1777);
+  Deno.env.set(VARIABLE, own);
+  return {
+    async [Symbol.asyncDispose]() {
+      Deno.env.delete(VARIABLE);
+      // What a process writes that has not quite ended goes with the next run.
+      await Deno.remove(own, { recursive: true }).catch(() => {});
+    },
+  };
+}
+
+/** Deletes the folders of runs that have ended. */
+export async function removeForgotten(folder: string): Promise<void> {
+  for await (const { name } of Deno.readDir(folder)) {
+    const pid = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : "";
+    if (!/^\d+$/.test(pid)) continue;
+    const isOver = await Deno.stat(`/proc/${pid}`).then(
+      () => false,
+      () => true,
+    );
+    if (isOver) await Deno.remove(join(folder, name), { recursive: true });
+  }
+}
