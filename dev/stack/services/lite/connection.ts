@@ -141,7 +141,8 @@ export class RestConnection extends PostgresConnection {
     });
     super({
       url: urls.adminUrl,
-      postgresOptions: { max: 10, ...asAdmin },
+      // A timer of its lifetime would outlive a connection that closes late.
+      postgresOptions: { max: 10, max_lifetime: null, ...asAdmin },
     });
     this.#notes = notes;
     this.#asAdmin = new SessionPool(urls.adminUrl, 10, asAdmin);
