@@ -131,7 +131,7 @@ browserTest(
 );
 
 browserTest(
-  "console: a parked job is found by its marker, and resolved",
+  "console: a parked job says what to search for at the provider, and is resolved",
   async () => {
     await using owner = await visit(site());
     await using visitor = await visitAsOperator();
@@ -140,18 +140,34 @@ browserTest(
     await signUp(owner.page);
     const id = await park(owner.page, "Did you hear me?");
     const needs = page.getByRole("region", { name: "Needs a person" });
-    const marker = `job:${id}`;
-    await needs.getByText(marker).waitFor();
+    // A speech has no marker at the provider, and neither the card nor the panel offers one.
+    await needs.getByText("A speech has no marker.").waitFor(PATIENCE);
+    await page.getByText("1 job needs a person").waitFor();
+    await needs.getByRole("button", { name: "Open the job" }).click();
+    await page.getByRole("dialog").getByText("A speech has no marker.")
+      .waitFor();
+    assertEquals(await page.getByText(`job:${id}`).count(), 0);
+    await assertAccessibleInAll(page, "console-parked-panel", "dialog");
+    await page.keyboard.press("Escape");
+    // As if it were the call of a voice clone, which has one.
+    await site().sql(
+      `update public.ai_jobs set job_type = 'voice_clone' where id = '${id}'`,
+    );
     await visitor.context.grantPermissions([
       "clipboard-read",
       "clipboard-write",
     ]);
+    await needs.getByText("The description of the voice ends with:").waitFor();
     await needs.getByRole("button", { name: "Copy the marker" }).click();
     await page.getByText("Copied.").waitFor();
     assertEquals(
       await page.evaluate(() => navigator.clipboard.readText()),
-      marker,
+      `job:${id}`,
     );
+    await site().sql(
+      `update public.ai_jobs set job_type = 'text_to_speech' where id = '${id}'`,
+    );
+    await needs.getByText("A speech has no marker.").waitFor();
     const made = (await simulator.creations()).findLast((one) =>
       one.request.text === "Did you hear me?"
     );
@@ -206,7 +222,11 @@ browserTest(
     await assertAccessibleInAll(owner.page, "studio-waiting", ".made");
     await section(page, "Providers");
     const card = page.getByRole("region", { name: "elevenlabs" });
-    await card.locator(".badge", { hasText: "Breaker open" }).waitFor();
+    await card.locator(".badge", { hasText: "Down" }).waitFor();
+    await card.getByText("Its jobs wait and do not fail").waitFor();
+    await card.getByText("Lets one job try it at once").waitFor();
+    await page.getByRole("region", { name: "heygen" })
+      .getByText("Only for a provider that is down.").waitFor();
     await card.getByText("2 jobs waiting").waitFor(PATIENCE);
     await page.getByText("Jobs for elevenlabs wait until it works again.")
       .first().waitFor();
@@ -340,6 +360,9 @@ browserTest(
   },
 );
 
+/** Longer than a line of the panel. */
+const LONG = `Only for you: ${"a very long sentence, ".repeat(2)}the end.`;
+
 browserTest(
   "console: a search is an address, and a job opens by keyboard with its content hidden",
   async () => {
@@ -347,8 +370,8 @@ browserTest(
     await using visitor = await visitAsOperator();
     const { page } = visitor;
     const email = await signUp(owner.page);
-    await speak(owner.page, "Only for you.");
-    await settled(owner.page, "Only for you.");
+    await speak(owner.page, LONG);
+    await settled(owner.page, LONG);
     await section(page, "Jobs");
     await page.getByLabel("User", { exact: true }).fill(email);
     await page.getByLabel("User", { exact: true }).press("Enter");
@@ -367,9 +390,16 @@ browserTest(
     const dialog = page.getByRole("dialog");
     await dialog.getByText("Sent to the AI service").waitFor();
     await dialog.getByText("succeeded").waitFor();
-    assertEquals(await dialog.getByText("Only for you.").count(), 0);
+    assertEquals(await dialog.getByText(LONG).count(), 0);
     await dialog.getByRole("button", { name: "Show the content" }).click();
-    await dialog.getByText("Only for you.").waitFor();
+    await dialog.getByText(LONG).waitFor();
+    assertEquals(
+      await dialog.getByLabel("Content").evaluate((element) =>
+        element.scrollWidth - element.clientWidth
+      ),
+      0,
+      "long lines wrap",
+    );
     await page.keyboard.press("Escape");
     await dialog.waitFor({ state: "detached" });
     await section(page, "Log");

@@ -75,6 +75,10 @@ export interface Provider {
   paused_at: string | null;
   open_since: string | null;
   next_probe_at: string | null;
+  failures_in_a_row: number;
+  breaker_threshold: number | null;
+  last_error_code?: string | null;
+  failed_probes: number;
   max_concurrent: number;
   running: number;
   waiting: number;
@@ -94,7 +98,7 @@ export interface ParkedJob {
   job_type: string;
   provider: string;
   marker: string;
-  where: string;
+  error_message: string | null;
   parked_at: string;
   calls: {
     call_id: string;

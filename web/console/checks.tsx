@@ -16,7 +16,9 @@ export function Check(
     <p>
       {check?.say(observed, overview) ?? `${name}: ${observed}`}{" "}
       {check?.to !== undefined && (
-        <Link to={`/ops?${check.to.view}`}>{check.to.name}</Link>
+        "anchor" in check.to
+          ? <a href={check.to.anchor}>{check.to.name}</a>
+          : <Link to={`/ops?${check.to.view}`}>{check.to.name}</Link>
       )}
     </p>
   );

@@ -62,34 +62,27 @@ function Tile(
 function Numbers({ overview }: { overview: Overview }) {
   const { waiting, running, oldest_waiting, failed_last_hour } = overview;
   const oldest = oldest_waiting.value;
-  const wrong = overview.checks.filter(({ name, status }) =>
-    // Parked jobs have their own card.
-    status !== "ok" && name !== "parked_jobs"
-  );
+  const wrong = overview.checks.filter(({ status }) => status !== "ok");
+  const kind = overview.status === "ok"
+    ? "good"
+    : overview.status === "failing"
+    ? "bad"
+    : "warn";
   return (
     <div class="stack">
-      <p class="row apart">
-        <span class="row">
-          <Badge
-            tone={overview.status === "ok"
-              ? "good"
-              : overview.status === "failing"
-              ? "bad"
-              : "warn"}
-          >
-            {overview.words}
-          </Badge>
-          <span>
-            <b>Stuck: {overview.stuck.value}</b>{" "}
-            <span class="soft">{overview.stuck.words}</span>
-          </span>
-        </span>
-        <span class="small soft">
-          Last hour: {countOf(overview.completed_last_hour, "job")} done,{" "}
-          {microsOf(overview.spend_micros_last_hour)} spent · as of{" "}
-          {secondOf(overview.checked_at)}
-        </span>
-      </p>
+      <Notice kind={kind}>
+        <div class="stack tight">
+          <p class="verdict">{overview.words}</p>
+          {wrong.map(({ name, observed }) => (
+            <Check
+              key={name}
+              name={name}
+              observed={observed}
+              overview={overview}
+            />
+          ))}
+        </div>
+      </Notice>
       <ul class="tiles" aria-label="Numbers">
         <Tile
           name="Waiting"
@@ -112,18 +105,14 @@ function Numbers({ overview }: { overview: Overview }) {
           shown={String(failed_last_hour.value)}
         />
       </ul>
-      {wrong.length > 0 && (
-        <Notice kind={overview.status === "failing" ? "bad" : "warn"}>
-          {wrong.map(({ name, observed }) => (
-            <Check
-              key={name}
-              name={name}
-              observed={observed}
-              overview={overview}
-            />
-          ))}
-        </Notice>
-      )}
+      <p class="row apart small soft">
+        <span>
+          Stuck: {overview.stuck.value} · last hour:{" "}
+          {countOf(overview.completed_last_hour, "job")} done,{" "}
+          {microsOf(overview.spend_micros_last_hour)} spent
+        </span>
+        <span>as of {secondOf(overview.checked_at)}</span>
+      </p>
     </div>
   );
 }

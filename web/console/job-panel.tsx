@@ -10,7 +10,7 @@ import { eventOf } from "../words/jobs.ts";
 import { microsOf, momentOf, secondOf } from "../words/times.ts";
 import type { JobDetails } from "./answers.ts";
 import { useAnswer, useOps } from "./ops.ts";
-import { ParkedAnswers } from "./parked.tsx";
+import { ParkedAnswers, ParkedSearch } from "./parked.tsx";
 import {
   Copyable,
   endOf,
@@ -171,15 +171,15 @@ function Details({ details }: { details: JobDetails }) {
       </div>
       {job.is_parked && (
         <Notice kind="warn">
-          <p>
-            A paid call of this job has an unknown outcome. Search for{" "}
-            <code>{job.marker}</code> at {job.provider}, then answer:
-          </p>
+          <p>The outcome of a paid call is unknown.</p>
+          <ParkedSearch job={job} />
           <div class="row">
             <ParkedAnswers
               job={{
                 job_id: job.id,
+                job_type: job.job_type,
                 provider: job.provider,
+                marker: job.marker,
                 calls: journal.filter(({ outcome }) => outcome === "unknown"),
               }}
             />

@@ -1,11 +1,104 @@
 /** What the console concludes from the answers of `ops`. */
+import { countOf, secondOf, whenOf } from "../words/times.ts";
 import type { Judged, Overview, Provider } from "./answers.ts";
 
-/** Whether a probe can change anything: the breaker is open, or is probing without a job in flight. */
-export function canProbe(
-  { state, running }: Pick<Provider, "state" | "running">,
-): boolean {
-  return state === "open" || (state === "probing" && running === 0);
+/** Whether a probe changes anything now, and what it does or why it does nothing. */
+export function probeOf(
+  { state, running, next_probe_at }: Pick<
+    Provider,
+    "state" | "running" | "next_probe_at"
+  >,
+): { isUseful: boolean; words: string } {
+  switch (state) {
+    case "working":
+      return { isUseful: false, words: "Only for a provider that is down." };
+    case "paused":
+      return { isUseful: false, words: "Resume it first." };
+    case "probing":
+      return {
+        isUseful: false,
+        words: running > 0
+          ? "A job is trying it now."
+          : "It is due: the next job tries it.",
+      };
+    case "open":
+      return {
+        isUseful: true,
+        words: next_probe_at === null
+          ? "Lets one job try it at once."
+          : `Lets one job try it at once, not at ${secondOf(next_probe_at)}.`,
+      };
+  }
+}
+
+/** What happens to a provider's jobs, since when, and why. */
+export function standingOf(
+  {
+    provider,
+    state,
+    paused_at,
+    open_since,
+    next_probe_at,
+    failures_in_a_row,
+    breaker_threshold,
+    last_error_code,
+    failed_probes,
+    running,
+    waiting,
+  }: Omit<Provider, "error_rate">,
+): string[] {
+  const code = last_error_code ? `, the last with ${last_error_code}` : "";
+  const down = open_since === null
+    ? ""
+    : `Down since ${whenOf(open_since)}: ${
+      countOf(failures_in_a_row, "call")
+    } in a row failed${code}.${
+      failed_probes === 0
+        ? ""
+        : ` ${countOf(failed_probes, "probe")} failed since.`
+    }`;
+  switch (state) {
+    case "paused":
+      return [
+        `Paused by an operator${
+          paused_at === null ? "" : ` since ${whenOf(paused_at)}`
+        }. Jobs in flight finish, the others wait until you resume it.`,
+        ...(down === "" ? [] : [down]),
+      ];
+    case "open":
+      return [
+        down,
+        `Its jobs wait and do not fail; nothing is sent to it.${
+          next_probe_at === null
+            ? ""
+            : ` At ${secondOf(next_probe_at)} one job tries it.`
+        }`,
+      ];
+    case "probing":
+      return [
+        down,
+        `Its jobs wait and do not fail. ${
+          running > 0
+            ? "One job is trying it now"
+            : waiting > 0
+            ? "The next job tries it alone"
+            : "The next job that arrives tries it alone"
+        }; once it answers, all continue.`,
+      ];
+    case "working":
+      return [
+        provider === "internal"
+          ? "Not an AI service: what the functions make themselves, such as books."
+          : "Its jobs are sent as they come.",
+        ...(failures_in_a_row === 0 ? [] : [
+          `${countOf(failures_in_a_row, "call")} in a row failed${code}.${
+            breaker_threshold === null
+              ? ""
+              : ` At ${breaker_threshold} its jobs wait.`
+          }`,
+        ]),
+      ];
+  }
 }
 
 /**

@@ -1,11 +1,14 @@
 /** Jobs that need a decision: a paid call was sent, and its outcome is unknown. */
 import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import { Badge } from "../parts/badge.tsx";
 import { Button, SubmitButton } from "../parts/button.tsx";
 import { Card } from "../parts/card.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { Field } from "../parts/field.tsx";
 import { Icon } from "../parts/icon.tsx";
+import { setQuery } from "../shell/router.tsx";
+import { searchOf } from "../words/searches.ts";
 import { countOf, microsOf, momentOf } from "../words/times.ts";
 import type { ParkedJob } from "./answers.ts";
 import { useAnswer, useOps } from "./ops.ts";
@@ -14,12 +17,33 @@ import { Copyable, JobLink, Loaded, typeName } from "./parts.tsx";
 /** The part of a parked job that the two answers need. */
 export interface AnsweredJob {
   job_id: string;
+  job_type: string;
   provider: string;
+  marker: string;
   calls: readonly { estimated_cost_micros: number }[];
 }
 
-/** Jobs that are shown at first. */
+/** Jobs that are read, and those of them that are shown at first. */
 const MOST = 20;
+const FIRST = 3;
+
+/** What to search for at the provider, and where. */
+export function ParkedSearch(
+  { job, children }: {
+    job: Pick<AnsweredJob, "job_type" | "provider" | "marker">;
+    children?: ComponentChildren;
+  },
+) {
+  const { place, words, hasMarker } = searchOf(job.provider, job.job_type);
+  return (
+    <div class="stack tight">
+      <p>
+        Search in <b>{place}</b>. {words} {children}
+      </p>
+      {hasMarker && <Copyable text={job.marker} label="Copy the marker" />}
+    </div>
+  );
+}
 
 function Answer(
   { job, wasMade, onClose }: {
@@ -78,7 +102,7 @@ function Answer(
         {wasMade && (
           <Field
             label={`Its id at ${job.provider}`}
-            hint="The id of the voice, talk, video or history item."
+            hint={searchOf(job.provider, job.job_type).idName}
           >
             {(id, describedBy) => (
               <input
@@ -136,11 +160,24 @@ function ParkedItem({ job }: { job: ParkedJob }) {
           {job.calls.length > 1 && `, ${countOf(job.calls.length, "call")}`}
         </span>
       </div>
-      <p class="small">
-        Where to search: <b>{job.where}</b>
-      </p>
+      <ParkedSearch job={job}>
+        {!searchOf(job.provider, job.job_type).hasMarker && (
+          <button
+            type="button"
+            class="as-link"
+            onClick={() => setQuery({ job: job.job_id })}
+          >
+            Open the job
+          </button>
+        )}
+      </ParkedSearch>
+      {job.error_message !== null && (
+        <details class="small soft">
+          <summary>What happened</summary>
+          {job.error_message}
+        </details>
+      )}
       <div class="row">
-        <Copyable text={job.marker} label="Copy the marker" />
         <ParkedAnswers job={job} />
       </div>
     </li>
@@ -150,6 +187,7 @@ function ParkedItem({ job }: { job: ParkedJob }) {
 /** The section; `count` are all parked jobs. */
 export function Parked({ count }: { count: number }) {
   const answer = useAnswer("parked", { limit: MOST });
+  const areAllShown = useSignal(false);
   return (
     <Card
       title={
@@ -157,18 +195,28 @@ export function Parked({ count }: { count: number }) {
           <Icon name="person" /> Needs a person
         </span>
       }
+      id="needs"
       class="needs"
       end={<Badge tone="warn">{count}</Badge>}
     >
       <p class="soft">
         A paid call was sent, and its outcome is unknown. It is never sent again
-        automatically. Search at the provider, then answer here.
+        automatically. Search for it at the provider, then answer here.
       </p>
       <Loaded answer={answer}>
         {({ jobs }) => (
           <ul class="stack">
-            {jobs.map((job) => <ParkedItem key={job.job_id} job={job} />)}
-            {count > MOST && (
+            {jobs.slice(0, areAllShown.value ? MOST : FIRST).map((job) => (
+              <ParkedItem key={job.job_id} job={job} />
+            ))}
+            {jobs.length > FIRST && !areAllShown.value && (
+              <li class="row">
+                <Button isSmall onClick={() => areAllShown.value = true}>
+                  Show {jobs.length - FIRST} more
+                </Button>
+              </li>
+            )}
+            {areAllShown.value && count > MOST && (
               <li class="small soft">
                 These {MOST}{" "}
                 have waited longest. To answer another one first, open it in the

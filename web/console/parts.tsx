@@ -88,7 +88,9 @@ export function Facts(
         .map(([name, fact]) => (
           <div
             key={name}
-            class={typeof fact === "string" && fact.length > 20 ? "wide" : ""}
+            class={typeof fact === "string" && /@|.{21}/.test(fact)
+              ? "wide"
+              : ""}
           >
             <dt>{name}</dt>
             <dd>{fact}</dd>

@@ -3,46 +3,24 @@ import { Badge, type Tone } from "../parts/badge.tsx";
 import { Button } from "../parts/button.tsx";
 import { Card } from "../parts/card.tsx";
 import { Progress } from "../parts/progress.tsx";
-import {
-  countOf,
-  microsOf,
-  secondOf,
-  shareOf,
-  whenOf,
-} from "../words/times.ts";
+import { countOf, microsOf, shareOf } from "../words/times.ts";
 import type { Provider } from "./answers.ts";
 import { useAnswer, useOps } from "./ops.ts";
-import { canProbe } from "./overview.ts";
+import { probeOf, standingOf } from "./overview.ts";
 import { Facts, Loaded } from "./parts.tsx";
 
 const STATES: Record<Provider["state"], { tone: Tone; name: string }> = {
   working: { tone: "good", name: "Working" },
   paused: { tone: "warn", name: "Paused" },
-  open: { tone: "bad", name: "Breaker open" },
+  open: { tone: "bad", name: "Down" },
   probing: { tone: "busy", name: "Probing" },
 };
-
-function standing(one: Provider): string {
-  if (one.paused_at !== null) {
-    return `Paused since ${whenOf(one.paused_at)}. Its jobs wait.`;
-  }
-  if (one.state === "open" && one.open_since !== null) {
-    const next = one.next_probe_at === null
-      ? ""
-      : ` Next probe at ${secondOf(one.next_probe_at)}.`;
-    return `Down since ${whenOf(one.open_since)}. Its jobs wait.${next}`;
-  }
-  return one.state === "probing"
-    ? "One job at a time tries whether it works again."
-    : one.provider === "internal"
-    ? "Not an AI service: what the functions make themselves, such as books."
-    : "It answers normally.";
-}
 
 function ProviderCard({ one }: { one: Provider }) {
   const ops = useOps();
   const { provider, state, running, max_concurrent, error_rate } = one;
   const { tone, name } = STATES[state];
+  const probe = probeOf(one);
   const isPaused = one.paused_at !== null;
   return (
     <Card
@@ -50,7 +28,9 @@ function ProviderCard({ one }: { one: Provider }) {
       class="provider"
       end={<Badge tone={tone}>{name}</Badge>}
     >
-      <p class="small soft">{standing(one)}</p>
+      <div class={state === "working" ? "small soft" : "small"}>
+        {standingOf(one).map((line) => <p key={line}>{line}</p>)}
+      </div>
       <div class="stack tight">
         <p class="row apart small">
           <span>
@@ -98,19 +78,29 @@ function ProviderCard({ one }: { one: Provider }) {
         >
           {isPaused ? "Resume" : "Pause"}
         </Button>
-        <Button
-          isSmall
-          icon="gauge"
-          label={`Probe ${provider} now`}
-          isDisabled={!canProbe(one)}
-          onClick={() =>
-            ops.act("probe", { provider }, ({ is_probing }) =>
-              is_probing
-                ? `The next job tries ${provider}.`
-                : "Its breaker is not open.")}
-        >
-          Probe now
-        </Button>
+        {provider !== "internal" && (
+          <>
+            <Button
+              isSmall
+              icon="gauge"
+              label={`Probe ${provider} now`}
+              describedBy={`probe-${provider}`}
+              isDisabled={!probe.isUseful}
+              onClick={() =>
+                ops.act("probe", { provider }, ({ is_probing }) =>
+                  !is_probing
+                    ? `The breaker of ${provider} is not open.`
+                    : one.waiting > 0
+                    ? `The next job tries ${provider}.`
+                    : `The next job that arrives tries ${provider}.`)}
+            >
+              Probe now
+            </Button>
+            <span id={`probe-${provider}`} class="small soft">
+              {probe.words}
+            </span>
+          </>
+        )}
       </div>
     </Card>
   );

@@ -9,6 +9,7 @@ export function Button(
     type = "button",
     icon,
     label,
+    describedBy,
     isBusy = false,
     isDisabled = false,
     isPressed,
@@ -21,6 +22,8 @@ export function Button(
     icon?: IconName;
     /** The label for screen readers, where the button has no text. */
     label?: string;
+    /** Id of what explains it. */
+    describedBy?: string;
     isBusy?: boolean;
     isDisabled?: boolean;
     isPressed?: boolean;
@@ -34,6 +37,7 @@ export function Button(
       type={type}
       class={`button ${kind}${isSmall ? " small" : ""}${isBusy ? " busy" : ""}`}
       aria-label={label}
+      aria-describedby={describedBy}
       title={label}
       aria-busy={isBusy}
       aria-disabled={isBusy}

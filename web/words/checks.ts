@@ -2,13 +2,13 @@
 import type { Overview } from "../console/answers.ts";
 import { countOf, lengthOf, shareOf } from "./times.ts";
 
-/** By the names of private.check_ai_health; a test compares them. Parked jobs have their own card. */
+/** By the names of private.check_ai_health; a test compares them. `to` is where it is shown or resolved. */
 export const CHECK_WORDS: Readonly<
   Record<
     string,
     {
       say: (observed: number, overview: Overview) => string;
-      to?: { view: string; name: string };
+      to?: { view: string; name: string } | { anchor: string; name: string };
     }
   >
 > = {
@@ -41,9 +41,17 @@ export const CHECK_WORDS: Readonly<
       } down: too many calls failed. Nothing is sent, and the jobs wait.`,
     to: { view: "view=providers", name: "Show providers" },
   },
+  parked_jobs: {
+    say: (count) =>
+      `${countOf(count, "job")} ${
+        count === 1 ? "needs" : "need"
+      } a person: the outcome of a paid call is unknown.`,
+    to: { anchor: "#needs", name: "Answer below" },
+  },
   failed_share: {
     say: (share) =>
       `${shareOf(share)} of the jobs of the last 15 minutes failed.`,
+    to: { view: "view=activity", name: "Show failures by code" },
   },
   counters_age: {
     say: (age) => `These numbers are ${lengthOf(age * 1000)} old.`,

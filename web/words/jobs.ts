@@ -92,13 +92,13 @@ const EVENTS: Readonly<Record<string, string>> = {
   created: "Created",
   claimed: "Work began",
   submitted: "Sent to the AI service",
-  settled: "The AI service answered",
+  settled: "The call to the AI service ended",
   retried: "Failed; it will be tried again",
   snoozed: "Waiting for the AI service",
   released: "Handed to another worker",
   rescued: "Taken over from a worker that stopped",
   unblocked: "The step before is ready",
-  cancel_requested: "You cancelled it",
+  cancel_requested: "Cancellation requested",
   retry_requested: "Tried again",
   completed: "Ready",
   failed: "Failed",
@@ -111,6 +111,9 @@ export function eventOf(
 ): string {
   if (event === "progress" && stage !== undefined) {
     return STAGES[stage] ?? "Working";
+  }
+  if (event === "snoozed" && stage === "reconciling") {
+    return "It is unclear what the AI service did; it will be asked";
   }
   return EVENTS[event] ?? "Working";
 }

@@ -7,6 +7,8 @@ type ParkedCall = z.infer<typeof parkedCallSchema>;
 /** Where each provider stores the marker of a paid call. */
 const WHERE: Readonly<Record<string, string>> = {
   "elevenlabs create_voice": "ElevenLabs, Voices: the description of the voice",
+  "elevenlabs transcribe":
+    "ElevenLabs lists no transcripts. Compare the usage of that time; only their support can name the id",
   "elevenlabs":
     "ElevenLabs, History. It keeps no marker: compare the time and the text, which the job's panel shows",
   "d-id": "D-ID, talks: the fields user_data and name",

@@ -1,12 +1,17 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type {
   OpsAction,
   OpsResponse,
 } from "../../../supabase/functions/_shared/contracts/ops.ts";
 import { OPS_RESPONSES } from "../../../supabase/functions/_shared/contracts/ops.ts";
-import type { OpsAnswers } from "../../../web/console/answers.ts";
-import { canProbe, judgeWaiting } from "../../../web/console/overview.ts";
+import type { OpsAnswers, Provider } from "../../../web/console/answers.ts";
+import {
+  judgeWaiting,
+  probeOf,
+  standingOf,
+} from "../../../web/console/overview.ts";
 import { CHECK_WORDS } from "../../../web/words/checks.ts";
+import { searchOf } from "../../../web/words/searches.ts";
 
 /** Compiles only while each answer of the contract has what the page reads of it. */
 const fits: {
@@ -44,10 +49,7 @@ Deno.test("console: every health check of the database has words", async () => {
   const names = [...sql.matchAll(/^\s+\(?\s*\d, '([a-z_]+)',/gm)].map(
     ([, name]) => name ?? "",
   );
-  assertEquals(
-    names.filter((name) => name !== "parked_jobs").sort(),
-    Object.keys(CHECK_WORDS).sort(),
-  );
+  assertEquals(names.sort(), Object.keys(CHECK_WORDS).sort());
 });
 
 Deno.test("console: waiting jobs are not called good while a breaker is open", () => {
@@ -65,16 +67,88 @@ Deno.test("console: waiting jobs are not called good while a breaker is open", (
   assertEquals(judgeWaiting(two, { waiting: two, open_breakers: [] }), two);
 });
 
-Deno.test("console: a probe is offered while the breaker is open, or probing without a job in flight", () => {
-  const offered = (["working", "paused", "open", "probing"] as const).map(
-    (
-      state,
-    ) => [canProbe({ state, running: 0 }), canProbe({ state, running: 1 })],
+Deno.test("console: a probe is offered while the breaker is open, and otherwise says why not", () => {
+  const of = (state: Provider["state"], running: number) =>
+    probeOf({ state, running, next_probe_at: null });
+  assertEquals(of("open", 1).isUseful, true);
+  assertEquals(
+    [of("working", 0), of("paused", 0), of("probing", 1), of("probing", 0)],
+    [
+      { isUseful: false, words: "Only for a provider that is down." },
+      { isUseful: false, words: "Resume it first." },
+      { isUseful: false, words: "A job is trying it now." },
+      { isUseful: false, words: "It is due: the next job tries it." },
+    ],
   );
-  assertEquals(offered, [
-    [false, false],
-    [false, false],
-    [true, true],
-    [true, false],
-  ]);
+});
+
+Deno.test("console: a provider's card says what happens to its jobs in each state", () => {
+  const at = new Date().toISOString();
+  const working = {
+    provider: "heygen",
+    state: "working",
+    paused_at: null,
+    open_since: null,
+    next_probe_at: null,
+    failures_in_a_row: 0,
+    breaker_threshold: 10,
+    last_error_code: null,
+    failed_probes: 0,
+    max_concurrent: 10,
+    running: 0,
+    waiting: 0,
+    scheduled: 0,
+    calls_last_hour: 0,
+    spend_micros_last_hour: 0,
+    spend_micros_last_day: 0,
+    budget_micros: null,
+    spent_micros_this_month: 0,
+  } as const;
+  const down = {
+    ...working,
+    open_since: at,
+    next_probe_at: at,
+    failures_in_a_row: 10,
+    last_error_code: "provider_timeout",
+  };
+  const words = (one: Parameters<typeof standingOf>[0]) =>
+    standingOf(one).join(" ").replaceAll(
+      /\d\d:\d\d(:\d\d)?( [AP]M)?/g,
+      "12:00",
+    );
+  assertEquals(words(working), "Its jobs are sent as they come.");
+  assertEquals(
+    words({ ...working, failures_in_a_row: 3, last_error_code: "x" }),
+    "Its jobs are sent as they come. 3 calls in a row failed, the last with x. At 10 its jobs wait.",
+  );
+  assertEquals(
+    words({ ...down, state: "open", failed_probes: 2 }),
+    "Down since 12:00: 10 calls in a row failed, the last with provider_timeout. 2 probes failed since. " +
+      "Its jobs wait and do not fail; nothing is sent to it. At 12:00 one job tries it.",
+  );
+  assertEquals(
+    words({ ...down, state: "probing", running: 1 }),
+    "Down since 12:00: 10 calls in a row failed, the last with provider_timeout. " +
+      "Its jobs wait and do not fail. One job is trying it now; once it answers, all continue.",
+  );
+  assertEquals(
+    words({ ...down, state: "paused", paused_at: at }),
+    "Paused by an operator since 12:00. Jobs in flight finish, the others wait until you resume it. " +
+      "Down since 12:00: 10 calls in a row failed, the last with provider_timeout.",
+  );
+});
+
+Deno.test("console: each job type of a provider names what to search for, and speech and transcripts no marker", () => {
+  const types: [provider: string, type: string, boolean][] = [
+    ["elevenlabs", "voice_clone", true],
+    ["elevenlabs", "text_to_speech", false],
+    ["elevenlabs", "transcription", false],
+    ["d-id", "avatar_video", true],
+    ["heygen", "avatar_video", true],
+  ];
+  for (const [provider, type, hasMarker] of types) {
+    const search = searchOf(provider, type);
+    assertEquals(search.hasMarker, hasMarker, type);
+    assert(search.place !== provider, type);
+  }
 });
