@@ -1285,6 +1285,7 @@ create table public.ai_provider_calls (
   unknown_since timestamptz,
   settled_at timestamptz,
   discarded_at timestamptz,
+  answered_at timestamptz,
   trace_id text,
   constraint ai_provider_calls_pkey primary key (id),
   constraint ai_provider_calls_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
@@ -1304,7 +1305,8 @@ create table public.ai_provider_calls (
       else true
     end
   ),
-  constraint ai_provider_calls_settled_matches_outcome check ((outcome in ('sent', 'unknown')) = (settled_at is null))
+  constraint ai_provider_calls_settled_matches_outcome check ((outcome in ('sent', 'unknown')) = (settled_at is null)),
+  constraint ai_provider_calls_answer_is_adopted_or_absent check (answered_at is null or outcome in ('adopted', 'absent'))
 );
 comment on table public.ai_provider_calls is
   'One row per paid provider call, committed before the call is sent. The provider finds what the call created by the '
@@ -1332,6 +1334,8 @@ comment on column public.ai_provider_calls.unknown_since is
   'here and not from sent_at, because a provider may work on a call for minutes.';
 comment on column public.ai_provider_calls.discarded_at is
   'Since when the janitor removes what the call created: a retry of the job does not use it, and sends a new call.';
+comment on column public.ai_provider_calls.answered_at is
+  'When an operator recorded the outcome; null when the worker or the janitor found it out.';
 
 -- At most one paid call of a step may be open or have succeeded; the database refuses a second one.
 create unique index ai_provider_calls_one_per_step_key on public.ai_provider_calls (job_id, operation)
@@ -5043,7 +5047,7 @@ comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, intege
 revoke execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) from public, anon, authenticated;
 grant execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) to service_role;
 
-create function private.record_resolved_call(p_job_id uuid, p_provider_object_id text)
+create function private.record_call_change(p_job_id uuid)
 returns void
 language plpgsql
 volatile
@@ -5054,7 +5058,7 @@ begin
   update public.ai_jobs as j
   set spend = k.spend,
       error_message = case when j.status = 'cancelled' then private.cancellation_message(k.spend) else j.error_message end,
-      provider_job_id = coalesce(p_provider_object_id, j.provider_job_id),
+      provider_job_id = k.provider_object_id,
       cost_micros = k.cost_micros
   from (
     select
@@ -5063,16 +5067,18 @@ begin
         when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
         else 'none'
       end as spend,
-      coalesce(sum(c.cost_micros), 0) as cost_micros
+      coalesce(sum(c.cost_micros), 0) as cost_micros,
+      (array_agg(c.provider_object_id order by c.settled_at desc) filter (where c.outcome in ('succeeded', 'adopted')))[1]
+        as provider_object_id
     from public.ai_provider_calls as c
     where c.job_id = p_job_id
   ) as k
   where j.id = p_job_id;
 end;
 $$;
-comment on function private.record_resolved_call(uuid, text) is
-  'Updates an ended job after an operator or the janitor has settled its call of unknown outcome: what the journal '
-  'says about the money and, if the call created something, the provider''s id of it.';
+comment on function private.record_call_change(uuid) is
+  'Updates a job after somebody other than its worker has changed the outcome of its call: what the journal says about the '
+  'money, and the provider''s id of what was created last.';
 
 create function private.refuse_provider_object(p_call public.ai_provider_calls, p_object_id text)
 returns void
@@ -5109,6 +5115,22 @@ comment on function private.refuse_provider_object(public.ai_provider_calls, tex
   'another call made the object, a row names it, it bears another job''s marker, or it was or will be removed. What the '
   'provider has under the id is not known here.';
 
+create function private.first_unknown_call(p_job_id uuid)
+returns public.ai_provider_calls
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select c.*
+  from public.ai_provider_calls as c
+  where c.job_id = p_job_id and c.outcome = 'unknown'
+  order by c.sent_at, c.id
+  limit 1;
+$$;
+comment on function private.first_unknown_call(uuid) is
+  'The call of a job with an unknown outcome that was sent first: the one that an operator answers next.';
+
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
 returns boolean
 language plpgsql
@@ -5129,12 +5151,11 @@ begin
   from public.ai_jobs as j
   where j.id = p_job_id and j.status in ('failed', 'cancelled')
   for no key update;
-  select c.* into v_call
-  from public.ai_provider_calls as c
-  where v_status is not null and c.job_id = p_job_id and c.outcome = 'unknown'
-  order by c.sent_at, c.id
-  limit 1;
-  if not found then
+  if v_status is null then
+    return false;
+  end if;
+  v_call := private.first_unknown_call(p_job_id);
+  if v_call.id is null then
     return false;
   end if;
   if p_was_made then
@@ -5145,9 +5166,10 @@ begin
   update public.ai_provider_calls as c
   set outcome = case when p_was_made then 'adopted' else 'absent' end,
       provider_object_id = p_provider_object_id,
-      settled_at = clock_timestamp()
+      settled_at = clock_timestamp(),
+      answered_at = clock_timestamp()
   where c.id = v_call.id;
-  perform private.record_resolved_call(p_job_id, p_provider_object_id);
+  perform private.record_call_change(p_job_id);
   if v_status = 'failed' and not exists (
     select 1 from public.ai_provider_calls as c where c.job_id = p_job_id and c.outcome = 'unknown'
   ) then
@@ -5165,6 +5187,115 @@ comment on function public.resolve_unknown_ai_job(uuid, boolean, text) is
   'for the retry in schema private.';
 revoke execute on function public.resolve_unknown_ai_job(uuid, boolean, text) from public, anon, authenticated;
 grant execute on function public.resolve_unknown_ai_job(uuid, boolean, text) to service_role;
+
+create function private.last_operator_answer(p_job_id uuid)
+returns uuid
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select c.id
+  from public.ai_provider_calls as c
+  where c.job_id = p_job_id and c.answered_at is not null and c.discarded_at is null
+    and not exists (
+      select 1 from public.ai_provider_calls as l where l.job_id = p_job_id and l.sent_at >= c.answered_at
+    )
+  order by c.answered_at desc, c.id desc
+  limit 1;
+$$;
+comment on function private.last_operator_answer(uuid) is
+  'The call that an operator answered last, unless the job has sent another one since: that one followed from the answer, '
+  'so the answer stays. Null: there is none.';
+
+create function public.take_back_ai_job_answer(p_job_id uuid)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_call_id uuid;
+begin
+  -- The job's row first, as everywhere. A worker may be using the answer of a running job.
+  perform 1
+  from public.ai_jobs as j
+  where j.id = p_job_id and j.status in ('pending', 'failed', 'cancelled')
+  for no key update;
+  if not found then
+    return false;
+  end if;
+  v_call_id := private.last_operator_answer(p_job_id);
+  if v_call_id is null then
+    return false;
+  end if;
+  update public.ai_provider_calls as c
+  set outcome = 'unknown', provider_object_id = null, settled_at = null, answered_at = null
+  where c.id = v_call_id;
+  perform private.record_call_change(p_job_id);
+  update public.ai_jobs as j
+  set status = 'failed',
+      stage = null,
+      queue_key = null,
+      is_blocked = false,
+      error_code = 'outcome_unknown',
+      error_message = private.ending_message(j.id, 'outcome_unknown', 'an operator has taken the answer back.'),
+      completed_at = coalesce(j.completed_at, greatest(clock_timestamp(), j.started_at, j.created_at)),
+      event_seq = j.event_seq + (j.status = 'pending')::integer,
+      last_event = case when j.status = 'pending' then 'failed' else j.last_event end
+  where j.id = p_job_id and j.status in ('pending', 'failed');
+  return true;
+end;
+$$;
+comment on function public.take_back_ai_job_answer(uuid) is
+  'Takes back the operator''s last answer about a job (resolve_unknown_ai_job), so that another one can be given: the '
+  'outcome of the call is unknown again, its cost is reserved again, and a job that waits or has failed is parked. False, '
+  'and nothing changes: there is no such answer, the job has completed or runs, or it has sent another call since. '
+  'service_role only; security definer for its parts in schema private.';
+revoke execute on function public.take_back_ai_job_answer(uuid) from public, anon, authenticated;
+grant execute on function public.take_back_ai_job_answer(uuid) to service_role;
+
+create function public.doubt_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_call public.ai_provider_calls;
+begin
+  perform 1 from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for no key update;
+  if not found then
+    return null;
+  end if;
+  select c.* into v_call
+  from public.ai_provider_calls as c
+  where c.job_id = p_job_id and c.operation = p_operation and c.outcome in ('unknown', 'adopted') and c.discarded_at is null;
+  if v_call.outcome = 'unknown' and v_call.error_code = 'provider_object_missing' then
+    -- The response to an earlier request was lost.
+    return 'doubted';
+  elsif v_call.outcome is distinct from 'adopted' then
+    return 'kept';
+  elsif v_call.settled_at > clock_timestamp() - interval '1 minute' then
+    return 'too_early';
+  end if;
+  update public.ai_provider_calls as c
+  set outcome = 'unknown', provider_object_id = null, settled_at = null, answered_at = null,
+      error_code = 'provider_object_missing', http_status = null
+  where c.id = v_call.id;
+  perform private.record_call_change(p_job_id);
+  return 'doubted';
+end;
+$$;
+comment on function public.doubt_provider_call(uuid, uuid, text) is
+  'For a worker to which the provider said that the object of a step does not exist. doubted: an operator or a lookup had '
+  'named the object, and the outcome of the call is unknown again, so that the job ends as outcome_unknown and nothing is '
+  'sent again; too_early: that was less than a minute ago, and a list may lag, so ask again; kept: the call itself returned the object, '
+  'and nothing changed. Null: the lease is lost. service_role only; security definer for its part in schema private.';
+revoke execute on function public.doubt_provider_call(uuid, uuid, text) from public, anon, authenticated;
+grant execute on function public.doubt_provider_call(uuid, uuid, text) to service_role;
 
 create function public.pause_ai_jobs(
   p_job_type text default null,
@@ -5419,7 +5550,8 @@ begin
       cross join lateral (
         select n.outcome in ('rejected', 'unknown') and private.is_provider_failure(n.error_code) as is_failure
       ) as f
-      where n.outcome <> o.outcome
+      -- What an operator answers, or takes back, says nothing about the provider.
+      where n.outcome <> o.outcome and o.settled_at is null and n.answered_at is null
         and case
           -- A call that its owner cancelled says nothing about the provider.
           when f.is_failure then not exists (
@@ -5858,8 +5990,8 @@ comment on table private.ai_counter_queue is
   'statement triggers, emptied by private.fold_ai_counters.';
 comment on column private.ai_counter_queue.counted_at is 'Start of the minute in which it happened.';
 comment on column private.ai_counter_queue.event is
-  'created, deleted, the last_event of a job whose status changed, call (a paid call reached an outcome), or revised (it '
-  'cost something else than was written down).';
+  'created, deleted, the last_event of a job whose status changed, call (the response to a paid call, or the lack of one), '
+  'reconciled (its unknown outcome is known now), or revised (it cost something else than was written down).';
 comment on column private.ai_counter_queue.slot is 'private.duration_slot of the wait or the work that ended with this.';
 comment on column private.ai_counter_queue.millis is 'Sum of these durations.';
 comment on column private.ai_counter_queue.micros is 'Money spent, in millionths of a US dollar.';
@@ -5888,11 +6020,12 @@ comment on column private.ai_counters.bucket_at is 'Start of the bucket; -infini
 comment on column private.ai_counters.metric is
   'Jobs: created, cached (created with the result of an earlier job), claimed, completed, failed, cancelled, retried, rescued, '
   'snoozed, released, retry_requested. Their durations by slot: pickup (due until claimed), run (first start until '
-  'completed), and the sums pickup_millis, run_millis. Paid calls by outcome: calls, call_time by slot, call_millis; spend '
+  'completed), and the sums pickup_millis, run_millis. Paid calls by response, each once: calls, call_time by slot, '
+  'call_millis; reconciled: those with an unknown outcome, by what became of them; spend '
   'in millionths of a US dollar. jobs, with resolution 0 only: how many are pending and processing now.';
 comment on column private.ai_counters.code is
-  'The error code of failed, retried and rescued; the outcome of calls, or unavailable when the provider was at fault; the '
-  'status of jobs.';
+  'The error code of failed, retried and rescued; the outcome of calls and reconciled, or unavailable when the provider was '
+  'at fault; the status of jobs.';
 comment on column private.ai_counters.slot is 'private.duration_slot for metrics of durations, else 0.';
 alter table private.ai_counters enable row level security;
 revoke all on private.ai_counters from public, anon, authenticated, service_role;
@@ -6047,7 +6180,12 @@ begin
     coalesce(sum(c.millis), 0), sum(c.micros), count(*)
   from (
     select n.provider,
-      case when n.outcome <> o.outcome then 'call' else 'revised' end as event,
+      -- Each call counts once, when its response arrives or is known to be lost.
+      case
+        when n.outcome = o.outcome or o.outcome not in ('sent', 'unknown') then 'revised'
+        when o.outcome = 'sent' then 'call'
+        else 'reconciled'
+      end as event,
       -- Looked up one by one: a join would have to read all jobs, since it must not be a nested loop here.
       coalesce((select j.job_type from public.ai_jobs as j where j.id = n.job_id), '') as job_type,
       case
@@ -6068,8 +6206,9 @@ begin
 end;
 $$;
 comment on function private.count_updated_provider_calls() is
-  'Statement trigger: counts paid calls that reached an outcome, the provider''s response time and the cost. Security '
-  'definer because those who settle calls may not write counts.';
+  'Statement trigger: counts each paid call once, by its response or the lack of one, with the provider''s response time; '
+  'apart from that what became of calls with an unknown outcome, and the cost. Security definer because those who settle '
+  'calls may not write counts.';
 
 create trigger ai_provider_calls_after_update_count
 after update on public.ai_provider_calls referencing old table as outdated new table as updated
@@ -7307,7 +7446,7 @@ begin
   if not found then
     return;
   end if;
-  perform private.record_resolved_call(p_job_id, p_object_id);
+  perform private.record_call_change(p_job_id);
 end;
 $$;
 comment on function private.settle_cancelled_call(uuid, text, text, text) is
@@ -9052,7 +9191,9 @@ begin
         'marker', 'job:' || j.id,
         'is_parked', j.status in ('failed', 'cancelled') and exists (
           select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome = 'unknown'
-        )
+        ),
+        'is_answer_revocable', j.status in ('pending', 'failed', 'cancelled')
+          and private.last_operator_answer(j.id) is not null
       ),
       'costs', (
         select jsonb_build_object(
@@ -9407,11 +9548,46 @@ $$;
 comment on function private.standing_of_ai_job(uuid) is
   'What an action of the console answers about a job: {job_id, status, spend}. Raises AJ075 when there is none.';
 
+create function public.ops_parked_call(p_operator_id uuid, p_job_id uuid)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_call public.ai_provider_calls;
+  v_text text;
+begin
+  perform private.require_ai_operator(p_operator_id);
+  select j.metadata ->> 'text' into v_text
+  from public.ai_jobs as j
+  where j.id = p_job_id and j.status in ('failed', 'cancelled');
+  if found then
+    v_call := private.first_unknown_call(p_job_id);
+  end if;
+  if v_call.id is null then
+    raise exception 'no call of this job waits for an answer' using errcode = 'AJ097', detail = 'job_id';
+  end if;
+  return jsonb_build_object(
+    'provider', v_call.provider, 'operation', v_call.operation, 'sent_at', v_call.sent_at, 'text', v_text
+  );
+end;
+$$;
+comment on function public.ops_parked_call(uuid, uuid) is
+  'For the Edge Function ops: the call of a parked job that is answered next, {provider, operation, sent_at, text}, to look '
+  'its object up at the provider; text is that of the job''s parameters, which ops compares and never returns. AJ097 when '
+  'there is none, AJ095 for anybody but an operator. service_role only; security definer because it reads the jobs of all '
+  'users.';
+revoke execute on function public.ops_parked_call(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.ops_parked_call(uuid, uuid) to service_role;
+
 create function public.ops_resolve(
   p_operator_id uuid,
   p_job_id uuid,
   p_was_made boolean,
-  p_provider_object_id text default null
+  p_provider_object_id text default null,
+  p_is_unchecked boolean default false
 )
 returns jsonb
 language plpgsql
@@ -9421,7 +9597,7 @@ set search_path = ''
 as $$
 begin
   perform private.record_operator_action(p_operator_id, 'resolve', jsonb_build_object(
-    'job_id', p_job_id, 'was_made', p_was_made, 'provider_object_id', p_provider_object_id
+    'job_id', p_job_id, 'was_made', p_was_made, 'provider_object_id', p_provider_object_id, 'is_unchecked', p_is_unchecked
   ));
   if not public.resolve_unknown_ai_job(p_job_id, p_was_made, p_provider_object_id) then
     raise exception 'no call of this job waits for an answer' using errcode = 'AJ097', detail = 'job_id';
@@ -9429,12 +9605,40 @@ begin
   return private.standing_of_ai_job(p_job_id);
 end;
 $$;
-comment on function public.ops_resolve(uuid, uuid, boolean, text) is
-  'For the console: public.resolve_unknown_ai_job, and where the job stands then. AJ097 when no call of the job waits for an '
-  'answer, AJ095 for anybody but an operator; then nothing changes. service_role only; security definer because the record '
-  'lies in schema private.';
-revoke execute on function public.ops_resolve(uuid, uuid, boolean, text) from public, anon, authenticated;
-grant execute on function public.ops_resolve(uuid, uuid, boolean, text) to service_role;
+comment on function public.ops_resolve(uuid, uuid, boolean, text, boolean) is
+  'For the console: public.resolve_unknown_ai_job, and where the job stands then. p_is_unchecked, which is only recorded: the '
+  'provider could not be asked. AJ097 when no call of the job waits for an answer, AJ095 for anybody but an operator; then '
+  'nothing changes. service_role only; security definer because the record lies in schema private.';
+revoke execute on function public.ops_resolve(uuid, uuid, boolean, text, boolean) from public, anon, authenticated;
+grant execute on function public.ops_resolve(uuid, uuid, boolean, text, boolean) to service_role;
+
+create function public.ops_take_back(p_operator_id uuid, p_job_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.record_operator_action(p_operator_id, 'take_back', jsonb_build_object(
+    'job_id', p_job_id,
+    'provider_object_id', (
+      select c.provider_object_id from public.ai_provider_calls as c where c.id = private.last_operator_answer(p_job_id)
+    )
+  ));
+  if not public.take_back_ai_job_answer(p_job_id) then
+    raise exception 'no answer about this job can be taken back: there is none, or the job runs, has completed, or has sent '
+      'another paid call since' using errcode = 'AJ097', detail = 'job_id';
+  end if;
+  return private.standing_of_ai_job(p_job_id);
+end;
+$$;
+comment on function public.ops_take_back(uuid, uuid) is
+  'For the console: public.take_back_ai_job_answer, and where the job stands then. AJ097 when there is no answer that can be '
+  'taken back, AJ095 for anybody but an operator; then nothing changes. service_role only; security definer because the '
+  'record lies in schema private.';
+revoke execute on function public.ops_take_back(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.ops_take_back(uuid, uuid) to service_role;
 
 create function public.ops_cancel(p_operator_id uuid, p_job_id uuid)
 returns jsonb

@@ -270,6 +270,20 @@ export class FakeRepository implements JobRepository {
     });
   }
 
+  doubtProviderCall(
+    lease: Lease,
+    operation: string,
+  ): Promise<"doubted" | "too_early" | "kept" | null> {
+    return this.#fenced("doubtProviderCall", lease, null, (job) => {
+      const call = this.journal.calls.find((one) =>
+        one.jobId === job.id && one.operation === operation
+      );
+      if (call?.outcome !== "adopted") return "kept";
+      call.outcome = "unknown";
+      return "doubted";
+    });
+  }
+
   complete(
     lease: Lease,
     completion: Completion,

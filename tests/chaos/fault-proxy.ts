@@ -54,6 +54,7 @@ export interface FaultProxy {
 const PROVIDER_CALLS: [method: string, path: RegExp, name: string][] = [
   ["POST", /\/v1\/voices\/add$/, "voices.add"],
   ["GET", /\/v2\/voices$/, "voices.search"],
+  ["GET", /\/v1\/voices\/[^/]+$/, "voices.get"],
   ["DELETE", /\/v1\/voices\/[^/]+$/, "voices.delete"],
   ["POST", /\/v1\/text-to-speech\/[^/]+$/, "speech"],
   ["GET", /\/v1\/history$/, "history.list"],

@@ -409,8 +409,9 @@ async function walkAll(
         reconcile_seconds = ${RECONCILE_SECONDS},
         backoff_base_seconds = ${BACKOFF_SECONDS}, backoff_max_seconds = ${BACKOFF_SECONDS}
       where job_type = 'voice_clone'`;
+    // The model has no breaker.
     await db.sql`
-      update public.ai_providers set max_concurrent = ${world.cap} where provider = 'elevenlabs'`;
+      update public.ai_providers set max_concurrent = ${world.cap}, breaker_threshold = null where provider = 'elevenlabs'`;
     const [service] = await db.connections(1, "service_role");
     assert(service !== undefined);
     for (const trace of tracesOf(rules)) {

@@ -370,6 +370,52 @@ Deno.test("counters: calls are counted by outcome with what they cost, and a pro
   });
 });
 
+Deno.test("counters: a call of unknown outcome is one error; what became of it is counted apart", async () => {
+  await withQueue(async ({ db, queue }) => {
+    await db.sql`
+      update public.ai_prices set price_micros = 7 where job_type = 'voice_clone' and provider = 'elevenlabs'`;
+    const rate = async () => {
+      const counted = await totals(db);
+      const [row] = await db.sql<{ calls: number; failed: number }[]>`
+        select calls_last_hour::integer as calls, failed_calls_last_hour::integer as failed
+        from private.ai_provider_standing where provider = 'elevenlabs'`;
+      return [
+        row?.calls,
+        row?.failed,
+        counted["reconciled adopted"] ?? 0,
+        counted["reconciled absent"] ?? 0,
+        counted["spend"] ?? 0,
+      ];
+    };
+    const lose = async () => {
+      const job = await insertClaimedJob({ db, queue });
+      const call = await queue.begin(job);
+      assert(call !== undefined);
+      await db.asService((sql) =>
+        settleCall(sql, job, call.call_id, "unknown", {
+          httpStatus: 503,
+          errorCode: "provider_unavailable",
+        })
+      );
+      return { job, callId: call.call_id };
+    };
+    const found = await lose(), absent = await lose(), parked = await lose();
+    assertEquals(await rate(), [3, 3, 0, 0, 0]);
+    await queue.settle(found.job, found.callId, "adopted", "voice-1");
+    await queue.settle(absent.job, absent.callId, "absent");
+    assertEquals(await rate(), [3, 3, 1, 1, 7]);
+    // An operator who answers, takes it back and answers again: still one call and one error.
+    await queue.fail(parked.job, { isRetryable: false });
+    const { id } = parked.job;
+    await db.sql`select public.resolve_unknown_ai_job(${id}, true, 'voice-2')`;
+    assertEquals(await rate(), [3, 3, 2, 1, 14]);
+    await db.sql`select public.take_back_ai_job_answer(${id})`;
+    assertEquals(await rate(), [3, 3, 2, 1, 7]);
+    await db.sql`select public.resolve_unknown_ai_job(${id}, false)`;
+    assertEquals((await rate()).slice(0, 2), [3, 3]);
+  });
+});
+
 Deno.test("slots: a duration lies between the ends of the slot below and of its slot", async () => {
   await withQueue(async ({ db }) => {
     const rows = await db.sql<{ millis: string; slot: number }[]>`

@@ -68,7 +68,9 @@ function everyCall(operatorId: string, jobId: string) {
     ["ops_redrive", { p_operator_id, p_expected_count: 0 }],
     ["ops_pause", { p_operator_id, p_is_paused: true, p_provider: "heygen" }],
     ["ops_probe_provider", { p_operator_id, p_provider: "heygen" }],
+    ["ops_parked_call", { p_operator_id, p_job_id }],
     ["ops_resolve", { p_operator_id, p_job_id, p_was_made: false }],
+    ["ops_take_back", { p_operator_id, p_job_id }],
     ["ops_cancel", { p_operator_id, p_job_id }],
     ["ops_retry", { p_operator_id, p_job_id }],
     ["ops_set_budget", { p_operator_id, p_budget_micros: 5 }],
@@ -165,8 +167,10 @@ Deno.test("operators: each action is recorded with who and what, and a refused o
       ["ops_cancel", { p_job_id: crypto.randomUUID() }, "AJ075"],
       ["ops_retry", { p_job_id: id }, "AJ070"],
       ["ops_retry", { p_job_id: crypto.randomUUID() }, "AJ075"],
+      ["ops_parked_call", { p_job_id: id }, "AJ097"],
       ["ops_resolve", { p_job_id: id, p_was_made: false }, "AJ097"],
       ["ops_resolve", { p_job_id: id, p_was_made: true }, "AJ073"],
+      ["ops_take_back", { p_job_id: id }, "AJ097"],
       ["ops_pause", { p_is_paused: true }, "AJ074"],
       ["ops_pause", { p_is_paused: true, p_provider: "nobody" }, "AJ075"],
       ["ops_probe_provider", { p_provider: "nobody" }, "AJ075"],
@@ -400,6 +404,24 @@ Deno.test("parked: the marker, the call and both answers are at hand; the answer
       }),
       { job_id: made, status: "pending", spend: "incurred" },
     );
+    assertEquals(
+      await call(db, "ops_take_back", {
+        p_operator_id: operator,
+        p_job_id: made,
+      }),
+      { job_id: made, status: "failed", spend: "unknown" },
+    );
+    assertEquals((await actionsOf(db)).at(-1), {
+      operator_id: operator,
+      action: "take_back",
+      details: { job_id: made, provider_object_id: `voice-${made}` },
+    });
+    await call(db, "ops_resolve", {
+      p_operator_id: operator,
+      p_job_id: made,
+      p_was_made: true,
+      p_provider_object_id: `voice-of-${made}`,
+    });
     assertEquals(
       await call(db, "ops_resolve", {
         p_operator_id: operator,

@@ -1,9 +1,11 @@
-/** What an operator answers about a parked job: an id that cannot be right is refused. */
+/** What an operator answers about a parked job: an id that cannot be right is refused, and a wrong one can be corrected. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import type { TestDatabase } from "../_support/database.ts";
 import {
   type Bench,
+  claimJob,
+  eventsOf,
   insertClaimedJob,
   insertCompletedJob,
   pictureOf,
@@ -174,5 +176,241 @@ Deno.test("resolve_unknown_ai_job: several calls get one answer each, and the jo
       ["adopted", "speech-3"],
     ]);
     assertEquals(await resolveWith(db.sql, job.id, "speech-4"), false);
+  });
+});
+
+async function takeBack(
+  { sql }: Pick<TestDatabase, "sql">,
+  jobId: string,
+): Promise<boolean | undefined> {
+  const [row] = await sql<{ done: boolean }[]>`
+    select public.take_back_ai_job_answer(${jobId}) as done`;
+  return row?.done;
+}
+
+async function doubt(
+  { sql }: Pick<TestDatabase, "sql">,
+  job: ClaimedJob,
+): Promise<string | null | undefined> {
+  const [row] = await sql<{ answer: string | null }[]>`
+    select public.doubt_provider_call(${job.id}, ${job.lease_token}, 'create_voice') as answer`;
+  return row?.answer;
+}
+
+/** Makes each settlement older than the lag of a provider's list. */
+async function ageAnswers({ sql }: TestDatabase): Promise<void> {
+  await sql`
+    update public.ai_provider_calls set settled_at = settled_at - interval '61 seconds' where settled_at is not null`;
+}
+
+async function moneyOf({ sql }: TestDatabase, job: ClaimedJob) {
+  const [row] = await sql<
+    { reserved: number; spent: number; spend: string; cost: number }[]
+  >`
+    select l.reserved_micros::integer as reserved, l.spent_micros::integer as spent, j.spend, j.cost_micros::integer as cost
+    from public.ai_limits as l join public.ai_jobs as j on j.user_id = l.user_id where j.id = ${job.id}`;
+  return { ...row };
+}
+
+Deno.test("take_back_ai_job_answer: the job is parked again, and another answer can be given", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    await db.sql`update public.ai_prices set price_micros = 70, per_units = 1`;
+    for (const isFirstMade of [true, false]) {
+      for (const isSecondMade of [true, false]) {
+        const job = await park(bench);
+        const first = isFirstMade ? `voice-of-${job.id}` : null;
+        const second = isSecondMade ? `other-of-${job.id}` : null;
+        const parked = await moneyOf(db, job);
+        assertEquals(parked, {
+          reserved: 70,
+          spent: 0,
+          spend: "unknown",
+          cost: 0,
+        });
+        await resolveWith(db.sql, job.id, first);
+        assertEquals(await takeBack(db, job.id), true);
+        assertEquals(await moneyOf(db, job), parked);
+        assertEquals(await callsOf(db, job.id), [["unknown", null]]);
+        const again = await readJob(db, job.id);
+        assertEquals(
+          [again.status, again.error_code, again.provider_job_id],
+          ["failed", "outcome_unknown", null],
+        );
+        assertEquals((await eventsOf(db, job.id)).at(-1)?.event, "failed");
+        // Nobody but the operator can continue it.
+        assertEquals(await queue.claim(1, [job.id]), []);
+        const { code } = await refusalOf(() =>
+          db.sql`update public.ai_jobs set retry_requested_at = now() where id = ${job.id}`
+        );
+        assertEquals(code, "AJ072");
+        assertEquals(await takeBack(db, job.id), false);
+
+        assertEquals(await resolveWith(db.sql, job.id, second), true);
+        const begun = await queue.begin(await claimJob(bench, job.id));
+        assertEquals(
+          [begun?.decision, begun?.provider_object_id],
+          second === null ? ["send", null] : ["done", second],
+        );
+      }
+    }
+  });
+});
+
+Deno.test("take_back_ai_job_answer: not from a job that runs, has completed, or has sent another call", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    for (const answer of ["voice-1", null]) {
+      const parked = await park(bench);
+      await resolveWith(db.sql, parked.id, answer);
+      const job = await claimJob(bench, parked.id);
+      assertEquals(await takeBack(db, job.id), false, "it runs");
+      if (answer === null) {
+        const begun = await queue.begin(job);
+        assertEquals(begun?.decision, "send");
+        await queue.settle(job, begun?.call_id ?? "", "rejected");
+        await queue.fail(job, { isRetryable: false });
+        assertEquals(await takeBack(db, job.id), false, "it was sent again");
+      } else {
+        await queue.complete(job);
+        assertEquals(await takeBack(db, job.id), false, "it has completed");
+      }
+    }
+    const never = await park(bench);
+    assertEquals(await takeBack(db, never.id), false, "nobody has answered");
+    const adopted = await insertClaimedJob(bench);
+    const call = await queue.begin(adopted);
+    await queue.settle(adopted, call?.call_id ?? "", "unknown");
+    await queue.settle(adopted, call?.call_id ?? "", "adopted", "voice-9");
+    await queue.fail(adopted, { isRetryable: false });
+    assertEquals(await takeBack(db, adopted.id), false, "a worker found it");
+  });
+});
+
+Deno.test("take_back_ai_job_answer: a cancelled job stays cancelled, and one answer of two is taken back", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const job = await insertClaimedJob(bench);
+    await queue.begin(job);
+    await db
+      .sql`update public.ai_jobs set cancel_requested_at = now() where id = ${job.id}`;
+    await queue.cancel(job);
+    assertEquals(await resolveWith(db.sql, job.id, "voice-1"), true);
+    assertEquals(await takeBack(db, job.id), true);
+    assertEquals((await readJob(db, job.id)).status, "cancelled");
+    assertEquals(await callsOf(db, job.id), [["unknown", null]]);
+
+    const long = await park(bench, ["text_to_speech:1", "text_to_speech:2"]);
+    await resolveWith(db.sql, long.id, "speech-1");
+    await resolveWith(db.sql, long.id, "speech-2");
+    assertEquals(await takeBack(db, long.id), true);
+    assertEquals(await callsOf(db, long.id), [
+      ["adopted", "speech-1"],
+      ["unknown", null],
+    ]);
+    assertEquals((await readJob(db, long.id)).provider_job_id, "speech-1");
+  });
+});
+
+Deno.test("take_back_ai_job_answer: it races with a claim; a job that runs keeps its answer", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const [one] = await db.connections(1, "service_role");
+    assert(one !== undefined);
+    const seen = new Set<string>();
+    for (let n = 0; n < 20; n++) {
+      const job = await park(bench);
+      await resolveWith(db.sql, job.id, `voice-${n}`);
+      const [claimed, isTaken] = await Promise.all([
+        bench.queue.claim(1, [job.id]),
+        takeBack({ sql: one }, job.id),
+      ]);
+      assertEquals(claimed.length === 1, isTaken === false);
+      assertEquals(
+        (await callsOf(db, job.id))[0]?.[0],
+        isTaken ? "unknown" : "adopted",
+      );
+      seen.add(String(isTaken));
+    }
+    assert(seen.size > 0);
+  });
+});
+
+Deno.test("an operator's answer, given or taken back, says nothing to the provider's breaker", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const failures = async () => {
+      const [row] = await db.sql<{ n: number }[]>`
+        select breaker_failures as n from public.ai_providers where provider = 'elevenlabs'`;
+      return row?.n;
+    };
+    const job = await insertClaimedJob(bench);
+    const call = await queue.begin(job);
+    await queue.settle(job, call?.call_id ?? "", "unknown");
+    await queue.fail(job, { isRetryable: false });
+    await db.sql`
+      update public.ai_provider_calls set error_code = 'provider_timeout' where job_id = ${job.id}`;
+    await db.sql`
+      update public.ai_providers set breaker_threshold = 10, breaker_failures = 3 where provider = 'elevenlabs'`;
+    await resolveWith(db.sql, job.id, "voice-1");
+    assertEquals(await failures(), 3);
+    await takeBack(db, job.id);
+    assertEquals(await failures(), 3);
+  });
+});
+
+Deno.test("doubt_provider_call: an object that was named and that the provider does not have parks the job", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    await db.sql`update public.ai_prices set price_micros = 70, per_units = 1`;
+    const parked = await park(bench);
+    await resolveWith(db.sql, parked.id, "voice-1");
+    const job = await claimJob(bench, parked.id);
+    assertEquals(await doubt(db, job), "too_early");
+    await ageAnswers(db);
+    assertEquals(await doubt(db, job), "doubted");
+    assertEquals(await doubt(db, job), "doubted", "its response was lost");
+    assertEquals(await doubt(db, parked), null, "an old lease");
+    assertEquals(await moneyOf(db, job), {
+      reserved: 70,
+      spent: 0,
+      spend: "unknown",
+      cost: 0,
+    });
+    await queue.fail(job, {
+      code: "provider_object_missing",
+      isRetryable: false,
+    });
+    const ended = await readJob(db, job.id);
+    assertEquals(
+      [ended.status, ended.error_code],
+      ["failed", "outcome_unknown"],
+    );
+    const [row] = await db.sql<{ code: string }[]>`
+      select call_error_code as code from private.ai_parked_jobs where job_id = ${job.id}`;
+    assertEquals(row?.code, "provider_object_missing");
+    assertEquals(await resolveWith(db.sql, job.id, "voice-2"), true);
+  });
+});
+
+Deno.test("doubt_provider_call: what a lookup found is doubted after a minute, what was returned never", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const job = await insertClaimedJob(bench);
+    const call = await queue.begin(job);
+    assertEquals(await doubt(db, job), "kept", "it is in flight");
+    await queue.settle(job, call?.call_id ?? "", "unknown");
+    assertEquals(await doubt(db, job), "kept", "it was not found yet");
+    await queue.settle(job, call?.call_id ?? "", "adopted", "voice-1");
+    assertEquals(await doubt(db, job), "too_early");
+    await ageAnswers(db);
+    assertEquals(await doubt(db, job), "doubted");
+
+    const returned = await insertClaimedJob(bench);
+    const sent = await queue.begin(returned);
+    await queue.settle(returned, sent?.call_id ?? "", "succeeded", "voice-2");
+    await ageAnswers(db);
+    assertEquals(await doubt(db, returned), "kept");
+    assertEquals(await callsOf(db, returned.id), [["succeeded", "voice-2"]]);
   });
 });

@@ -270,6 +270,8 @@ const functions: Record<string, string[]> = {
   receive_provider_webhook: ["service_role"],
   redrive_ai_jobs: ["service_role"],
   resolve_unknown_ai_job: ["service_role"],
+  take_back_ai_job_answer: ["service_role"],
+  doubt_provider_call: ["service_role"],
   wake_ai_job_worker: ["service_role"],
   save_ai_job_checkpoint: ["service_role"],
   get_keepsake_contents: ["service_role"],

@@ -42,6 +42,7 @@ function everyBody(jobId: string): Record<OpsAction, Record<string, unknown>> {
     resume: { provider: "heygen" },
     probe: { provider: "heygen" },
     resolve: { job_id: jobId, was_made: false },
+    take_back: { job_id: jobId },
     cancel: { job_id: jobId },
     retry: { job_id: jobId },
     set_budget: { budget_micros: 5_000_000 },

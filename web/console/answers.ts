@@ -155,6 +155,7 @@ export interface JobDetails {
     provider_job_id: string | null;
     marker: string;
     is_parked: boolean;
+    is_answer_revocable: boolean;
     status: JobStatus;
     stage: string | null;
     progress_percentage: number;
@@ -231,6 +232,7 @@ export interface OpsAnswers {
   resume: { is_paused: boolean };
   probe: { is_probing: boolean };
   resolve: { status: JobStatus };
+  take_back: { status: JobStatus };
   cancel: { status: JobStatus };
   retry: { status: JobStatus };
   set_budget: { budget_micros: number | null };

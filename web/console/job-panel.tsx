@@ -168,6 +168,19 @@ function Details({ details }: { details: JobDetails }) {
             Run again
           </Button>
         )}
+        {job.is_answer_revocable && (
+          <Button
+            isSmall
+            onClick={() =>
+              ops.act(
+                "take_back",
+                { job_id: job.id },
+                () => "The answer is taken back. Answer again.",
+              )}
+          >
+            Take the answer back
+          </Button>
+        )}
       </div>
       {job.is_parked && (
         <Notice kind="warn">

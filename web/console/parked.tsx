@@ -54,6 +54,7 @@ function Answer(
 ) {
   const ops = useOps();
   const objectId = useSignal("");
+  const isUnchecked = useSignal(false);
   const isBusy = useSignal(false);
   const price = microsOf(
     job.calls.reduce((sum, call) => sum + call.estimated_cost_micros, 0),
@@ -66,6 +67,7 @@ function Answer(
       {
         job_id: job.job_id,
         was_made: wasMade,
+        is_unchecked: isUnchecked.value,
         ...(wasMade ? { provider_object_id: objectId.value.trim() } : {}),
       },
       ({ status }) =>
@@ -116,6 +118,15 @@ function Answer(
             )}
           </Field>
         )}
+        <label class="row small">
+          <input
+            type="checkbox"
+            checked={isUnchecked.value}
+            onChange={(event) =>
+              isUnchecked.value = event.currentTarget.checked}
+          />
+          Record it even if {job.provider} cannot be asked
+        </label>
       </form>
     </Dialog>
   );

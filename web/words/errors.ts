@@ -106,6 +106,15 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   job_not_parked: final(
     "Another operator has already resolved this. Nothing was changed.",
   ),
+  provider_object_found: final(
+    "The AI service has something with the marker of this job.",
+  ),
+  provider_object_missing: final(
+    "The AI service has nothing with this id. Check it.",
+  ),
+  provider_not_checked: again(
+    "The AI service could not be asked. Nothing was recorded.",
+  ),
   provider_object_id_invalid: final(
     "This is not an id of the AI service. Copy the id from its page.",
   ),

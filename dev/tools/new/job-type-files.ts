@@ -290,6 +290,7 @@ async function run(pay: (call: PaidCall) => Promise<string>) {
     progress() {},
     pay,
     recordUsage: () => Promise.resolve(),
+    reportMissing: () => Promise.resolve(),
     dependency: () => Promise.resolve(null),
   });
   return { asked, stored, completion };

@@ -424,6 +424,7 @@ export type Database = {
       };
       "ai_provider_calls": {
         Row: {
+          "answered_at": string | null;
           "attempt": number;
           "cost_micros": number | null;
           "discarded_at": string | null;
@@ -447,6 +448,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          "answered_at"?: string | null;
           "attempt": number;
           "cost_micros"?: number | null;
           "discarded_at"?: string | null;
@@ -469,6 +471,7 @@ export type Database = {
           "user_id": string;
         };
         Update: {
+          "answered_at"?: string | null;
           "attempt"?: number;
           "cost_micros"?: number | null;
           "discarded_at"?: string | null;
@@ -1609,6 +1612,14 @@ export type Database = {
         };
         Returns: boolean;
       };
+      "doubt_provider_call": {
+        Args: {
+          "p_job_id": string;
+          "p_lease_token": string;
+          "p_operation": string;
+        };
+        Returns: string;
+      };
       "end_provider_scan": {
         Args: {
           "p_error_code"?: string;
@@ -1715,6 +1726,10 @@ export type Database = {
         Args: { "p_limit"?: number; "p_operator_id": string };
         Returns: Json;
       };
+      "ops_parked_call": {
+        Args: { "p_job_id": string; "p_operator_id": string };
+        Returns: Json;
+      };
       "ops_pause": {
         Args: {
           "p_is_paused": boolean;
@@ -1756,6 +1771,7 @@ export type Database = {
       };
       "ops_resolve": {
         Args: {
+          "p_is_unchecked"?: boolean;
           "p_job_id": string;
           "p_operator_id": string;
           "p_provider_object_id"?: string;
@@ -1791,6 +1807,10 @@ export type Database = {
           "p_user_id"?: string;
         };
         Returns: undefined;
+      };
+      "ops_take_back": {
+        Args: { "p_job_id": string; "p_operator_id": string };
+        Returns: Json;
       };
       "pause_ai_jobs": {
         Args: {
@@ -1969,6 +1989,10 @@ export type Database = {
           "p_lease_token": string;
           "p_stage"?: string;
         };
+        Returns: boolean;
+      };
+      "take_back_ai_job_answer": {
+        Args: { "p_job_id": string };
         Returns: boolean;
       };
       "unseen_provider_rows": {

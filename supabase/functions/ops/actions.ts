@@ -8,8 +8,10 @@ import {
   overviewCountsSchema,
   parkedCallSchema,
   providerStandingSchema,
+  unknownCallSchema,
 } from "../_shared/contracts/ops.ts";
 import { AppError } from "../_shared/failures/app-error.ts";
+import type { AnswerCheck } from "./answer-check.ts";
 import { decodeCursor, pageOf } from "./pages.ts";
 import { groupByJob } from "./parked.ts";
 import type { OpsRepository } from "./repository.ts";
@@ -21,10 +23,14 @@ const number = z.string().regex(/^-?[0-9]{1,18}$/);
 /**
  * Returns the function that runs a request as one operator. Its results have the shapes of OPS_RESPONSES, not parsed yet.
  *
- * That function throws an AppError: `not_found` for an unknown job, provider or user, or the code of a database refusal.
+ * That function throws an AppError: `not_found` for an unknown job, provider or user, the code of a database refusal, or
+ * that of `check`.
+ *
+ * @param check asks the provider about an answer to a parked job.
  */
 export function createActions(
   repository: OpsRepository,
+  check: AnswerCheck,
 ): (request: OpsRequest) => Promise<unknown> {
   return async (request) => {
     switch (request.action) {
@@ -120,8 +126,15 @@ export function createActions(
       case "resolve":
         return await repository.resolve(
           request.job_id,
-          request.provider_object_id,
+          await check(
+            unknownCallSchema.parse(
+              await repository.parkedCall(request.job_id),
+            ),
+            request,
+          ),
         );
+      case "take_back":
+        return await repository.takeBack(request.job_id);
       case "cancel":
         return await repository.cancel(request.job_id);
       case "retry":

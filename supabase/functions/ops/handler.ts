@@ -8,13 +8,17 @@ import { readJson } from "../_shared/http/body.ts";
 import type { AppDeps } from "../_shared/http/endpoint.ts";
 import { createOperatorEndpoint } from "../_shared/http/operator.ts";
 import { jsonResponse } from "../_shared/http/problem.ts";
+import type { ProviderInventory } from "../_shared/providers/inventory.ts";
 import { createActions } from "./actions.ts";
+import { answerCheck } from "./answer-check.ts";
 import { type Admin, createOpsRepository } from "./repository.ts";
 
 /** What the handler needs beyond the platform. */
 export interface OpsDeps extends AppDeps {
   /** The service's client: operators see the jobs of all users. */
   supabase: Admin;
+  /** Opens our objects at a provider; null when there is no key for it. */
+  openInventory(provider: string): Promise<ProviderInventory | null>;
 }
 
 /** Actions that only read and are not recorded. */
@@ -41,10 +45,15 @@ export function createHandler(
   return createOperatorEndpoint(
     deps,
     { name: "ops", method: "POST" },
-    async ({ request, operatorId, log, quiet }) => {
+    async ({ request, operatorId, log, signal, quiet }) => {
       const body = await readJson(request, opsRequestSchema);
       const actions = createActions(
         createOpsRepository(deps.supabase, operatorId),
+        answerCheck(deps.openInventory, {
+          signal,
+          // Time is left for the answer.
+          seconds: deps.env.REQUEST_TIMEOUT * 0.7,
+        }),
       );
       const answer = OPS_RESPONSES[body.action].parse(await actions(body));
       // An open console polls every few seconds.

@@ -15,4 +15,19 @@ const supabase = createAdminClient<Database>({
   },
 });
 
-export default { fetch: createHandler({ platform, env, supabase }) };
+export default {
+  fetch: createHandler({
+    platform,
+    env,
+    supabase,
+    async openInventory(provider) {
+      // Only an answer to a parked job needs the providers: a boot loads none of them.
+      const { PROVIDERS } = await import("../_shared/providers/index.ts");
+      return PROVIDERS.find(({ name }) => name === provider)?.openInventory({
+        env,
+        fetch: platform.fetch,
+        timeoutSeconds: Math.min(env.AI_API_TIMEOUT, env.REQUEST_TIMEOUT),
+      }) ?? null;
+    },
+  }),
+};

@@ -154,13 +154,23 @@ export function createOpsRepository(supabase: Admin, operatorId: string) {
         })),
       );
     },
-    resolve: (jobId: string, providerObjectId: string | undefined) =>
+    parkedCall: (jobId: string) =>
+      dataOf(
+        supabase.rpc("ops_parked_call", { p_operator_id, p_job_id: jobId }),
+      ),
+    resolve: (
+      jobId: string,
+      answer: { providerObjectId: string | undefined; isUnchecked: boolean },
+    ) =>
       dataOf(supabase.rpc("ops_resolve", {
         p_operator_id,
         p_job_id: jobId,
-        p_was_made: providerObjectId !== undefined,
-        ...given({ p_provider_object_id: providerObjectId }),
+        p_was_made: answer.providerObjectId !== undefined,
+        p_is_unchecked: answer.isUnchecked,
+        ...given({ p_provider_object_id: answer.providerObjectId }),
       })),
+    takeBack: (jobId: string) =>
+      dataOf(supabase.rpc("ops_take_back", { p_operator_id, p_job_id: jobId })),
     cancel: (jobId: string) =>
       dataOf(supabase.rpc("ops_cancel", { p_operator_id, p_job_id: jobId })),
     retry: (jobId: string) =>

@@ -28,7 +28,7 @@ begin
   if not found then
     return;
   end if;
-  perform private.record_resolved_call(p_job_id, p_object_id);
+  perform private.record_call_change(p_job_id);
 end;
 $$;
 comment on function private.settle_cancelled_call(uuid, text, text, text) is

@@ -74,7 +74,7 @@ comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, intege
 revoke execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) from public, anon, authenticated;
 grant execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) to service_role;
 
-create function private.record_resolved_call(p_job_id uuid, p_provider_object_id text)
+create function private.record_call_change(p_job_id uuid)
 returns void
 language plpgsql
 volatile
@@ -85,7 +85,7 @@ begin
   update public.ai_jobs as j
   set spend = k.spend,
       error_message = case when j.status = 'cancelled' then private.cancellation_message(k.spend) else j.error_message end,
-      provider_job_id = coalesce(p_provider_object_id, j.provider_job_id),
+      provider_job_id = k.provider_object_id,
       cost_micros = k.cost_micros
   from (
     select
@@ -94,16 +94,18 @@ begin
         when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
         else 'none'
       end as spend,
-      coalesce(sum(c.cost_micros), 0) as cost_micros
+      coalesce(sum(c.cost_micros), 0) as cost_micros,
+      (array_agg(c.provider_object_id order by c.settled_at desc) filter (where c.outcome in ('succeeded', 'adopted')))[1]
+        as provider_object_id
     from public.ai_provider_calls as c
     where c.job_id = p_job_id
   ) as k
   where j.id = p_job_id;
 end;
 $$;
-comment on function private.record_resolved_call(uuid, text) is
-  'Updates an ended job after an operator or the janitor has settled its call of unknown outcome: what the journal '
-  'says about the money and, if the call created something, the provider''s id of it.';
+comment on function private.record_call_change(uuid) is
+  'Updates a job after somebody other than its worker has changed the outcome of its call: what the journal says about the '
+  'money, and the provider''s id of what was created last.';
 
 create function private.refuse_provider_object(p_call public.ai_provider_calls, p_object_id text)
 returns void
@@ -140,6 +142,22 @@ comment on function private.refuse_provider_object(public.ai_provider_calls, tex
   'another call made the object, a row names it, it bears another job''s marker, or it was or will be removed. What the '
   'provider has under the id is not known here.';
 
+create function private.first_unknown_call(p_job_id uuid)
+returns public.ai_provider_calls
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select c.*
+  from public.ai_provider_calls as c
+  where c.job_id = p_job_id and c.outcome = 'unknown'
+  order by c.sent_at, c.id
+  limit 1;
+$$;
+comment on function private.first_unknown_call(uuid) is
+  'The call of a job with an unknown outcome that was sent first: the one that an operator answers next.';
+
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
 returns boolean
 language plpgsql
@@ -160,12 +178,11 @@ begin
   from public.ai_jobs as j
   where j.id = p_job_id and j.status in ('failed', 'cancelled')
   for no key update;
-  select c.* into v_call
-  from public.ai_provider_calls as c
-  where v_status is not null and c.job_id = p_job_id and c.outcome = 'unknown'
-  order by c.sent_at, c.id
-  limit 1;
-  if not found then
+  if v_status is null then
+    return false;
+  end if;
+  v_call := private.first_unknown_call(p_job_id);
+  if v_call.id is null then
     return false;
   end if;
   if p_was_made then
@@ -176,9 +193,10 @@ begin
   update public.ai_provider_calls as c
   set outcome = case when p_was_made then 'adopted' else 'absent' end,
       provider_object_id = p_provider_object_id,
-      settled_at = clock_timestamp()
+      settled_at = clock_timestamp(),
+      answered_at = clock_timestamp()
   where c.id = v_call.id;
-  perform private.record_resolved_call(p_job_id, p_provider_object_id);
+  perform private.record_call_change(p_job_id);
   if v_status = 'failed' and not exists (
     select 1 from public.ai_provider_calls as c where c.job_id = p_job_id and c.outcome = 'unknown'
   ) then
@@ -196,6 +214,115 @@ comment on function public.resolve_unknown_ai_job(uuid, boolean, text) is
   'for the retry in schema private.';
 revoke execute on function public.resolve_unknown_ai_job(uuid, boolean, text) from public, anon, authenticated;
 grant execute on function public.resolve_unknown_ai_job(uuid, boolean, text) to service_role;
+
+create function private.last_operator_answer(p_job_id uuid)
+returns uuid
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select c.id
+  from public.ai_provider_calls as c
+  where c.job_id = p_job_id and c.answered_at is not null and c.discarded_at is null
+    and not exists (
+      select 1 from public.ai_provider_calls as l where l.job_id = p_job_id and l.sent_at >= c.answered_at
+    )
+  order by c.answered_at desc, c.id desc
+  limit 1;
+$$;
+comment on function private.last_operator_answer(uuid) is
+  'The call that an operator answered last, unless the job has sent another one since: that one followed from the answer, '
+  'so the answer stays. Null: there is none.';
+
+create function public.take_back_ai_job_answer(p_job_id uuid)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_call_id uuid;
+begin
+  -- The job's row first, as everywhere. A worker may be using the answer of a running job.
+  perform 1
+  from public.ai_jobs as j
+  where j.id = p_job_id and j.status in ('pending', 'failed', 'cancelled')
+  for no key update;
+  if not found then
+    return false;
+  end if;
+  v_call_id := private.last_operator_answer(p_job_id);
+  if v_call_id is null then
+    return false;
+  end if;
+  update public.ai_provider_calls as c
+  set outcome = 'unknown', provider_object_id = null, settled_at = null, answered_at = null
+  where c.id = v_call_id;
+  perform private.record_call_change(p_job_id);
+  update public.ai_jobs as j
+  set status = 'failed',
+      stage = null,
+      queue_key = null,
+      is_blocked = false,
+      error_code = 'outcome_unknown',
+      error_message = private.ending_message(j.id, 'outcome_unknown', 'an operator has taken the answer back.'),
+      completed_at = coalesce(j.completed_at, greatest(clock_timestamp(), j.started_at, j.created_at)),
+      event_seq = j.event_seq + (j.status = 'pending')::integer,
+      last_event = case when j.status = 'pending' then 'failed' else j.last_event end
+  where j.id = p_job_id and j.status in ('pending', 'failed');
+  return true;
+end;
+$$;
+comment on function public.take_back_ai_job_answer(uuid) is
+  'Takes back the operator''s last answer about a job (resolve_unknown_ai_job), so that another one can be given: the '
+  'outcome of the call is unknown again, its cost is reserved again, and a job that waits or has failed is parked. False, '
+  'and nothing changes: there is no such answer, the job has completed or runs, or it has sent another call since. '
+  'service_role only; security definer for its parts in schema private.';
+revoke execute on function public.take_back_ai_job_answer(uuid) from public, anon, authenticated;
+grant execute on function public.take_back_ai_job_answer(uuid) to service_role;
+
+create function public.doubt_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_call public.ai_provider_calls;
+begin
+  perform 1 from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for no key update;
+  if not found then
+    return null;
+  end if;
+  select c.* into v_call
+  from public.ai_provider_calls as c
+  where c.job_id = p_job_id and c.operation = p_operation and c.outcome in ('unknown', 'adopted') and c.discarded_at is null;
+  if v_call.outcome = 'unknown' and v_call.error_code = 'provider_object_missing' then
+    -- The response to an earlier request was lost.
+    return 'doubted';
+  elsif v_call.outcome is distinct from 'adopted' then
+    return 'kept';
+  elsif v_call.settled_at > clock_timestamp() - interval '1 minute' then
+    return 'too_early';
+  end if;
+  update public.ai_provider_calls as c
+  set outcome = 'unknown', provider_object_id = null, settled_at = null, answered_at = null,
+      error_code = 'provider_object_missing', http_status = null
+  where c.id = v_call.id;
+  perform private.record_call_change(p_job_id);
+  return 'doubted';
+end;
+$$;
+comment on function public.doubt_provider_call(uuid, uuid, text) is
+  'For a worker to which the provider said that the object of a step does not exist. doubted: an operator or a lookup had '
+  'named the object, and the outcome of the call is unknown again, so that the job ends as outcome_unknown and nothing is '
+  'sent again; too_early: that was less than a minute ago, and a list may lag, so ask again; kept: the call itself returned the object, '
+  'and nothing changed. Null: the lease is lost. service_role only; security definer for its part in schema private.';
+revoke execute on function public.doubt_provider_call(uuid, uuid, text) from public, anon, authenticated;
+grant execute on function public.doubt_provider_call(uuid, uuid, text) to service_role;
 
 create function public.pause_ai_jobs(
   p_job_type text default null,

@@ -21,6 +21,7 @@ create table public.ai_provider_calls (
   unknown_since timestamptz,
   settled_at timestamptz,
   discarded_at timestamptz,
+  answered_at timestamptz,
   trace_id text,
   constraint ai_provider_calls_pkey primary key (id),
   constraint ai_provider_calls_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
@@ -40,7 +41,8 @@ create table public.ai_provider_calls (
       else true
     end
   ),
-  constraint ai_provider_calls_settled_matches_outcome check ((outcome in ('sent', 'unknown')) = (settled_at is null))
+  constraint ai_provider_calls_settled_matches_outcome check ((outcome in ('sent', 'unknown')) = (settled_at is null)),
+  constraint ai_provider_calls_answer_is_adopted_or_absent check (answered_at is null or outcome in ('adopted', 'absent'))
 );
 comment on table public.ai_provider_calls is
   'One row per paid provider call, committed before the call is sent. The provider finds what the call created by the '
@@ -68,6 +70,8 @@ comment on column public.ai_provider_calls.unknown_since is
   'here and not from sent_at, because a provider may work on a call for minutes.';
 comment on column public.ai_provider_calls.discarded_at is
   'Since when the janitor removes what the call created: a retry of the job does not use it, and sends a new call.';
+comment on column public.ai_provider_calls.answered_at is
+  'When an operator recorded the outcome; null when the worker or the janitor found it out.';
 
 -- At most one paid call of a step may be open or have succeeded; the database refuses a second one.
 create unique index ai_provider_calls_one_per_step_key on public.ai_provider_calls (job_id, operation)

@@ -75,11 +75,46 @@ $$;
 comment on function private.standing_of_ai_job(uuid) is
   'What an action of the console answers about a job: {job_id, status, spend}. Raises AJ075 when there is none.';
 
+create function public.ops_parked_call(p_operator_id uuid, p_job_id uuid)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_call public.ai_provider_calls;
+  v_text text;
+begin
+  perform private.require_ai_operator(p_operator_id);
+  select j.metadata ->> 'text' into v_text
+  from public.ai_jobs as j
+  where j.id = p_job_id and j.status in ('failed', 'cancelled');
+  if found then
+    v_call := private.first_unknown_call(p_job_id);
+  end if;
+  if v_call.id is null then
+    raise exception 'no call of this job waits for an answer' using errcode = 'AJ097', detail = 'job_id';
+  end if;
+  return jsonb_build_object(
+    'provider', v_call.provider, 'operation', v_call.operation, 'sent_at', v_call.sent_at, 'text', v_text
+  );
+end;
+$$;
+comment on function public.ops_parked_call(uuid, uuid) is
+  'For the Edge Function ops: the call of a parked job that is answered next, {provider, operation, sent_at, text}, to look '
+  'its object up at the provider; text is that of the job''s parameters, which ops compares and never returns. AJ097 when '
+  'there is none, AJ095 for anybody but an operator. service_role only; security definer because it reads the jobs of all '
+  'users.';
+revoke execute on function public.ops_parked_call(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.ops_parked_call(uuid, uuid) to service_role;
+
 create function public.ops_resolve(
   p_operator_id uuid,
   p_job_id uuid,
   p_was_made boolean,
-  p_provider_object_id text default null
+  p_provider_object_id text default null,
+  p_is_unchecked boolean default false
 )
 returns jsonb
 language plpgsql
@@ -89,7 +124,7 @@ set search_path = ''
 as $$
 begin
   perform private.record_operator_action(p_operator_id, 'resolve', jsonb_build_object(
-    'job_id', p_job_id, 'was_made', p_was_made, 'provider_object_id', p_provider_object_id
+    'job_id', p_job_id, 'was_made', p_was_made, 'provider_object_id', p_provider_object_id, 'is_unchecked', p_is_unchecked
   ));
   if not public.resolve_unknown_ai_job(p_job_id, p_was_made, p_provider_object_id) then
     raise exception 'no call of this job waits for an answer' using errcode = 'AJ097', detail = 'job_id';
@@ -97,12 +132,40 @@ begin
   return private.standing_of_ai_job(p_job_id);
 end;
 $$;
-comment on function public.ops_resolve(uuid, uuid, boolean, text) is
-  'For the console: public.resolve_unknown_ai_job, and where the job stands then. AJ097 when no call of the job waits for an '
-  'answer, AJ095 for anybody but an operator; then nothing changes. service_role only; security definer because the record '
-  'lies in schema private.';
-revoke execute on function public.ops_resolve(uuid, uuid, boolean, text) from public, anon, authenticated;
-grant execute on function public.ops_resolve(uuid, uuid, boolean, text) to service_role;
+comment on function public.ops_resolve(uuid, uuid, boolean, text, boolean) is
+  'For the console: public.resolve_unknown_ai_job, and where the job stands then. p_is_unchecked, which is only recorded: the '
+  'provider could not be asked. AJ097 when no call of the job waits for an answer, AJ095 for anybody but an operator; then '
+  'nothing changes. service_role only; security definer because the record lies in schema private.';
+revoke execute on function public.ops_resolve(uuid, uuid, boolean, text, boolean) from public, anon, authenticated;
+grant execute on function public.ops_resolve(uuid, uuid, boolean, text, boolean) to service_role;
+
+create function public.ops_take_back(p_operator_id uuid, p_job_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.record_operator_action(p_operator_id, 'take_back', jsonb_build_object(
+    'job_id', p_job_id,
+    'provider_object_id', (
+      select c.provider_object_id from public.ai_provider_calls as c where c.id = private.last_operator_answer(p_job_id)
+    )
+  ));
+  if not public.take_back_ai_job_answer(p_job_id) then
+    raise exception 'no answer about this job can be taken back: there is none, or the job runs, has completed, or has sent '
+      'another paid call since' using errcode = 'AJ097', detail = 'job_id';
+  end if;
+  return private.standing_of_ai_job(p_job_id);
+end;
+$$;
+comment on function public.ops_take_back(uuid, uuid) is
+  'For the console: public.take_back_ai_job_answer, and where the job stands then. AJ097 when there is no answer that can be '
+  'taken back, AJ095 for anybody but an operator; then nothing changes. service_role only; security definer because the '
+  'record lies in schema private.';
+revoke execute on function public.ops_take_back(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.ops_take_back(uuid, uuid) to service_role;
 
 create function public.ops_cancel(p_operator_id uuid, p_job_id uuid)
 returns jsonb

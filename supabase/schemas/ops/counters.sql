@@ -27,8 +27,8 @@ comment on table private.ai_counter_queue is
   'statement triggers, emptied by private.fold_ai_counters.';
 comment on column private.ai_counter_queue.counted_at is 'Start of the minute in which it happened.';
 comment on column private.ai_counter_queue.event is
-  'created, deleted, the last_event of a job whose status changed, call (a paid call reached an outcome), or revised (it '
-  'cost something else than was written down).';
+  'created, deleted, the last_event of a job whose status changed, call (the response to a paid call, or the lack of one), '
+  'reconciled (its unknown outcome is known now), or revised (it cost something else than was written down).';
 comment on column private.ai_counter_queue.slot is 'private.duration_slot of the wait or the work that ended with this.';
 comment on column private.ai_counter_queue.millis is 'Sum of these durations.';
 comment on column private.ai_counter_queue.micros is 'Money spent, in millionths of a US dollar.';
@@ -57,11 +57,12 @@ comment on column private.ai_counters.bucket_at is 'Start of the bucket; -infini
 comment on column private.ai_counters.metric is
   'Jobs: created, cached (created with the result of an earlier job), claimed, completed, failed, cancelled, retried, rescued, '
   'snoozed, released, retry_requested. Their durations by slot: pickup (due until claimed), run (first start until '
-  'completed), and the sums pickup_millis, run_millis. Paid calls by outcome: calls, call_time by slot, call_millis; spend '
+  'completed), and the sums pickup_millis, run_millis. Paid calls by response, each once: calls, call_time by slot, '
+  'call_millis; reconciled: those with an unknown outcome, by what became of them; spend '
   'in millionths of a US dollar. jobs, with resolution 0 only: how many are pending and processing now.';
 comment on column private.ai_counters.code is
-  'The error code of failed, retried and rescued; the outcome of calls, or unavailable when the provider was at fault; the '
-  'status of jobs.';
+  'The error code of failed, retried and rescued; the outcome of calls and reconciled, or unavailable when the provider was '
+  'at fault; the status of jobs.';
 comment on column private.ai_counters.slot is 'private.duration_slot for metrics of durations, else 0.';
 alter table private.ai_counters enable row level security;
 revoke all on private.ai_counters from public, anon, authenticated, service_role;

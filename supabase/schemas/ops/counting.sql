@@ -93,7 +93,12 @@ begin
     coalesce(sum(c.millis), 0), sum(c.micros), count(*)
   from (
     select n.provider,
-      case when n.outcome <> o.outcome then 'call' else 'revised' end as event,
+      -- Each call counts once, when its response arrives or is known to be lost.
+      case
+        when n.outcome = o.outcome or o.outcome not in ('sent', 'unknown') then 'revised'
+        when o.outcome = 'sent' then 'call'
+        else 'reconciled'
+      end as event,
       -- Looked up one by one: a join would have to read all jobs, since it must not be a nested loop here.
       coalesce((select j.job_type from public.ai_jobs as j where j.id = n.job_id), '') as job_type,
       case
@@ -114,8 +119,9 @@ begin
 end;
 $$;
 comment on function private.count_updated_provider_calls() is
-  'Statement trigger: counts paid calls that reached an outcome, the provider''s response time and the cost. Security '
-  'definer because those who settle calls may not write counts.';
+  'Statement trigger: counts each paid call once, by its response or the lack of one, with the provider''s response time; '
+  'apart from that what became of calls with an unknown outcome, and the cost. Security definer because those who settle '
+  'calls may not write counts.';
 
 create trigger ai_provider_calls_after_update_count
 after update on public.ai_provider_calls referencing old table as outdated new table as updated

@@ -112,7 +112,9 @@ begin
         'marker', 'job:' || j.id,
         'is_parked', j.status in ('failed', 'cancelled') and exists (
           select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome = 'unknown'
-        )
+        ),
+        'is_answer_revocable', j.status in ('pending', 'failed', 'cancelled')
+          and private.last_operator_answer(j.id) is not null
       ),
       'costs', (
         select jsonb_build_object(

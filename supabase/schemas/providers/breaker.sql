@@ -175,7 +175,8 @@ begin
       cross join lateral (
         select n.outcome in ('rejected', 'unknown') and private.is_provider_failure(n.error_code) as is_failure
       ) as f
-      where n.outcome <> o.outcome
+      -- What an operator answers, or takes back, says nothing about the provider.
+      where n.outcome <> o.outcome and o.settled_at is null and n.answered_at is null
         and case
           -- A call that its owner cancelled says nothing about the provider.
           when f.is_failure then not exists (

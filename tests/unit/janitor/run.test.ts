@@ -74,6 +74,7 @@ function inventory(
     provider,
     list: () => Promise.resolve({ objects: [], next: null }),
     has: () => Promise.resolve(true),
+    inspect: () => Promise.resolve(null),
     find: () => Promise.resolve(null),
     remove: () => Promise.resolve(),
     ...changes,

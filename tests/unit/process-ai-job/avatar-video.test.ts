@@ -45,6 +45,7 @@ function fakeProvider(
 function context(
   ageSeconds: number,
   recordUsage: (operation: string, units: number) => void = () => {},
+  reportMissing: JobContext["reportMissing"] = () => Promise.resolve(),
 ): JobContext {
   return {
     job: {
@@ -77,6 +78,7 @@ function context(
     pay: () => Promise.resolve("tlk_1"),
     recordUsage: (operation, units) =>
       Promise.resolve(recordUsage(operation, units)),
+    reportMissing,
     dependency: () => Promise.resolve(null),
   };
 }
@@ -87,6 +89,7 @@ function run(
   options: {
     chargesFailed?: boolean;
     recordUsage?: (operation: string, units: number) => void;
+    reportMissing?: JobContext["reportMissing"];
   } = {},
 ): Promise<unknown> {
   const provider = fakeProvider(
@@ -114,7 +117,7 @@ function run(
       ),
     callbackUrl: () => undefined,
     random: Math.random,
-  }).run(context(ageSeconds, options.recordUsage));
+  }).run(context(ageSeconds, options.recordUsage, options.reportMissing));
 }
 
 for (
@@ -226,3 +229,33 @@ Deno.test("avatar video: an invalid response spends an attempt, so that the job 
     true,
   ]);
 });
+
+for (
+  const [isNamed, code] of [
+    [true, "provider_object_missing"],
+    [false, "provider_answer_invalid"],
+  ] as const
+) {
+  Deno.test(`avatar video: a video that is gone ends with ${code} if it was ${isNamed ? "named by an operator" : "returned by the call"}`, async () => {
+    const missing: string[] = [];
+    const failure = await assertRejects(
+      () =>
+        run(20, () =>
+          Promise.reject(
+            ProviderFailure.unknown("provider_answer_invalid", {
+              httpStatus: 404,
+              isGone: true,
+            }),
+          ), {
+          reportMissing: (operation) => {
+            missing.push(operation);
+            return isNamed
+              ? Promise.reject(JobFailure.final("provider_object_missing"))
+              : Promise.resolve();
+          },
+        }),
+      JobFailure,
+    );
+    assertEquals([failure.code, missing], [code, ["create_video"]]);
+  });
+}

@@ -151,6 +151,7 @@ function job(
       return id;
     },
     recordUsage: () => Promise.resolve(),
+    reportMissing: () => Promise.resolve(),
   };
   return context;
 }

@@ -132,6 +132,7 @@ async function run(
     progress() {},
     pay: (call) => call.send(never).then(idOf),
     recordUsage: (_operation, units) => Promise.resolve(void heard.push(units)),
+    reportMissing: () => Promise.resolve(),
     dependency: () => Promise.resolve(null),
     ...given.context,
   };

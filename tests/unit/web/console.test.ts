@@ -33,6 +33,7 @@ const fits: {
   resume: (answer) => answer,
   probe: (answer) => answer,
   resolve: (answer) => answer,
+  take_back: (answer) => answer,
   cancel: (answer) => answer,
   retry: (answer) => answer,
   set_budget: (answer) => answer,

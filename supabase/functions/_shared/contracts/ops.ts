@@ -95,6 +95,9 @@ export const opsRequestSchema = z.discriminatedUnion("action", [
     job_id: z.uuid(),
     was_made: z.boolean(),
     provider_object_id: z.string().min(1).max(255).optional(),
+    is_unchecked: z.boolean().default(false).describe(
+      "Records the answer even if the provider cannot be asked; what it denies is refused nevertheless.",
+    ),
   }).refine(
     ({ was_made, provider_object_id }) =>
       was_made === (provider_object_id !== undefined),
@@ -103,6 +106,7 @@ export const opsRequestSchema = z.discriminatedUnion("action", [
       message: "is required when it was made, and must be absent when not",
     },
   ),
+  action("take_back", { job_id: z.uuid() }),
   action("cancel", { job_id: z.uuid() }),
   action("retry", { job_id: z.uuid() }),
   action("set_budget", {
@@ -310,6 +314,14 @@ const parkedResponseSchema = z.object({
 });
 export type OpsParked = z.infer<typeof parkedResponseSchema>;
 
+/** The call of a parked job that is answered next, as the database knows it. */
+export const unknownCallSchema = z.object({
+  provider: z.string(),
+  operation: z.string(),
+  sent_at: timestamp,
+  text: z.string().nullable(),
+});
+
 /** Budgets as the database lists them. */
 export const budgetsSchema = z.object({
   month: z.string(),
@@ -372,6 +384,9 @@ const jobResponseSchema = z.object({
     provider_job_id: z.string().nullable(),
     marker: z.string(),
     is_parked: z.boolean(),
+    is_answer_revocable: z.boolean().describe(
+      "An operator's answer can be taken back: action take_back.",
+    ),
     status: jobStatusSchema,
     stage: z.string().nullable(),
     progress_percentage: count,
@@ -430,6 +445,9 @@ const jobResponseSchema = z.object({
     unknown_since: timestamp.nullable(),
     settled_at: timestamp.nullable(),
     discarded_at: timestamp.nullable(),
+    answered_at: timestamp.nullable().describe(
+      "When an operator recorded the outcome.",
+    ),
     trace_id: z.string().nullable(),
   })).describe("The last 200 paid calls, oldest first."),
 });
@@ -526,6 +544,7 @@ export const OPS_RESPONSES = {
   resume: pausedResponseSchema,
   probe: probeResponseSchema,
   resolve: opsJobStandingSchema,
+  take_back: opsJobStandingSchema,
   cancel: opsJobStandingSchema,
   retry: opsJobStandingSchema,
   set_budget: budgetResponseSchema,

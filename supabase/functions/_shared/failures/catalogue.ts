@@ -202,6 +202,19 @@ const CATALOGUE = {
     status: 409,
     message: "No paid call of this job has an unknown outcome.",
   },
+  provider_object_found: {
+    status: 409,
+    message: "The AI provider has an object with the marker of this job.",
+  },
+  provider_not_checked: {
+    status: 503,
+    message:
+      "The AI provider could not be asked, so nothing was recorded. Try again later.",
+  },
+  provider_object_missing: {
+    status: 409,
+    message: "The AI provider has no object with this id.",
+  },
   provider_object_id_invalid: {
     status: 400,
     message: "This is not an id that the AI provider gave to an object.",

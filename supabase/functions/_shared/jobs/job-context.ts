@@ -29,6 +29,16 @@ export interface JobContext {
    * @throws {LeaseLost} when another worker owns the job.
    */
   recordUsage(operation: string, units: number): Promise<void>;
+  /**
+   * Call it when the provider says that it does not have the object which {@link JobContext.pay} returned. Resolves if
+   * the call itself had returned that id; then the processor decides.
+   *
+   * @throws {JobFailure} `provider_object_missing` (final) if an operator or a lookup had named the object: the job is
+   *   parked, and nothing is sent again.
+   * @throws {Snooze} if that was less than a minute ago.
+   * @throws {LeaseLost} when another worker owns the job.
+   */
+  reportMissing(operation: string): Promise<void>;
 }
 
 /** The work of one job type. */

@@ -13,7 +13,9 @@ import {
   type Completion,
   LeaseLost,
   ShuttingDown,
+  Snooze,
 } from "./outcome.ts";
+import { RECONCILE_PAUSE_SECONDS } from "./pauses.ts";
 import {
   type Journal,
   makePaidCall,
@@ -156,6 +158,7 @@ export class JobRun {
       dependency: () => this.#deps.dependencyOf(this.#job),
       pay: (call) => this.#pay(call),
       recordUsage: (operation, units) => this.#recordUsage(operation, units),
+      reportMissing: (operation) => this.#reportMissing(operation),
     };
   }
 
@@ -261,6 +264,19 @@ export class JobRun {
     const { repository } = this.#deps;
     if (!await repository.reviseProviderCall(this.#job, operation, units)) {
       throw new LeaseLost();
+    }
+  }
+
+  async #reportMissing(operation: string): Promise<void> {
+    await this.#heartbeat.flushed();
+    const { repository } = this.#deps;
+    switch (await repository.doubtProviderCall(this.#job, operation)) {
+      case "doubted":
+        throw JobFailure.final("provider_object_missing");
+      case "too_early":
+        throw new Snooze(RECONCILE_PAUSE_SECONDS, "reconciling");
+      case null:
+        throw new LeaseLost();
     }
   }
 

@@ -148,6 +148,15 @@ export interface JobRepository {
     units: number,
   ): Promise<boolean>;
   /**
+   * Records that the provider does not have the object of a step. `doubted`: an operator or a lookup had named it, and
+   * the outcome of the call is unknown again; `too_early`: that was less than a minute ago; `kept`: the call itself
+   * returned the object. Null when the lease is lost.
+   */
+  doubtProviderCall(
+    lease: Lease,
+    operation: string,
+  ): Promise<"doubted" | "too_early" | "kept" | null>;
+  /**
    * Completes the job and writes its product and `extras` in the same commit; `false` also when the call of `extras`
    * was already settled differently.
    * @throws {JobFailure} `result_not_saved` when the result or the product cannot be written; then only the settlement
@@ -361,6 +370,12 @@ export function createJobRepository(
         p_operation: operation,
         p_units: units,
       }, z.boolean()),
+
+    doubtProviderCall: (lease, operation) =>
+      write("doubt_provider_call", {
+        ...fence(lease),
+        p_operation: operation,
+      }, z.enum(["doubted", "too_early", "kept"]).nullable()),
 
     async complete(lease, completion, extras = {}) {
       const product = productSchema.optional().safeParse(completion.product);

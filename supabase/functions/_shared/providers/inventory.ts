@@ -1,5 +1,6 @@
-/** The janitor's access to a provider: lists our objects, checks that one exists, and removes it. */
+/** Our objects at a provider, for the janitor and for operators: lists, inspects, finds and removes them. */
 import type { AvatarVideos } from "./avatar-videos.ts";
+import { isGone } from "./wire.ts";
 
 /** An object that a provider lists. */
 export interface ListedObject {
@@ -16,13 +17,23 @@ export interface ObjectPage {
   next: string | null;
 }
 
-/** An object to be removed, a row of `private.provider_removals`. */
+/** An object to be removed or inspected. */
 export interface RemovableObject {
   id: string;
   /** `voice`, `avatar`, or the operation of a journalled call. */
   objectType: string;
   /** About when it was created, if known. */
   madeAt: Date | null;
+}
+
+/** What a provider says about an object. */
+export interface InspectedObject {
+  /** The id by which the journal knows it: a speech has two. */
+  id: string;
+  /** The uuid of its marker, null when it bears none of ours, undefined where the provider shows no marker. */
+  jobId: string | null | undefined;
+  /** What it speaks, where the provider keeps that. */
+  text?: string | undefined;
 }
 
 /** Our objects at one provider. Every method throws ProviderFailure and nothing else. */
@@ -33,6 +44,11 @@ export interface ProviderInventory {
   list(cursor: string | null, signal: AbortSignal): Promise<ObjectPage>;
   /** Whether the object with this id exists. */
   has(id: string, signal: AbortSignal): Promise<boolean>;
+  /** What the object with this id is, or null when it does not exist. */
+  inspect(
+    object: RemovableObject,
+    signal: AbortSignal,
+  ): Promise<InspectedObject | null>;
   /**
    * The id of the object that carries the marker, or null.
    * @throws ProviderFailure `outcome_unknown` when objects of this type cannot be searched.
@@ -47,12 +63,27 @@ export interface ProviderInventory {
 }
 
 /** The part of an inventory that clients of avatar videos implement beside {@link AvatarVideos}. */
-export type VideoListing = Pick<ProviderInventory, "list" | "has">;
+export interface VideoListing extends Pick<ProviderInventory, "list" | "has"> {
+  /** The uuid of the video's marker, as in {@link InspectedObject}. Throws when it does not exist. */
+  jobOf(id: string, signal: AbortSignal): Promise<string | null | undefined>;
+}
 
 /** The regular expression of a uuid, as a fragment. */
 export const UUID =
   "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
 const MARKER = new RegExp(`^job:(${UUID})$`);
+
+/** Reads an object; null when the provider says that it does not exist. */
+export async function unlessGone<T>(
+  read: () => Promise<T>,
+): Promise<T | null> {
+  try {
+    return await read();
+  } catch (error) {
+    if (isGone(error)) return null;
+    throw error;
+  }
+}
 
 /** The uuid of a text that consists of a marker, or null. */
 export function markedJob(text: string | null | undefined): string | null {
@@ -68,6 +99,8 @@ export function videoInventory(
     provider,
     list: videos.list,
     has: videos.has,
+    inspect: ({ id }, signal) =>
+      unlessGone(async () => ({ id, jobId: await videos.jobOf(id, signal) })),
     find: (_objectType, marker, signal) => videos.findByMarker(marker, signal),
     remove: ({ id }, signal) => videos.remove(id, signal),
   };

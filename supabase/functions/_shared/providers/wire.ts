@@ -89,7 +89,7 @@ export interface Wire {
   has(path: string, signal: AbortSignal): Promise<boolean>;
   /**
    * Reads an object that is known to exist. If it is gone, it was deleted elsewhere or is not visible yet:
-   * `provider_answer_invalid`, which is retryable and not a fault of the input.
+   * `provider_answer_invalid`, which is retryable, {@link isGone}, and not a fault of the input.
    */
   readMade<T>(
     path: string,
@@ -196,6 +196,7 @@ export function createWire(
         if (!isGone(error)) throw error;
         throw ProviderFailure.unknown("provider_answer_invalid", {
           httpStatus: error.httpStatus,
+          isGone: true,
           cause: error,
         });
       }

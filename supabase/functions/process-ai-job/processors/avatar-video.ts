@@ -17,6 +17,7 @@ import type {
   AvatarVideos,
   AvatarVideoState,
 } from "../../_shared/providers/avatar-videos.ts";
+import { isGone } from "../../_shared/providers/wire.ts";
 import type { ResultDownload } from "../../_shared/providers/result-download.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import {
@@ -55,12 +56,20 @@ export function createAvatarVideoProcessor(deps: AvatarVideoDeps): Processor {
 
       const videoId = await submit(deps, provider, context, request);
 
-      const read = () =>
-        snoozeOnOutage(
-          job,
-          provider.pauses,
-          () => provider.read(videoId, signal),
-        );
+      const read = async () => {
+        try {
+          return await snoozeOnOutage(
+            job,
+            provider.pauses,
+            () => provider.read(videoId, signal),
+          );
+        } catch (error) {
+          if (error instanceof JobFailure && isGone(error.cause)) {
+            await context.reportMissing(STEP);
+          }
+          throw error;
+        }
+      };
       const state = await read();
       if (state.status === "rendering") {
         throw new Snooze(pauseFor(job, provider.pauses), "rendering");

@@ -62,9 +62,10 @@ export const speechFile = (
  */
 export async function makePart(
   deps: PartDeps,
-  { job, signal, pay }: JobContext,
+  context: JobContext,
   part: Part,
 ): Promise<void> {
+  const { job, signal, pay } = context;
   const at = (done: number) =>
     Math.round(5 + 80 * (part.number - 1 + done) / part.of);
   const operation = `text_to_speech:${part.number}`;
@@ -88,7 +89,7 @@ export async function makePart(
     const file = speechFile(job, part.fileName, signal);
     if (spoken === undefined && await hasOutput(deps.supabase, file)) return;
     const audio = spoken?.audio ??
-      await openPaidSpeech(deps, job, operation, id, part.request, signal);
+      await openPaidSpeech(deps, context, operation, id, part.request);
     await storeOutput(deps.supabase, {
       ...file,
       contentType: "audio/mpeg",
@@ -128,18 +129,19 @@ async function findLostSpeech(
 /**
  * The audio of a paid part, from the provider's history.
  *
- * @throws {Snooze} while the history may lag behind; then {JobFailure} `provider_unavailable` (final).
+ * @throws {Snooze} while the history may lag behind; then {JobFailure} `provider_unavailable` (final), or
+ *   `provider_object_missing` (final) when an operator or a lookup had named the id.
  */
 async function openPaidSpeech(
   deps: PartDeps,
-  job: ClaimedJob,
+  { job, signal, reportMissing }: JobContext,
   operation: string,
   id: string,
   request: SpeechRequest,
-  signal: AbortSignal,
 ): Promise<ReadableStream<Uint8Array>> {
   const audio = await deps.speech.open(id, request, signal);
   if (audio !== null) return audio;
+  await reportMissing(operation);
   const cause = new Error(`the history does not have ${id}`);
   const settledAt = await deps.journal.settledAt(job, operation, id);
   const claimedAt = Date.parse(job.updated_at);

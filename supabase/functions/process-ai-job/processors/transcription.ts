@@ -22,7 +22,7 @@ import { readMetadata } from "../../_shared/jobs/metadata.ts";
 import { Snooze } from "../../_shared/jobs/outcome.ts";
 import { pauseFor } from "../../_shared/jobs/pauses.ts";
 import { snoozeOnOutage } from "../../_shared/jobs/provider-outcome.ts";
-import type { Processor } from "../../_shared/jobs/job-context.ts";
+import type { JobContext, Processor } from "../../_shared/jobs/job-context.ts";
 import {
   type RecordingLength,
   recordingLength,
@@ -91,7 +91,8 @@ export function createTranscriptionProcessor(
 ): Processor {
   return {
     jobType: "transcription",
-    async run({ job, log, signal, progress, pay, recordUsage }) {
+    async run(context) {
+      const { job, log, signal, progress, pay, recordUsage } = context;
       const metadata = readMetadata(job, transcriptionMetadataSchema);
       if (job.input_url === null) {
         throw JobFailure.final("input_required");
@@ -167,7 +168,7 @@ export function createTranscriptionProcessor(
         }
       }
       if (transcript === null) {
-        transcript = await retrieve(deps.transcripts, job, id, signal);
+        transcript = await retrieve(deps.transcripts, context, id);
         const { audio_duration_secs: heard } = transcript;
         if (typeof heard === "number") {
           await recordUsage(STEP, Math.ceil(heard));
@@ -236,19 +237,23 @@ async function prepareInput(
   return { kind: "sent", length, isLong, recording };
 }
 
-/** Reads a transcript that is paid for. While it is not ready the job is snoozed: it is never made again. */
+/**
+ * Reads a transcript that is paid for. While it is not ready the job is snoozed: it is never made again.
+ *
+ * @throws {JobFailure} `provider_object_missing` (final) when an operator named an id that the provider does not have.
+ */
 async function retrieve(
   transcripts: ElevenLabsTranscripts,
-  job: ClaimedJob,
+  { job, signal, reportMissing }: JobContext,
   id: string,
-  signal: AbortSignal,
 ): Promise<Transcript> {
   const transcript = await snoozeOnOutage(
     job,
     PAUSES,
     () => transcripts.get(id, signal),
   );
-  if (transcript !== null) return transcript;
+  if (transcript !== null && transcript !== "in_progress") return transcript;
+  if (transcript === null) await reportMissing(STEP);
   throw new Snooze(pauseFor(job, PAUSES), "transcribing");
 }
 

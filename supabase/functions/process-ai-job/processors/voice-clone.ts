@@ -8,6 +8,7 @@ import type { Database } from "../../_shared/database.types.ts";
 import { JobFailure } from "../../_shared/failures/job-failure.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
 import type { Processor } from "../../_shared/jobs/job-context.ts";
+import { snoozeOnOutage } from "../../_shared/jobs/provider-outcome.ts";
 import {
   INPUT_HEAD_BYTES,
   inputTypeOf,
@@ -15,6 +16,10 @@ import {
 import type { ElevenLabsVoices } from "../../_shared/providers/elevenlabs/voices.ts";
 import { downloadInput } from "../../_shared/storage/object-store.ts";
 
+/** The one paid step. */
+const STEP = "create_voice";
+/** Between two checks of a voice during an outage, in seconds. */
+const PAUSES = { first: 5, longest: 60 };
 /** Largest recording; the limit of the job type may be lower. */
 const MAX_RECORDING_BYTES = 10_485_760;
 
@@ -27,7 +32,7 @@ export function createVoiceCloneProcessor(deps: {
 }): Processor {
   return {
     jobType: "voice_clone",
-    async run({ job, signal, progress, pay }) {
+    async run({ job, signal, progress, pay, reportMissing }) {
       const metadata = readMetadata(job, voiceCloneMetadataSchema);
       if (job.input_url === null) {
         throw JobFailure.final("input_required");
@@ -53,16 +58,18 @@ export function createVoiceCloneProcessor(deps: {
       );
 
       const marker = `job:${job.id}`;
+      let isFromEarlier = true;
       const voiceId = await pay({
-        operation: "create_voice",
+        operation: STEP,
         stage: "calling_provider",
         progressBefore: 30,
         progressAfter: 70,
         units: 1,
         isLast: true,
         prepare: () => deps.voices.prepare(),
-        send: (signal) =>
-          deps.voices.create({
+        send: (signal) => {
+          isFromEarlier = false;
+          return deps.voices.create({
             name: voice_name,
             description,
             labels,
@@ -70,10 +77,25 @@ export function createVoiceCloneProcessor(deps: {
             recording,
             fileName: inputUrl.slice(inputUrl.lastIndexOf("/") + 1),
             marker,
-          }, signal),
-        find: (signal) => deps.voices.findByMarker(marker, signal),
+          }, signal);
+        },
+        find: (signal) => {
+          isFromEarlier = false;
+          return deps.voices.findByMarker(marker, signal);
+        },
         undo: (voiceId, signal) => deps.voices.remove(voiceId, signal),
       });
+      // An operator may have named it.
+      if (
+        isFromEarlier &&
+        !await snoozeOnOutage(
+          job,
+          PAUSES,
+          () => deps.voices.has(voiceId, signal),
+        )
+      ) {
+        await reportMissing(STEP);
+      }
 
       return {
         resultData: {

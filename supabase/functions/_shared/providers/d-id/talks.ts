@@ -32,15 +32,16 @@ export const dIdTalkSchema = z.object({
     description: z.string().nullish(),
   }).nullish(),
 });
+const listedTalkSchema = z.object({
+  id: z.string().min(1),
+  user_data: z.string().nullish(),
+  name: z.string().nullish(),
+  webhook: z.string().nullish(),
+  source_url: z.string().nullish(),
+});
 /** Answer of `GET /talks`. Only `id` and some of the others can be relied on. */
 export const dIdTalksSchema = z.object({
-  talks: z.array(z.object({
-    id: z.string().min(1),
-    user_data: z.string().nullish(),
-    name: z.string().nullish(),
-    webhook: z.string().nullish(),
-    source_url: z.string().nullish(),
-  })),
+  talks: z.array(listedTalkSchema),
   token: z.string().nullish(),
 });
 /** Pages of the list to read before giving up: 50 × 100 talks. */
@@ -129,6 +130,19 @@ export function createDIdTalks(access: DIdAccess): AvatarVideos & VideoListing {
       };
     },
 
+    async jobOf(talkId, signal) {
+      const talk = await wire.json(
+        { method: "GET", path: pathOf(talkId) },
+        listedTalkSchema,
+        signal,
+      );
+      const jobId = jobOf(talk);
+      // Only these two were sent as a marker; a talk that is shown without them may have one.
+      const isMarkerShown = [talk.user_data, talk.name]
+        .some((text) => typeof text === "string");
+      return jobId === null && !isMarkerShown ? undefined : jobId;
+    },
+
     has: (talkId, signal) => wire.has(pathOf(talkId), signal),
     remove: (talkId, signal) => wire.remove(pathOf(talkId), signal),
 
@@ -146,7 +160,7 @@ function pathOf(talkId: string): string {
 
 /** The job of a listed talk: from the `user_data` and `name` that we sent, else from our webhook or file name. */
 function jobOf(
-  talk: z.output<typeof dIdTalksSchema>["talks"][number],
+  talk: z.output<typeof listedTalkSchema>,
 ): string | null {
   return [talk.user_data, talk.name].map(markedJob)
     .find((id) => id !== null) ??

@@ -1,10 +1,20 @@
-/** ElevenLabs: our objects in its account, for the janitor. */
+/** ElevenLabs: our objects in its account, for the janitor and for operators. */
 import { ProviderFailure } from "../../failures/provider-failure.ts";
-import type { ProviderInventory, RemovableObject } from "../inventory.ts";
-import { isGone, type ProviderAccess, type Wire } from "../wire.ts";
+import {
+  type ProviderInventory,
+  type RemovableObject,
+  unlessGone,
+} from "../inventory.ts";
+import type { ProviderAccess, Wire } from "../wire.ts";
 import { createElevenLabsWire } from "./client.ts";
-import { hasId, readHistory } from "./history.ts";
-import { findVoice, hasVoice, listVoices, removeVoice } from "./voice-list.ts";
+import { hasId, type HistoryItem, readHistory } from "./history.ts";
+import {
+  findVoice,
+  hasVoice,
+  jobOfVoice,
+  listVoices,
+  removeVoice,
+} from "./voice-list.ts";
 
 /** Pages of the history to read for one item. */
 const MAX_PAGES = 20;
@@ -21,6 +31,29 @@ export function createElevenLabsInventory(
     has: (id, signal) => hasVoice(wire, id, signal),
     list: (cursor, signal) => listVoices(wire, cursor, signal),
 
+    async inspect(object, signal) {
+      const { id } = object;
+      switch (kindOf(object.objectType)) {
+        case "voice":
+          return await unlessGone(async () => ({
+            id,
+            jobId: await jobOfVoice(wire, id, signal),
+          }));
+        case "speech": {
+          const item = await findHistoryItem(wire, object, signal);
+          return item && {
+            id: item.request_id ?? item.history_item_id,
+            jobId: undefined,
+            text: item.text ?? undefined,
+          };
+        }
+        case "transcript":
+          return await wire.has(transcriptPath(id), signal)
+            ? { id, jobId: undefined }
+            : null;
+      }
+    },
+
     async find(objectType, marker, signal) {
       // Neither the history nor the transcripts can be searched for a marker.
       if (kindOf(objectType) !== "voice") {
@@ -36,10 +69,7 @@ export function createElevenLabsInventory(
         case "speech":
           return await removeSpeech(wire, object, signal);
         case "transcript":
-          return await wire.remove(
-            `/v1/speech-to-text/transcripts/${encodeURIComponent(object.id)}`,
-            signal,
-          );
+          return await wire.remove(transcriptPath(object.id), signal);
       }
     },
   };
@@ -51,15 +81,12 @@ async function removeSpeech(
   object: RemovableObject,
   signal: AbortSignal,
 ): Promise<void> {
-  let itemId: string | null;
-  try {
-    itemId = await findHistoryItem(wire, object, signal);
-  } catch (error) {
-    if (isGone(error)) return;
-    throw error;
-  }
-  if (itemId !== null) {
-    await wire.remove(`/v1/history/${encodeURIComponent(itemId)}`, signal);
+  const item = await unlessGone(() => findHistoryItem(wire, object, signal));
+  if (item !== null) {
+    await wire.remove(
+      `/v1/history/${encodeURIComponent(item.history_item_id)}`,
+      signal,
+    );
   }
 }
 
@@ -67,16 +94,20 @@ async function findHistoryItem(
   wire: Wire,
   { id, madeAt }: RemovableObject,
   signal: AbortSignal,
-): Promise<string | null> {
+): Promise<HistoryItem | null> {
   const madeAtUnix = madeAt === null ? null : madeAt.getTime() / 1000;
   const query = madeAtUnix === null ? {} : {
     date_after_unix: `${Math.floor(madeAtUnix - HISTORY_WINDOW_SECONDS)}`,
     date_before_unix: `${Math.ceil(madeAtUnix + HISTORY_WINDOW_SECONDS)}`,
   };
   for await (const item of readHistory(wire, query, MAX_PAGES, signal)) {
-    if (hasId(item, id)) return item.history_item_id;
+    if (hasId(item, id)) return item;
   }
   return null;
+}
+
+function transcriptPath(id: string): string {
+  return `/v1/speech-to-text/transcripts/${encodeURIComponent(id)}`;
 }
 
 function kindOf(objectType: string): "voice" | "speech" | "transcript" {

@@ -74,8 +74,14 @@ export interface ElevenLabsTranscripts {
    * none.
    */
   order(request: TranscriptOrder, signal: AbortSignal): Promise<string>;
-  /** An earlier transcript, or null when the provider does not have it (yet). Costs nothing. */
-  get(id: string, signal: AbortSignal): Promise<Transcript | null>;
+  /**
+   * An earlier transcript; `in_progress` when the provider says that it is too early; null when it does not have it (yet).
+   * Costs nothing.
+   */
+  get(
+    id: string,
+    signal: AbortSignal,
+  ): Promise<Transcript | "in_progress" | null>;
 }
 
 /** The model for recordings as files; its predecessor lacks some of the parameters. */
@@ -130,9 +136,10 @@ export function createElevenLabsTranscripts(
           signal,
         );
       } catch (error) {
+        if (isGone(error)) return null;
         const isTooEarly = error instanceof ProviderFailure &&
           error.httpStatus === TOO_EARLY;
-        if (isTooEarly || isGone(error)) return null;
+        if (isTooEarly) return "in_progress";
         throw error;
       }
     },

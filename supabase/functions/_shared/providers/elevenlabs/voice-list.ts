@@ -14,6 +14,7 @@ const voicesPage = z.object({
   has_more: z.boolean(),
   next_page_token: z.string().nullish(),
 });
+const oneVoice = z.object({ description: z.string().nullish() });
 /** Where a clone carries its marker: the end of its description. */
 const MARKED_VOICE = new RegExp(`\\(job:(${UUID})\\)$`);
 
@@ -57,7 +58,7 @@ export async function listVoices(
     objects: voices.map(({ voice_id, description }) => ({
       id: voice_id,
       type: "voice",
-      jobId: MARKED_VOICE.exec(description ?? "")?.[1] ?? null,
+      jobId: jobOf(description),
     })),
     next,
   };
@@ -85,6 +86,24 @@ export async function findVoice(
     cursor = found.next;
   }
   throw ProviderFailure.unknown("provider_answer_invalid");
+}
+
+function jobOf(description: string | null | undefined): string | null {
+  return MARKED_VOICE.exec(description ?? "")?.[1] ?? null;
+}
+
+/** The job of a voice's marker, or null. */
+export async function jobOfVoice(
+  wire: Wire,
+  voiceId: string,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const { description } = await wire.json(
+    { method: "GET", path: voicePath(voiceId) },
+    oneVoice,
+    signal,
+  );
+  return jobOf(description);
 }
 
 /** Whether the account has the voice. */

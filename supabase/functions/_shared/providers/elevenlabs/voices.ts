@@ -12,7 +12,7 @@ import { ProviderFailure } from "../../failures/provider-failure.ts";
 import { withAnswerHeaders } from "../../platform/answer-headers.ts";
 import { answerFailure, missingKey, type ProviderAccess } from "../wire.ts";
 import { createElevenLabsWire, elevenLabsDialect } from "./client.ts";
-import { findVoice, removeVoice } from "./voice-list.ts";
+import { findVoice, hasVoice, removeVoice } from "./voice-list.ts";
 
 /** A recording and the voice to be cloned from it. */
 export interface CreateVoiceRequest {
@@ -34,6 +34,8 @@ export interface ElevenLabsVoices {
   create(request: CreateVoiceRequest, signal: AbortSignal): Promise<string>;
   /** The id of the voice whose description carries the marker, or null. Reads all pages. */
   findByMarker(marker: string, signal: AbortSignal): Promise<string | null>;
+  /** Whether the account has the voice. */
+  has(voiceId: string, signal: AbortSignal): Promise<boolean>;
   /** Removes a voice and frees its slot. Succeeds if the voice does not exist any more. */
   remove(voiceId: string, signal: AbortSignal): Promise<void>;
 }
@@ -82,6 +84,7 @@ export function createElevenLabsVoices(
     },
 
     findByMarker: (marker, signal) => findVoice(wire, marker, signal),
+    has: (voiceId, signal) => hasVoice(wire, voiceId, signal),
     remove: (voiceId, signal) => removeVoice(wire, voiceId, signal),
   };
 }

@@ -43,6 +43,10 @@ export const heyGenVideoSchema = z.object({
     failure_message: z.string().nullish(),
   }),
 });
+/** The title in the answer of `GET /v3/videos/{id}`. */
+const heyGenTitleSchema = z.object({
+  data: z.object({ title: z.string().nullish() }),
+});
 /** Answer of `GET /v3/videos`. */
 export const heyGenVideosSchema = z.object({
   data: z.array(
@@ -136,6 +140,15 @@ export function createHeyGenVideos(
         })),
         next: (answer.has_more && answer.next_token) || null,
       };
+    },
+
+    async jobOf(videoId, signal) {
+      const { data: { title } } = await wire.json(
+        { method: "GET", path: pathOf(videoId) },
+        heyGenTitleSchema,
+        signal,
+      );
+      return typeof title === "string" ? markedJob(title) : undefined;
     },
 
     has: (videoId, signal) => wire.has(pathOf(videoId), signal),

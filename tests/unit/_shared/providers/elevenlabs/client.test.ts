@@ -324,6 +324,12 @@ Deno.test("docs/error-codes.md: lists correctly which codes of the provider are 
     // Not the provider's word: nothing is sent.
     ["provider_budget_exceeded", false],
     ["provider_webhook_missing", false],
+    // Answers to operators.
+    ["provider_not_checked", false],
+    ["provider_object_found", false],
+    ["provider_object_id_invalid", false],
+    ["provider_object_mismatch", false],
+    ["provider_object_missing", false],
   ]);
   assertEquals(
     [...retried.keys()].filter((code) => code.startsWith("provider_")).sort(),
