@@ -4674,24 +4674,28 @@ set search_path = ''
 as $$
 declare
   v_job public.ai_jobs;
+  v_probe_at timestamptz;
 begin
+  select * into v_job from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for update;
+  if not found then
+    return false;
+  end if;
+  v_probe_at := private.note_snoozed_job(v_job, p_error_code);
   update public.ai_jobs as j
   set status = 'pending',
       attempt = j.attempt - 1,
       stage = coalesce(p_stage, j.stage),
       error_code = p_error_code,
       error_message = p_error_message,
-      scheduled_at = clock_timestamp() + make_interval(secs => least(greatest(p_delay_seconds, 0), 3600)),
+      -- While the breaker is open, it decides when the job may run.
+      scheduled_at = least(
+        clock_timestamp() + make_interval(secs => least(greatest(p_delay_seconds, 0), 3600)), v_probe_at
+      ),
       lease_token = null,
       lease_expires_at = null,
       event_seq = j.event_seq + 1,
       last_event = 'snoozed'
-  where j.id = p_job_id and j.lease_token = p_lease_token
-  returning j.* into v_job;
-  if not found then
-    return false;
-  end if;
-  perform private.note_snoozed_job(v_job, p_error_code);
+  where j.id = p_job_id;
   return true;
 end;
 $$;
@@ -5507,7 +5511,7 @@ comment on function private.note_failed_attempt(public.ai_jobs, text) is
   'because it calls a security definer function.';
 
 create function private.note_snoozed_job(p_job public.ai_jobs, p_error_code text)
-returns void
+returns timestamptz
 language plpgsql
 volatile
 security definer
@@ -5518,18 +5522,21 @@ begin
     if p_job.cancel_requested_at is null then
       perform private.note_provider_answer(p_job.provider, p_job.id, private.is_poll(p_job), p_error_code);
     end if;
-  elsif p_error_code is null and exists (
+    return (select p.breaker_probe_at from public.ai_providers as p where p.provider = p_job.provider);
+  end if;
+  if p_error_code is null and exists (
     select 1 from public.ai_providers as p
     where p.provider = p_job.provider and (p.breaker_poll_failures > 0 or p.breaker_opened_at is not null)
   ) and private.is_poll(p_job) then
     perform private.note_provider_answer(p_job.provider, p_job.id, true, null);
   end if;
+  return null;
 end;
 $$;
 comment on function private.note_snoozed_job(public.ai_jobs, text) is
-  'Counts for the breaker why a job was snoozed: a failure of the provider, or, without a code, paid work that it has '
-  'not finished yet. A job that waits to query a lost call says nothing. Security definer because it calls a security '
-  'definer function.';
+  'Counts for the breaker why a job is snoozed: a failure of the provider, or, without a code, paid work that it has '
+  'not finished yet. A job that waits to query a lost call says nothing. Returns, after a failure, when the next probe '
+  'may start if the breaker is open. Security definer because it calls a security definer function.';
 
 create function private.note_settled_calls()
 returns trigger

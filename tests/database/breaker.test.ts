@@ -301,6 +301,27 @@ Deno.test("breaker: failures of unpaid calls count: preparing a submission, and 
   }
 });
 
+Deno.test("breaker: a snooze ends by the next probe while it is open, so that a recovery is noticed", async () => {
+  await withQueue(async (bench) => {
+    await set(bench, { breaker_threshold: 1 });
+    for (
+      const [code, most] of [["provider_unavailable", 5], [null, 600]] as const
+    ) {
+      const job = await insertClaimedJob(bench);
+      assert(await bench.queue.snooze(job, 600, "waiting", code));
+      const [row] = await bench.db.sql<{ seconds: number }[]>`
+        select extract(epoch from scheduled_at - updated_at)::float8 as seconds
+        from public.ai_jobs where id = ${job.id}`;
+      assertEquals(Math.round(row?.seconds ?? 0), most);
+      await set(bench, {
+        breaker_failures: 0,
+        breaker_opened_at: null,
+        breaker_probe_at: null,
+      });
+    }
+  });
+});
+
 Deno.test("breaker: a snooze with a code that is not the provider's fault says nothing", async () => {
   await withQueue(async (bench) => {
     await set(bench, { breaker_threshold: 2 });

@@ -135,24 +135,28 @@ set search_path = ''
 as $$
 declare
   v_job public.ai_jobs;
+  v_probe_at timestamptz;
 begin
+  select * into v_job from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for update;
+  if not found then
+    return false;
+  end if;
+  v_probe_at := private.note_snoozed_job(v_job, p_error_code);
   update public.ai_jobs as j
   set status = 'pending',
       attempt = j.attempt - 1,
       stage = coalesce(p_stage, j.stage),
       error_code = p_error_code,
       error_message = p_error_message,
-      scheduled_at = clock_timestamp() + make_interval(secs => least(greatest(p_delay_seconds, 0), 3600)),
+      -- While the breaker is open, it decides when the job may run.
+      scheduled_at = least(
+        clock_timestamp() + make_interval(secs => least(greatest(p_delay_seconds, 0), 3600)), v_probe_at
+      ),
       lease_token = null,
       lease_expires_at = null,
       event_seq = j.event_seq + 1,
       last_event = 'snoozed'
-  where j.id = p_job_id and j.lease_token = p_lease_token
-  returning j.* into v_job;
-  if not found then
-    return false;
-  end if;
-  perform private.note_snoozed_job(v_job, p_error_code);
+  where j.id = p_job_id;
   return true;
 end;
 $$;

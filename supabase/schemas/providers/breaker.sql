@@ -132,7 +132,7 @@ comment on function private.note_failed_attempt(public.ai_jobs, text) is
   'because it calls a security definer function.';
 
 create function private.note_snoozed_job(p_job public.ai_jobs, p_error_code text)
-returns void
+returns timestamptz
 language plpgsql
 volatile
 security definer
@@ -143,18 +143,21 @@ begin
     if p_job.cancel_requested_at is null then
       perform private.note_provider_answer(p_job.provider, p_job.id, private.is_poll(p_job), p_error_code);
     end if;
-  elsif p_error_code is null and exists (
+    return (select p.breaker_probe_at from public.ai_providers as p where p.provider = p_job.provider);
+  end if;
+  if p_error_code is null and exists (
     select 1 from public.ai_providers as p
     where p.provider = p_job.provider and (p.breaker_poll_failures > 0 or p.breaker_opened_at is not null)
   ) and private.is_poll(p_job) then
     perform private.note_provider_answer(p_job.provider, p_job.id, true, null);
   end if;
+  return null;
 end;
 $$;
 comment on function private.note_snoozed_job(public.ai_jobs, text) is
-  'Counts for the breaker why a job was snoozed: a failure of the provider, or, without a code, paid work that it has '
-  'not finished yet. A job that waits to query a lost call says nothing. Security definer because it calls a security '
-  'definer function.';
+  'Counts for the breaker why a job is snoozed: a failure of the provider, or, without a code, paid work that it has '
+  'not finished yet. A job that waits to query a lost call says nothing. Returns, after a failure, when the next probe '
+  'may start if the breaker is open. Security definer because it calls a security definer function.';
 
 create function private.note_settled_calls()
 returns trigger
