@@ -309,6 +309,8 @@ export interface JobEvent {
   progress?: number | undefined;
   stage?: string | undefined;
   error_code?: string | undefined;
+  /** With `settled`: the outcome of the paid call; `unknown` when no usable response arrived. */
+  outcome?: string | undefined;
   created_at: string;
 }
 

@@ -196,6 +196,7 @@ export function readEvent(row: unknown): JobEvent | undefined {
       : undefined,
     stage: text("stage"),
     error_code: text("error_code"),
+    outcome: text("outcome"),
     created_at,
   };
 }

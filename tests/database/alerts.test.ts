@@ -152,6 +152,33 @@ for (const { alert } of rules) {
   });
 }
 
+Deno.test("alerts: AiJobsFailing fires exactly when the health check of the same rule is not ok", async () => {
+  const { expr = "" } = rules.find((one) => one.alert === "AiJobsFailing") ??
+    {};
+  await withQueue(async (bench) => {
+    await bench.db
+      .sql`update private.ai_schedule_runs set last_run_at = now()`;
+    const check = async () => {
+      const fires = (await firing(bench.db)).includes("AiJobsFailing");
+      const [row] = await bench.db.sql<{ status: string; limit: number }[]>`
+        select c.value ->> 'status' as status, (c.value ->> 'limit')::float8 as limit
+        from jsonb_array_elements(private.check_ai_health() -> 'checks') as c
+        where c.value ->> 'name' = 'failed_share'`;
+      assertEquals(expr, `ai_jobs_failed_ratio > ${row?.limit}`);
+      assertEquals(fires, row?.status !== "ok");
+      return fires;
+    };
+    const seen: boolean[] = [];
+    for (const [failed, completed] of [[3, 4], [0, 3], [1, 6], [3, 0]]) {
+      await finish(bench, failed ?? 0, "input_not_found");
+      await finish(bench, completed ?? 0);
+      seen.push(await check());
+    }
+    // 3 of 7 are too few, then 3 of 10, 4 of 17 and 7 of 20.
+    assertEquals(seen, [false, true, false, true]);
+  });
+});
+
 Deno.test("metrics: under 300 series when every job type has had every status, outcome and code", async () => {
   await withQueue(async ({ db }) => {
     const codes = Object.entries(ERROR_CATALOGUE)
@@ -171,7 +198,8 @@ Deno.test("metrics: under 300 series when every job type has had every status, o
           unnest(${codes}::text[]) as code
         union all select 'jobs', code, 0 from unnest(array['pending', 'processing']) as code
         union all select 'calls', code, 0
-          from unnest(array['succeeded', 'adopted', 'rejected', 'unknown', 'absent', 'unavailable']) as code
+          from unnest(array['succeeded', 'rejected', 'unknown', 'unavailable']) as code
+        union all select 'reconciled', code, 0 from unnest(array['adopted', 'absent']) as code
         union all select metric, '', slot from unnest(array['pickup', 'run', 'call_time']) as metric,
           generate_series(0, 40) as slot
       ) as m (metric, code, slot)`;

@@ -197,6 +197,32 @@ Deno.test("ai_job_events: an event has the status, progress, stage, cause and ne
   });
 });
 
+Deno.test("ai_job_events: a settled event has the outcome of its call, also when another one has succeeded", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const job = await insertClaimedJob(bench);
+    const settle = async (step: string, outcome: string, id?: string) => {
+      const call = await queue.begin(job, step);
+      await queue.settle(job, call?.call_id ?? "", outcome, id ?? null);
+      const event = (await eventsOf(db, job.id)).at(-1);
+      return [event?.event, event?.data["outcome"]];
+    };
+    assertEquals(await settle("part:1", "succeeded", "o-1"), [
+      "settled",
+      "succeeded",
+    ]);
+    assertEquals(await settle("part:2", "unknown"), ["settled", "unknown"]);
+    assertEquals(await settle("part:2", "adopted", "o-2"), [
+      "settled",
+      "adopted",
+    ]);
+    assertEquals(await settle("part:3", "rejected"), ["settled", "rejected"]);
+    await queue.snooze(job);
+    const last = (await eventsOf(db, job.id)).at(-1);
+    assertEquals([last?.event, last?.data["outcome"]], ["snoozed", undefined]);
+  });
+});
+
 Deno.test("ai_job_events: one statement over many jobs writes one event for each", async () => {
   await withQueue(async ({ db, queue }) => {
     const ids = await insertJobs(db, 50);

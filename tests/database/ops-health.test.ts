@@ -193,7 +193,7 @@ Deno.test("health: a parked job is degraded until it is resolved", async () => {
   });
 });
 
-Deno.test("health: half of at least twenty jobs failing within a quarter of an hour is degraded", async () => {
+Deno.test("health: more than a quarter of at least ten jobs failing within 15 minutes is degraded", async () => {
   await withHealthy(async (bench) => {
     const { db, queue } = bench;
     const end = async (count: number, isFailed: boolean) => {
@@ -207,12 +207,44 @@ Deno.test("health: half of at least twenty jobs failing within a quarter of an h
         } else await queue.complete(job);
       }
     };
-    await end(19, true);
-    assertEquals(await failingChecks(db), {});
-    await end(19, false);
+    await end(9, true);
     assertEquals(await failingChecks(db), {});
     await end(1, true);
     assertEquals(await failingChecks(db), { failed_share: "degraded" });
+    await end(30, false);
+    assertEquals(await failingChecks(db), {}, "a quarter is accepted");
+    await end(1, true);
+    assertEquals(await failingChecks(db), { failed_share: "degraded" });
+  });
+});
+
+Deno.test("health: it says since which minute too many jobs fail, at most an hour back", async () => {
+  await withHealthy(async ({ db }) => {
+    const minutesFailing = async () => {
+      const [row] = await db.sql<{ minutes: number | null }[]>`
+        select (extract(epoch from date_trunc('minute', now()) - (private.check_ai_health() ->> 'failing_since')::timestamptz)
+          / 60)::integer as minutes`;
+      return row?.minutes;
+    };
+    const count = (metric: string, minutesAgo: number, amount: number) =>
+      db.sql`
+        insert into private.ai_counters (resolution, bucket_at, metric, job_type, provider, code, slot, amount)
+        values (60, date_trunc('minute', now()) - make_interval(mins => ${minutesAgo}), ${metric}, 'voice_clone',
+          'elevenlabs', '', 0, ${amount})`;
+    assertEquals(await minutesFailing(), null);
+    // From 20 minutes ago on each quarter of an hour has enough failures.
+    await count("failed", 20, 10);
+    await count("failed", 8, 10);
+    assertEquals(await minutesFailing(), 20);
+    // Good for one minute at most: what was before does not count.
+    await count("completed", 12, 1000);
+    assertEquals(await minutesFailing(), null);
+    await db.sql`delete from private.ai_counters where metric = 'completed'`;
+    await count("completed", 19, 1000);
+    assertEquals(await minutesFailing(), 4);
+    await db.sql`delete from private.ai_counters`;
+    for (let at = 0; at < 100; at += 5) await count("failed", at, 10);
+    assertEquals(await minutesFailing(), 59);
   });
 });
 

@@ -105,14 +105,16 @@ function Timeline({ timeline }: { timeline: JobDetails["timeline"] }) {
   return (
     <ol class="timeline">
       {timeline.map(({ seq, event, attempt, data, created_at }) => {
-        const { stage, error_code } = data;
+        const { stage, error_code, outcome } = data;
         return (
           <li key={seq}>
             <time dateTime={created_at}>{secondOf(created_at)}</time>
             <span>
-              {typeof stage === "string"
-                ? eventOf({ event, stage })
-                : eventOf({ event, stage: undefined })}
+              {eventOf({
+                event,
+                stage: typeof stage === "string" ? stage : undefined,
+                outcome: typeof outcome === "string" ? outcome : undefined,
+              })}
               {typeof error_code === "string" && (
                 <>
                   {" "}

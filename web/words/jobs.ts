@@ -105,10 +105,21 @@ const EVENTS: Readonly<Record<string, string>> = {
   cancelled: "Cancelled",
 };
 
+/** What became of a paid call. */
+const OUTCOMES: Readonly<Record<string, string>> = {
+  unknown: "No response arrived from the AI service",
+  rejected: "The AI service refused",
+  adopted: "Found at the AI service",
+  absent: "The AI service had done nothing",
+};
+
 /** An entry of the timeline in words. */
 export function eventOf(
-  { event, stage }: Pick<JobEvent, "event" | "stage">,
+  { event, stage, outcome }: Pick<JobEvent, "event" | "stage" | "outcome">,
 ): string {
+  if (event === "settled" && outcome !== undefined) {
+    return OUTCOMES[outcome] ?? "The AI service answered";
+  }
   if (event === "progress" && stage !== undefined) {
     return STAGES[stage] ?? "Working";
   }

@@ -10,8 +10,6 @@ type Labels = Readonly<Record<string, string>>;
 type Sample = [labels: Labels, value: number, suffix?: string];
 
 const MICROS = 1_000_000;
-/** A share of fewer jobs means little; the database check failed_share uses the same number. */
-const FEWEST_JOBS = 20;
 /** The last slot of private.duration_slot holds everything longer. */
 const LAST_SLOT = 40;
 
@@ -103,7 +101,7 @@ function histogram(
 
 /** Formats a reading as Prometheus text. */
 export function exposition(reading: Reading): string {
-  const { counters, health, providers, last_quarter } = reading;
+  const { counters, health, providers } = reading;
   const of = (...metrics: string[]) =>
     counters.filter((counter) => metrics.includes(counter.metric));
   const byType = ({ job_type }: Counter) => ({ job_type });
@@ -112,7 +110,6 @@ export function exposition(reading: Reading): string {
   const perProvider = (
     value: (provider: Reading["providers"][number]) => number,
   ) => providers.map((one): Sample => [{ provider: one.provider }, value(one)]);
-  const finished = last_quarter.completed + last_quarter.failed;
   const single = (value: number): Sample[] => [[{}, value]];
 
   return [
@@ -171,8 +168,8 @@ export function exposition(reading: Reading): string {
     ...family(
       "ai_jobs_failed_ratio",
       "gauge",
-      "Share that failed of the jobs that ended in the last 15 minutes; 0 with fewer than 20.",
-      single(finished < FEWEST_JOBS ? 0 : last_quarter.failed / finished),
+      "Share that failed of the jobs that ended in the last 15 minutes; 0 with fewer than 10.",
+      single(observed("failed_share")),
     ),
     ...family(
       "ai_jobs_created_total",
@@ -228,8 +225,17 @@ export function exposition(reading: Reading): string {
     ...family(
       "ai_provider_calls_total",
       "counter",
-      "Paid calls by outcome; unavailable: the provider was at fault.",
+      "Paid calls by their response, each once; unavailable: the provider was at fault.",
       sums(of("calls"), ({ provider, code }) => ({ provider, outcome: code })),
+    ),
+    ...family(
+      "ai_provider_calls_reconciled_total",
+      "counter",
+      "Paid calls with an unknown outcome, by what was found out later.",
+      sums(
+        of("reconciled"),
+        ({ provider, code }) => ({ provider, outcome: code }),
+      ),
     ),
     ...family(
       "ai_provider_call_seconds",

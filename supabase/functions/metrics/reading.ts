@@ -23,10 +23,6 @@ export const readingSchema = z.object({
   sweep_age_seconds: z.number(),
   janitor_age_seconds: z.number(),
   counters: z.array(counterSchema),
-  last_quarter: z.object({
-    completed: z.number().int(),
-    failed: z.number().int(),
-  }),
   providers: z.array(providerStandingSchema),
 });
 

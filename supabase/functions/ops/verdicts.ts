@@ -58,10 +58,13 @@ function judgeOldest(seconds: number | null) {
 function judgeFailed(
   { failed_last_hour: failed, completed_last_hour }: Counts,
 ) {
-  const finished = failed + completed_last_hour;
+  const ended = failed + completed_last_hour;
   if (failed === 0) return judged(0, "good", "No job failed.");
-  const share = failed / finished;
-  const words = `${shareWords(share)} of ${jobs(finished)}.`;
+  const share = failed / ended;
+  // A job that is retried ends again.
+  const words = ended === 1
+    ? "The only job that ended."
+    : `${shareWords(share)} of the ${ended} times that a job ended.`;
   if (share <= 0.05) return judged(failed, "good", words);
   return judged(failed, share <= 0.5 ? "attention" : "bad", words);
 }
@@ -70,14 +73,28 @@ function observed(counts: Counts, name: string): number {
   return counts.checks.find((check) => check.name === name)?.observed ?? 0;
 }
 
+/** The state as one sentence. It never says that everything works while a number beside it says otherwise. */
+function summaryOf(counts: Counts, verdicts: readonly Verdict[]): string {
+  const { status, failing_since, checked_at } = counts;
+  if (status === "degraded" && failing_since !== null) {
+    const seconds = (Date.parse(checked_at) - Date.parse(failing_since)) / 1000;
+    return `Jobs run, but ${
+      shareWords(observed(counts, "failed_share"))
+    } of those that ended in the last 15 minutes failed. It has been too many for ${
+      seconds > 3500 ? "an hour or more" : durationWords(seconds)
+    }.`;
+  }
+  return status === "ok" && verdicts.some((verdict) => verdict !== "good")
+    ? "Jobs run, but some numbers need a look."
+    : SUMMARY[status];
+}
+
 /** Adds a verdict and a sentence to each number of the overview. */
 export function judge(counts: Counts): OpsOverview {
   const { waiting, running } = counts;
   const stuck = observed(counts, "stuck_jobs");
   const parked = observed(counts, "parked_jobs");
-  return {
-    ...counts,
-    words: SUMMARY[counts.status],
+  const numbers = {
     waiting: judgeWaiting(counts),
     // Jobs that wait for another job are not due.
     running:
@@ -101,4 +118,6 @@ export function judge(counts: Counts): OpsOverview {
         `${jobs(parked)} with a paid call of unknown outcome.`,
       ),
   };
+  const verdicts = Object.values(numbers).map(({ verdict }) => verdict);
+  return { ...counts, ...numbers, words: summaryOf(counts, verdicts) };
 }

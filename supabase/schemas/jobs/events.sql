@@ -107,6 +107,11 @@ begin
       'progress', n.progress_percentage,
       'stage', n.stage,
       'error_code', n.error_code,
+      -- Of the call that was settled last.
+      'outcome', case when n.last_event = 'settled' then (
+        select c.outcome from public.ai_provider_calls as c where c.job_id = n.id
+        order by coalesce(c.settled_at, c.unknown_since) desc nulls last limit 1
+      ) end,
       'scheduled_at', case when n.status = 'pending' then n.scheduled_at end
     ))
   from updated as n

@@ -206,6 +206,48 @@ comment on view private.ai_health is
   'minutes, and the queue by provider. As quick with a million jobs as with ten.';
 revoke all on private.ai_health from public, anon, authenticated, service_role;
 
+create function private.ai_failure_share()
+returns table (share numeric, accepted numeric, failing_since timestamptz)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_fewest constant integer := 10;
+  v_accepted constant numeric := 0.25;
+  v_now constant timestamptz := date_trunc('minute', statement_timestamp());
+begin
+  return query
+  with minutes as (
+    select m.at, coalesce(sum(c.amount), 0) as ended, coalesce(sum(c.amount) filter (where c.metric = 'failed'), 0) as failed
+    from generate_series(v_now - interval '74 minutes', v_now, interval '1 minute') as m (at)
+    left join private.ai_counters as c
+      on c.resolution = 60 and c.metric in ('completed', 'failed') and c.bucket_at = m.at
+    group by m.at
+  ),
+  quarters as (
+    select s.at, case when s.ended < v_fewest then 0 else round(s.failed / s.ended, 3) end as share
+    from (
+      select m.at, sum(m.ended) over last_quarter as ended, sum(m.failed) over last_quarter as failed
+      from minutes as m
+      window last_quarter as (order by m.at rows 14 preceding)
+    ) as s
+    where s.at > v_now - interval '60 minutes'
+  )
+  select
+    max(q.share) filter (where q.at = v_now),
+    v_accepted,
+    min(q.at) filter (where q.at > coalesce(k.last_good_at, '-infinity'))
+  from quarters as q
+  cross join (select max(g.at) as last_good_at from quarters as g where g.share <= v_accepted) as k;
+end;
+$$;
+comment on function private.ai_failure_share() is
+  'The one rule for when too many jobs fail, which the checks, the metrics, the alert and the console use. share: of the '
+  'jobs that ended in the last 15 minutes, how many failed; 0 when fewer than ten ended. Too many are more than accepted. '
+  'failing_since: since which minute that has been so, at most an hour ago; null while it is not.';
+
 create function private.check_ai_health()
 returns jsonb
 language plpgsql
@@ -215,19 +257,12 @@ set search_path = ''
 as $$
 declare
   v_health private.ai_health;
-  v_finished bigint;
-  v_failed bigint;
+  v_failures record;
   v_has_janitor boolean;
   v_checks jsonb;
 begin
   select h.* into v_health from private.ai_health as h;
-  select
-    coalesce(sum(c.amount), 0),
-    coalesce(sum(c.amount) filter (where c.metric = 'failed'), 0)
-  into v_finished, v_failed
-  from private.ai_counters as c
-  where c.resolution = 60 and c.bucket_at > statement_timestamp() - interval '15 minutes'
-    and c.metric in ('completed', 'failed');
+  select f.* into v_failures from private.ai_failure_share() as f;
   select exists (select 1 from cron.job as s where s.jobname = 'run-janitor' and s.active) into v_has_janitor;
 
   select jsonb_agg(
@@ -247,10 +282,7 @@ begin
     (4, 'dispatch_failures', v_health.dispatch_failures, 10, 'calls', 'degraded'),
     (5, 'open_breakers', cardinality(v_health.open_breakers), 0, 'providers', 'degraded'),
     (6, 'parked_jobs', v_health.parked, 0, 'jobs', 'degraded'),
-    (
-      7, 'failed_share', case when v_finished < 20 then 0 else round(v_failed::numeric / v_finished, 3) end, 0.5, 'share',
-      'degraded'
-    ),
+    (7, 'failed_share', v_failures.share, v_failures.accepted, 'share', 'degraded'),
     (8, 'counters_age', extract(epoch from v_health.checked_at - v_health.last_fold_at), 120, 'seconds', 'degraded'),
     (
       9, 'janitor_age',
@@ -269,10 +301,11 @@ begin
     'oldest_waiting_seconds', v_health.oldest_due_seconds,
     'queue', v_health.queue,
     'open_breakers', to_jsonb(v_health.open_breakers),
+    'failing_since', v_failures.failing_since,
     'checks', v_checks
   );
 end;
 $$;
 comment on function private.check_ai_health() is
   'private.ai_health, judged: {status: ok | degraded | failing, checked_at, oldest_waiting_seconds, queue, open_breakers, '
-  'checks: [{name, status, observed, limit, unit}]}. Failing: jobs do not move. Degraded: somebody should look.';
+  'failing_since (private.ai_failure_share), checks: [{name, status, observed, limit, unit}]}. Failing: jobs do not move. Degraded: somebody should look.';

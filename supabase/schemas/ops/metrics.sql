@@ -96,15 +96,6 @@ begin
       from private.ai_counters as c
       where c.resolution = 0 and c.bucket_at = '-infinity'
     ),
-    'last_quarter', (
-      select jsonb_build_object(
-        'completed', coalesce(sum(c.amount) filter (where c.metric = 'completed'), 0),
-        'failed', coalesce(sum(c.amount) filter (where c.metric = 'failed'), 0)
-      )
-      from private.ai_counters as c
-      where c.resolution = 60 and c.bucket_at > statement_timestamp() - interval '15 minutes'
-        and c.metric in ('completed', 'failed')
-    ),
     'providers', (
       select coalesce(jsonb_agg(to_jsonb(p) order by p.provider), '[]') from private.ai_provider_standing as p
     )

@@ -67,6 +67,8 @@ export const EXPECTED: Declaration = {
           "breaker_pause_seconds",
           "breaker_max_pause_seconds",
           "breaker_failures",
+          "breaker_poll_failures",
+          "breaker_last_error_code",
           "breaker_opened_at",
           "breaker_probe_at",
           "breaker_probes",

@@ -77,6 +77,7 @@ const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
   p_is_paused: () => true,
   p_provider: () => null,
   p_was_made: () => true,
+  p_is_unchecked: () => true,
   p_cache_key: (stage) => value(stage, "ai_result_cache", "entry", "cache_key"),
   p_cached_from_job_id: (stage) => value(stage, "ai_jobs", "finished", "id"),
   p_depends_on_job_id: (stage) => value(stage, "ai_jobs", "finished", "id"),

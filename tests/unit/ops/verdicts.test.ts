@@ -21,6 +21,7 @@ function counts(change: Partial<Counts> = {}, observed = {}): Counts {
     oldest_waiting_seconds: null,
     queue: [],
     open_breakers: [],
+    failing_since: null,
     checks: Object.entries(all).map(([name, value]) => ({
       name,
       status: "ok",
@@ -134,5 +135,41 @@ Deno.test("overview: a few failures among many jobs are not 0 %", () => {
   assertEquals(
     [3 / 1259, 0.123, 0.5, 1].map(shareWords),
     ["0.24 %", "12 %", "50 %", "100 %"],
+  );
+});
+
+Deno.test("overview: failures are counted as endings of jobs, since one that is retried ends again", () => {
+  const words = (failed_last_hour: number, completed_last_hour: number) =>
+    judge(counts({ failed_last_hour, completed_last_hour })).failed_last_hour
+      .words;
+  assertEquals(words(0, 3), "No job failed.");
+  assertEquals(words(1, 0), "The only job that ended.");
+  assertEquals(words(3, 4), "43 % of the 7 times that a job ended.");
+});
+
+Deno.test("overview: it never says that everything works beside a number that needs attention", () => {
+  assertEquals(
+    judge(counts({ failed_last_hour: 3, completed_last_hour: 4 })).words,
+    "Jobs run, but some numbers need a look.",
+  );
+  const failing = (failing_since: string) =>
+    judge(
+      counts({
+        status: "degraded",
+        checked_at: "2026-01-01T01:00:20Z",
+        failing_since,
+      }, { failed_share: 0.432 }),
+    ).words;
+  assertEquals(
+    failing("2026-01-01T00:48:00Z"),
+    "Jobs run, but 43 % of those that ended in the last 15 minutes failed. It has been too many for 12 min.",
+  );
+  assertEquals(
+    failing("2026-01-01T00:01:00Z"),
+    "Jobs run, but 43 % of those that ended in the last 15 minutes failed. It has been too many for an hour or more.",
+  );
+  assertEquals(
+    judge(counts({ status: "degraded" })).words,
+    "Jobs run, but something needs attention.",
   );
 });

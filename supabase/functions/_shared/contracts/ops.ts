@@ -148,6 +148,9 @@ export const healthDetailsSchema = z.object({
     running: count,
   })),
   open_breakers: z.array(z.string()),
+  failing_since: timestamp.nullable().describe(
+    "Since when more than a quarter of the jobs that ended within 15 minutes have failed, at most an hour ago; null while that is not so, or fewer than ten ended.",
+  ),
   checks: z.array(healthCheckSchema),
 });
 export type HealthDetails = z.infer<typeof healthDetailsSchema>;
@@ -161,7 +164,9 @@ export const overviewCountsSchema = healthDetailsSchema.extend({
   scheduled: count,
   running: count,
   completed_last_hour: count,
-  failed_last_hour: count,
+  failed_last_hour: count.describe(
+    "How often a job failed: one that is retried and fails again counts again.",
+  ),
   spend_micros_last_hour: micros,
 });
 
