@@ -540,14 +540,20 @@ declare
   v_broken constant text := case
     when jsonb_typeof(new.metadata) <> 'object' then 'ai_jobs_metadata_is_object'
     when octet_length(new.metadata::text) > 65536 then 'ai_jobs_metadata_is_small'
-    when new.input_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' or new.input_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'
-      then 'ai_jobs_input_url_is_object_path'
-    when new.output_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' then 'ai_jobs_output_url_is_object_path'
+    -- Not as {0,62}, for which Postgres takes ten times as long.
+    when new.input_url !~ '^[a-z0-9][a-z0-9_-]*/[^/]+/.*[^/]$' or strpos(new.input_url, '/') > 64
+      or new.input_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)' then 'ai_jobs_input_url_is_object_path'
+    when new.output_url !~ '^[a-z0-9][a-z0-9_-]*/[^/]+/.*[^/]$' or strpos(new.output_url, '/') > 64
+      then 'ai_jobs_output_url_is_object_path'
     when length(new.idempotency_key) not between 1 and 255 then 'ai_jobs_idempotency_key_length'
     when new.max_attempts not between 1 and 100 then 'ai_jobs_max_attempts_in_range'
     when new.priority not between -100 and 100 then 'ai_jobs_priority_in_range'
     when new.cost_currency !~ '^[A-Z]{3}$' then 'ai_jobs_cost_currency_is_iso'
-    when new.traceparent !~ '^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' then 'ai_jobs_traceparent_is_valid'
+    -- Of hexadecimal digits, and not all zeros. A regular expression for it takes ten times as long.
+    when new.traceparent not like '00-________________________________-________________-__'
+      or translate(new.traceparent, '0123456789abcdef', '') <> '---'
+      or new.traceparent like '00-00000000000000000000000000000000-%' or new.traceparent like '%-0000000000000000-__'
+      then 'ai_jobs_traceparent_is_valid'
     when new.depends_on_job_id = new.id then 'ai_jobs_does_not_depend_on_itself'
   end;
 begin
@@ -665,40 +671,6 @@ using (user_id = (select auth.uid()));
 revoke all on public.ai_job_events from public, anon, authenticated, service_role;
 grant select on public.ai_job_events to authenticated;
 grant select on public.ai_job_events to service_role;
-
-create function private.record_inserted_ai_jobs()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
-  select i.id, 1, i.user_id, 'created', i.attempt, jsonb_build_object('job_type', i.job_type)
-  from inserted as i;
-
-  -- A job that is answered from the cache is completed on insert and has both events. An insert of no rows
-  -- would still run its triggers.
-  if not exists (select 1 from inserted as i where i.event_seq > 1) then
-    return null;
-  end if;
-  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
-  select i.id, i.event_seq, i.user_id, i.last_event, i.attempt,
-    jsonb_strip_nulls(jsonb_build_object(
-      'status', i.status,
-      'progress', i.progress_percentage,
-      'stage', i.stage,
-      'error_code', i.error_code,
-      'scheduled_at', case when i.status = 'pending' then i.scheduled_at end
-    ))
-  from inserted as i
-  where i.event_seq > 1;
-  return null;
-end;
-$$;
-comment on function private.record_inserted_ai_jobs() is
-  'Statement trigger: writes the created event of each new job. Security definer because owners insert jobs but may '
-  'not write events.';
 
 create function private.carried_changes(p_items jsonb)
 returns text
@@ -2237,45 +2209,6 @@ comment on function private.dispatch_ai_jobs(uuid[]) is
   'them. Returns a pg_net request id, or null when nothing could be sent. Never raises. Security definer because the inserting role may not call '
   'private.post_signed.';
 
-create function private.dispatch_inserted_ai_jobs()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-declare
-  v_worker text;
-  v_job_ids uuid[];
-begin
-  for v_worker, v_job_ids in
-    select t.worker, (array_agg(due.id order by due.priority, due.id))[1:50]
-    from (
-      select i.id, i.job_type, i.priority
-      from inserted as i
-      where i.status = 'pending' and not i.is_blocked and i.scheduled_at <= now()
-      union
-      -- An insert holds the job that it depends on, and a claim that came in between has passed over it.
-      select d.id, d.job_type, d.priority
-      from public.ai_jobs as d
-      -- An array, so that they are looked up: of a transition table Postgres knows no size and might join it row by row.
-      where d.id = any (array(select distinct i.depends_on_job_id from inserted as i where i.is_blocked))
-        and d.status = 'pending' and not d.is_blocked and d.scheduled_at <= now()
-    ) as due
-    join public.ai_job_types as t on t.job_type = due.job_type
-    group by t.worker
-  loop
-    if not private.relies_on_dispatch(v_worker) then
-      perform private.dispatch_to_worker(v_worker, v_job_ids);
-    end if;
-  end loop;
-  return null;
-end;
-$$;
-comment on function private.dispatch_inserted_ai_jobs() is
-  'Statement trigger: one signed call to each worker for any number of rows, for what is due of them and of the jobs '
-  'that they wait for; none while another that finds them is on its way. Security definer because the inserting role may not '
-  'call private.dispatch_to_worker.';
-
 create function public.wake_ai_job_worker(p_worker text default 'process-ai-job')
 returns boolean
 language plpgsql
@@ -2402,7 +2335,13 @@ comment on function private.prune_ai_job_leftovers() is
 
 -- The key under which a result is cached.
 
-create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
+create function public.ai_job_input_hash(
+  p_user_id uuid,
+  p_job_type text,
+  p_input_url text,
+  p_metadata jsonb,
+  p_input_version text default null
+)
 returns text
 language plpgsql
 stable
@@ -2411,7 +2350,28 @@ set search_path = ''
 -- Planning it again for each job takes four times as long as running it.
 set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_input_version text := p_input_version;
+  v_audio_version text;
 begin
+  -- The time as a number: as text it would depend on the caller's time zone.
+  if v_input_version is null and p_input_url <> '' then
+    select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+    into v_input_version
+    from storage.objects as o
+    where o.bucket_id = split_part(p_input_url, '/', 1)
+      and o.name = substr(p_input_url, strpos(p_input_url, '/') + 1)
+      and split_part(o.name, '/', 1) = p_user_id::text;
+  end if;
+  -- A second object that the parameters name is an input as well.
+  if p_metadata ? 'audio_url' then
+    select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+    into v_audio_version
+    from storage.objects as o
+    where o.bucket_id = split_part(p_metadata ->> 'audio_url', '/', 1)
+      and o.name = substr(p_metadata ->> 'audio_url', strpos(p_metadata ->> 'audio_url', '/') + 1)
+      and split_part(o.name, '/', 1) = p_user_id::text;
+  end if;
   -- jsonb's own text form is canonical: keys sorted, doubles removed, spaces fixed.
   return encode(
     sha256(convert_to(
@@ -2419,39 +2379,24 @@ begin
         'user_id', p_user_id,
         'job_type', p_job_type,
         'input_url', nullif(p_input_url, ''),
-        'input_version', (
-          -- The time as a number: as text it would depend on the caller''s time zone.
-          select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
-          from storage.objects as o
-          where o.bucket_id = split_part(p_input_url, '/', 1)
-            and o.name = substr(p_input_url, strpos(p_input_url, '/') + 1)
-            and split_part(o.name, '/', 1) = p_user_id::text
-        ),
+        'input_version', v_input_version,
         'metadata', p_metadata
       )
-      -- A second object that the parameters name is an input as well.
-      || case when p_metadata ? 'audio_url' then jsonb_build_object(
-        'audio_version', (
-          select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
-          from storage.objects as o
-          where o.bucket_id = split_part(p_metadata ->> 'audio_url', '/', 1)
-            and o.name = substr(p_metadata ->> 'audio_url', strpos(p_metadata ->> 'audio_url', '/') + 1)
-            and split_part(o.name, '/', 1) = p_user_id::text
-        )
-      ) else '{}' end)::text,
+      || case when p_metadata ? 'audio_url' then jsonb_build_object('audio_version', v_audio_version) else '{}' end)::text,
       'UTF8'
     )),
     'hex'
   );
 end;
 $$;
-comment on function public.ai_job_input_hash(uuid, text, text, jsonb) is
+comment on function public.ai_job_input_hash(uuid, text, text, jsonb, text) is
   'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the key under which a '
-  'result is cached. An empty p_input_url counts as none. Only objects in the owner''s own folder have a version here: '
+  'result is cached. An empty p_input_url counts as none. p_input_version: that of the input object, if the caller has just '
+  'read it as here; otherwise it is looked up. Only objects in the owner''s own folder have a version here: '
   'the intake trigger, which sees every object, stores the hash where its owner reads it. Security invoker: a caller '
   'who cannot see the object gets the hash for no object.';
-revoke execute on function public.ai_job_input_hash(uuid, text, text, jsonb) from public, anon;
-grant execute on function public.ai_job_input_hash(uuid, text, text, jsonb) to authenticated, service_role;
+revoke execute on function public.ai_job_input_hash(uuid, text, text, jsonb, text) from public, anon;
+grant execute on function public.ai_job_input_hash(uuid, text, text, jsonb, text) to authenticated, service_role;
 
 -- ===== supabase/schemas/jobs/turns.sql
 
@@ -2484,36 +2429,33 @@ as $$
 declare
   v_is_first_write constant boolean := pg_current_xact_id_if_assigned() is null;
   v_turn bigint;
-  v_last bigint;
 begin
-  -- Each iteration reads a new snapshot, which includes what was committed meanwhile.
-  for v_iteration in 1..50 loop
-    -- Behind the user's own waiting jobs …
-    v_last := (
-      select max(j.queue_key) from public.ai_jobs as j
-      where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
-        and j.status = 'pending' and j.queue_key is not null
-    );
-    -- The reserved turn is still free.
-    exit when v_turn > v_last or (v_turn is not null and v_last is null);
-    v_turn := v_last + 1;
-    if v_turn is null then
-      -- … or, if there is none, in the turn that is being served.
-      v_turn := coalesce((
-        select min(j.queue_key) from public.ai_jobs as j
-        where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
-          and j.status = 'pending' and j.queue_key is not null
-      ), 0);
-    end if;
-    -- One reservation for a transaction: all sessions share one table of locks, and a bulk insert would fill it.
-    exit when not v_is_first_write;
+  -- Behind the user's own waiting jobs …
+  select j.queue_key + 1 into v_turn
+  from public.ai_jobs as j
+  where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+    and j.status = 'pending' and j.queue_key is not null
+  order by j.queue_key desc
+  limit 1;
+  if v_turn is null then
+    -- … or, if there is none, in the turn that is being served.
+    select j.queue_key into v_turn
+    from public.ai_jobs as j
+    where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+      and j.status = 'pending' and j.queue_key is not null
+    order by j.queue_key
+    limit 1;
+    v_turn := coalesce(v_turn, 0);
+  end if;
+  -- One reservation for a transaction: all sessions share one table of locks, and a bulk insert would fill it.
+  if v_is_first_write then
     for v_try in 1..50 loop
       exit when pg_try_advisory_xact_lock(
         hashtextextended(format('turn:%s:%s:%s:%s:%s', p_user_id, p_job_type, p_provider, p_priority, v_turn), 0)
       );
       v_turn := v_turn + 1;
     end loop;
-  end loop;
+  end if;
   return v_turn;
 end;
 $$;
@@ -2521,8 +2463,8 @@ comment on function private.next_queue_key(uuid, text, text, integer) is
   'The turn of a job that becomes due. A user with no waiting job joins the turn that is being served, however long '
   'the backlog of others is (start-time fair queueing); each further job of the user is one turn later. The first write '
   'of a transaction reserves its turn until the transaction ends, so that parallel single inserts get different turns '
-  'without waiting for each other; private.separate_inserted_turns handles the others. Volatile, so that the rows of '
-  'one statement see each other.';
+  'without waiting for each other; private.separate_turns handles the others, and a job that was committed in between. '
+  'Volatile, so that the rows of one statement see each other.';
 
 create function private.ready_due_ai_jobs(p_limit integer)
 returns void
@@ -2620,51 +2562,52 @@ comment on function private.ready_due_ai_jobs(integer) is
   'Gives a turn to delayed, retried, snoozed, released and rescued jobs that are due: up to p_limit, those due longest '
   'first, or, if more are due, an equal share of each user. One call at a time; a concurrent one does nothing.';
 
-create function private.separate_inserted_turns()
-returns trigger
+create function private.separate_turns(
+  p_user_id uuid,
+  p_job_type text,
+  p_provider text,
+  p_priority integer,
+  p_job_ids uuid[],
+  p_first bigint,
+  p_last bigint
+)
+returns boolean
 language plpgsql
+volatile
 security definer
 set search_path = ''
--- Planning it again for each statement takes longer than running it.
+-- Planning it again for each statement takes longer than running it, and a plan that was made while the table was small
+-- stays in use.
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $$
 declare
-  v_lane record;
-  v_taken bigint;
-  v_last bigint;
+  v_behind bigint;
 begin
-  for v_lane in
-    select i.user_id, i.job_type, i.provider, i.priority, min(i.queue_key) as first, max(i.queue_key) as last, count(*) as turns
-    from inserted as i
-    where i.queue_key is not null
-    group by 1, 2, 3, 4
-  loop
-    select count(*) into v_taken
-    from public.ai_jobs as j
-    where j.user_id = v_lane.user_id and j.job_type = v_lane.job_type and j.provider = v_lane.provider
-      and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key between v_lane.first and v_lane.last;
-    -- Includes jobs of another statement that has committed since, which did not see these either.
-    if v_taken > v_lane.turns then
-      select max(j.queue_key) into v_last
-      from public.ai_jobs as j
-      where j.user_id = v_lane.user_id and j.job_type = v_lane.job_type and j.provider = v_lane.provider
-        and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key >= v_lane.first
-        and not exists (select 1 from inserted as i where i.id = j.id);
-      update public.ai_jobs as j
-      set queue_key = j.queue_key + v_last - v_lane.first + 1
-      from inserted as i
-      where j.id = i.id and i.queue_key is not null
-        and (i.user_id, i.job_type, i.provider, i.priority)
-          = (v_lane.user_id, v_lane.job_type, v_lane.provider, v_lane.priority);
-    end if;
-  end loop;
-  return null;
+  -- Includes jobs of another statement that has committed since, which did not see these either.
+  perform 1
+  from public.ai_jobs as j
+  where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+    and j.status = 'pending' and j.queue_key between p_first and p_last and j.id <> all (p_job_ids)
+  limit 1;
+  if not found then
+    return false;
+  end if;
+  select max(j.queue_key) into v_behind
+  from public.ai_jobs as j
+  where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+    and j.status = 'pending' and j.queue_key >= p_first and j.id <> all (p_job_ids);
+  update public.ai_jobs as j
+  set queue_key = j.queue_key + v_behind - p_first + 1
+  where j.id = any (p_job_ids) and j.queue_key is not null;
+  return true;
 end;
 $$;
-comment on function private.separate_inserted_turns() is
-  'Statement trigger, under the lock of the quota: parallel inserts of several jobs of one user do not see each other''s '
-  'jobs and get the same turns (private.next_queue_key), so the later one moves its jobs behind the others. Each turn then '
-  'has one job of a user. Security definer because owners may not change waiting jobs.';
+comment on function private.separate_turns(uuid, text, text, integer, uuid[], bigint, bigint) is
+  'Called under the lock of the quota for the new jobs of a user in one lane, which have the turns p_first to p_last: '
+  'parallel inserts of several jobs of one user do not see each other''s jobs and get the same turns '
+  '(private.next_queue_key), so the later one moves its jobs behind the others. Each turn then has one job of a user. '
+  'Returns whether it moved them. Security definer because owners may not change waiting jobs.';
 
 -- ===== supabase/schemas/jobs/jobs_ahead.sql
 
@@ -2881,17 +2824,16 @@ comment on function private.follow_ai_job_dependency(uuid[]) is
 -- of the user locks. A job that ends does not lower the count, so the count is an upper bound; it is made exact
 -- before it refuses anything.
 
-create function private.charge_ai_job_quota(p_user_id uuid, p_active integer, p_created integer)
-returns void
+create function private.charge_ai_job_quota(p_user_id uuid, p_active integer, p_created integer, p_is_paid boolean)
+returns integer
 language plpgsql
 volatile
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_limits public.ai_limits;
-  v_max_active integer;
-  v_max_per_day integer;
+  v_limits record;
   v_active integer;
   -- Not current_date, which depends on the time zone that a request to the Data API may set.
   v_today constant date := (clock_timestamp() at time zone 'UTC')::date;
@@ -2901,69 +2843,51 @@ begin
     set active_jobs_at_most = l.active_jobs_at_most + p_active,
         jobs_that_day = case when l.counted_on >= v_today then l.jobs_that_day + p_created else p_created end,
         counted_on = greatest(l.counted_on, v_today)
-    where l.user_id = p_user_id
-    returning l.* into v_limits;
+    from public.ai_limits as d
+    where l.user_id = p_user_id and d.user_id is null
+    returning l.id, l.active_jobs_at_most, l.jobs_that_day,
+      coalesce(l.max_active_jobs, d.max_active_jobs) as max_active_jobs,
+      coalesce(l.max_jobs_per_day, d.max_jobs_per_day) as max_jobs_per_day,
+      coalesce(l.max_voices, d.max_voices) as max_voices,
+      coalesce(l.requires_established_account, d.requires_established_account) as requires_established_account
+    into v_limits;
     exit when found;
     insert into public.ai_limits as l (user_id) values (p_user_id) on conflict (user_id) do nothing;
   end loop;
-  select coalesce(v_limits.max_active_jobs, d.max_active_jobs), coalesce(v_limits.max_jobs_per_day, d.max_jobs_per_day)
-  into v_max_active, v_max_per_day
-  from public.ai_limits as d
-  where d.user_id is null;
 
-  if p_active > 0 and v_limits.active_jobs_at_most > v_max_active then
+  if p_is_paid and p_created > 0 and v_limits.requires_established_account then
+    perform 1
+    from auth.users as u
+    where u.id = p_user_id
+      and (coalesce(u.email_confirmed_at, u.phone_confirmed_at) is null or u.created_at > now() - interval '1 hour');
+    if found then
+      raise exception 'confirm your e-mail address and wait until your account is an hour old' using
+        errcode = 'AJ038', detail = 'user_id';
+    end if;
+  end if;
+  if p_active > 0 and v_limits.active_jobs_at_most > v_limits.max_active_jobs then
     -- The session that held the row has committed by now, and this statement sees it.
     select count(*) into v_active
     from public.ai_jobs as j
     where j.user_id = p_user_id and j.status in ('pending', 'processing');
-    if v_active > v_max_active then
-      raise exception 'You have reached your limit of % active jobs. Wait until one ends, or cancel one.', v_max_active using errcode = 'AJ034', detail = 'user_id';
+    if v_active > v_limits.max_active_jobs then
+      raise exception 'You have reached your limit of % active jobs. Wait until one ends, or cancel one.', v_limits.max_active_jobs
+        using errcode = 'AJ034', detail = 'user_id';
     end if;
     update public.ai_limits as l set active_jobs_at_most = v_active where l.id = v_limits.id;
   end if;
-  if p_created > 0 and v_limits.jobs_that_day > v_max_per_day then
-    raise exception 'You have reached your limit of % new jobs per day (UTC). Try again tomorrow.', v_max_per_day using errcode = 'AJ035', detail = 'user_id';
+  if p_created > 0 and v_limits.jobs_that_day > v_limits.max_jobs_per_day then
+    raise exception 'You have reached your limit of % new jobs per day (UTC). Try again tomorrow.', v_limits.max_jobs_per_day
+      using errcode = 'AJ035', detail = 'user_id';
   end if;
+  return v_limits.max_voices;
 end;
 $$;
-comment on function private.charge_ai_job_quota(uuid, integer, integer) is
-  'Adds jobs that now wait or run, and new jobs, to a user''s counts. Raises AJ034 or AJ035 when a quota would be '
-  'exceeded, which undoes the whole statement. Security definer because owners may not write their counts.';
-
-create function private.charge_inserted_ai_jobs()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-set plan_cache_mode = force_generic_plan
-as $$
-declare
-  v_user record;
-begin
-  -- Ordered by id, so that two statements over several users cannot deadlock.
-  for v_user in
-    select i.user_id, count(*) filter (where i.status in ('pending', 'processing')) as active, count(*) as created,
-      bool_or(i.is_blocked) as is_any_blocked
-    from inserted as i
-    group by i.user_id
-    order by i.user_id
-  loop
-    perform private.charge_ai_job_quota(v_user.user_id, v_user.active::integer, v_user.created::integer);
-    -- If the first of them fails, all end in one statement, which must not take long. Checked apart: as part of one
-    -- condition, the count would be planned for each statement, even if nothing is blocked.
-    continue when not v_user.is_any_blocked;
-    if (
-      select count(*) from public.ai_jobs as j where j.user_id = v_user.user_id and j.status = 'pending' and j.is_blocked
-    ) > 500 then
-      raise exception 'You have reached the limit of 500 jobs that wait for other jobs. Wait until some have run.' using errcode = 'AJ034', detail = 'depends_on';
-    end if;
-  end loop;
-  return null;
-end;
-$$;
-comment on function private.charge_inserted_ai_jobs() is
-  'Statement trigger: charges the owners of new jobs, and lets at most 500 jobs of each wait for other jobs. Security '
-  'definer because it calls a security definer function.';
+comment on function private.charge_ai_job_quota(uuid, integer, integer, boolean) is
+  'Adds jobs that now wait or run, and new jobs, to a user''s counts, and locks them until the transaction ends. Raises '
+  'AJ034 or AJ035 when a quota would be exceeded, and AJ038 for new paid jobs (p_is_paid) of an account that is not '
+  'confirmed or not an hour old, where the limits require that; this undoes the whole statement. Returns how many voices '
+  'the user may have, or null, because the same rows say so. Security definer because owners may not write their counts.';
 
 create function private.charge_reopened_ai_jobs(p_job_ids uuid[])
 returns void
@@ -2975,24 +2899,21 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_owner record;
+  v_max_voices integer;
 begin
+  -- Ordered by user, so that two statements over several users cannot deadlock.
   for v_owner in
-    select j.user_id, count(*)::integer as jobs
+    select j.user_id, count(*)::integer as jobs,
+      array_agg(distinct j.provider) filter (where j.job_type = 'voice_clone') as voice_providers
     from public.ai_jobs as j
     where j.id = any (p_job_ids)
     group by j.user_id
     order by j.user_id
   loop
-    perform private.charge_ai_job_quota(v_owner.user_id, v_owner.jobs, 0);
-  end loop;
-  for v_owner in
-    select j.user_id, j.provider
-    from public.ai_jobs as j
-    where j.id = any (p_job_ids) and j.job_type = 'voice_clone'
-    group by j.user_id, j.provider
-    order by j.user_id, j.provider
-  loop
-    perform private.check_voice_room(v_owner.user_id, v_owner.provider);
+    v_max_voices := private.charge_ai_job_quota(v_owner.user_id, v_owner.jobs, 0, false);
+    if v_owner.voice_providers is not null then
+      perform private.check_voice_room(v_owner.user_id, v_max_voices, v_owner.voice_providers);
+    end if;
   end loop;
 end;
 $$;
@@ -3111,27 +3032,27 @@ grant execute on function public.reuse_ai_job_result(uuid, uuid, uuid) to servic
 -- Checks of a job before its row exists, for create-ai-job and for plain inserts with supabase-js. Errors have their
 -- own SQLSTATE (AJ…), and the name of the field in DETAIL.
 
-create function private.check_ai_job_texts(p_metadata jsonb)
-returns void
+create function private.blank_ai_job_text(p_metadata jsonb)
+returns text
 language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-declare
-  v_field text;
 begin
-  foreach v_field in array array['text', 'voice_name', 'name', 'description', 'title'] loop
-    continue when not p_metadata ? v_field;
-    if jsonb_typeof(p_metadata -> v_field) = 'string' and not private.has_visible_text(p_metadata ->> v_field) then
-      raise exception 'metadata.% must contain a visible character', v_field
-        using errcode = 'AJ020', detail = 'metadata.' || v_field;
-    end if;
-  end loop;
+  return case
+    when jsonb_typeof(p_metadata -> 'text') = 'string' and not private.has_visible_text(p_metadata ->> 'text') then 'text'
+    when jsonb_typeof(p_metadata -> 'voice_name') = 'string' and not private.has_visible_text(p_metadata ->> 'voice_name')
+      then 'voice_name'
+    when jsonb_typeof(p_metadata -> 'name') = 'string' and not private.has_visible_text(p_metadata ->> 'name') then 'name'
+    when jsonb_typeof(p_metadata -> 'description') = 'string' and not private.has_visible_text(p_metadata ->> 'description')
+      then 'description'
+    when jsonb_typeof(p_metadata -> 'title') = 'string' and not private.has_visible_text(p_metadata ->> 'title') then 'title'
+  end;
 end;
 $$;
-comment on function private.check_ai_job_texts(jsonb) is
-  'Raises AJ020 if a text among the parameters has only spaces and invisible characters. The processor checks the '
+comment on function private.blank_ai_job_text(jsonb) is
+  'The first text among the parameters that has only spaces and invisible characters, or null. The processor checks the '
   'other rules of its type.';
 
 create function private.check_ai_job_object(
@@ -3144,19 +3065,21 @@ create function private.check_ai_job_object(
   p_mime_types text[],
   p_max_bytes bigint
 )
-returns void
+returns text
 language plpgsql
 stable
 security invoker
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_bucket text := split_part(p_url, '/', 1);
   v_name text := substr(p_url, strpos(p_url, '/') + 1);
   v_mime_type text;
   v_size bigint;
+  v_version text;
 begin
-  if p_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' or p_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)' then
+  if p_url !~ '^[a-z0-9][a-z0-9_-]*/[^/]+/.*[^/]$' or strpos(p_url, '/') > 64 or p_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)' then
     raise exception '% must name an object of this project''s Storage as <bucket>/<path>', p_name
       using errcode = 'AJ011', detail = p_field;
   end if;
@@ -3171,14 +3094,17 @@ begin
     raise exception '% is outside your own folder; its path must begin with your user id', p_name using errcode = 'AJ015', detail = p_field;
   end if;
 
-  select private.canonical_mime_type(o.metadata ->> 'mimetype'), (o.metadata ->> 'size')::bigint
-  into v_mime_type, v_size
+  select o.metadata ->> 'mimetype', (o.metadata ->> 'size')::bigint,
+    -- As ai_job_input_hash reads it.
+    concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+  into v_mime_type, v_size, v_version
   from storage.objects as o
   where o.bucket_id = v_bucket and o.name = v_name;
   if not found then
     raise exception '% does not exist; upload it first', p_name using errcode = 'AJ012', detail = p_field;
   end if;
 
+  v_mime_type := private.canonical_mime_type(v_mime_type);
   if v_mime_type is null or v_mime_type <> all (p_mime_types) then
     raise exception '% has the content type %; % accepts %',
       p_name, coalesce(v_mime_type, 'unknown'), p_taker, array_to_string(p_mime_types, ', ')
@@ -3192,66 +3118,13 @@ begin
     raise exception '% has % bytes; % accepts at most %', p_name, v_size, p_taker, p_max_bytes
       using errcode = 'AJ014', detail = p_field;
   end if;
+  return v_version;
 end;
 $$;
 comment on function private.check_ai_job_object(uuid, text, text, text, text, text[], text[], bigint) is
   'Raises AJ011 to AJ015 unless p_url names an existing object in the owner''s folder, of an allowed bucket, type and '
-  'size. Messages use p_name for the object and p_taker for what accepts it; p_field is the wrong field. It runs with '
+  'size, and returns the version of that object, for ai_job_input_hash. Messages use p_name for the object and p_taker for what accepts it; p_field is the wrong field. It runs with '
   'its owner''s rights, so it checks the folder itself.';
-
-create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_types, p_input_url text)
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-  if p_input_url is not null then
-    if p_type.input_buckets = '{}' then
-      raise exception '% accepts no input_url; omit it', p_type.job_type using errcode = 'AJ011', detail = 'input_url';
-    end if;
-    perform private.check_ai_job_object(
-      p_user_id, p_input_url, format('the %s (input_url)', p_type.input_name), 'input_url', p_type.job_type,
-      p_type.input_buckets, p_type.input_mime_types, p_type.input_max_bytes
-    );
-  elsif p_type.is_input_required then
-    raise exception 'input_url is required for %: the %', p_type.job_type, p_type.input_name
-      using errcode = 'AJ010', detail = 'input_url';
-  end if;
-end;
-$$;
-comment on function private.check_ai_job_input(uuid, public.ai_job_types, text) is
-  'Raises AJ010 to AJ015 unless the job has the input that its type requires. Called by the intake trigger, which runs '
-  'with its owner''s rights.';
-
-create function private.check_account_standing(p_user_id uuid)
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-  if exists (
-    select 1
-    from public.ai_limits as d
-    left join public.ai_limits as l on l.user_id = p_user_id
-    where d.user_id is null and coalesce(l.requires_established_account, d.requires_established_account)
-  ) and exists (
-    select 1
-    from auth.users as u
-    where u.id = p_user_id
-      and (coalesce(u.email_confirmed_at, u.phone_confirmed_at) is null or u.created_at > now() - interval '1 hour')
-  ) then
-    raise exception 'confirm your e-mail address and wait until your account is an hour old' using
-      errcode = 'AJ038', detail = 'user_id';
-  end if;
-end;
-$$;
-comment on function private.check_account_standing(uuid) is
-  'Raises AJ038 when the limits require an established account and this one is not confirmed or not an hour old. A '
-  'deleted account is left to the foreign key. Called by the intake trigger, which runs with its owner''s rights.';
 
 create function private.admit_ai_job()
 returns trigger
@@ -3260,8 +3133,10 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_type public.ai_job_types;
+  v_type record;
   v_source public.ai_jobs;
+  v_blank_text text;
+  v_input_version text;
 begin
   -- The policy on the table sees the row only after this trigger. If another user's id were accepted here, the errors
   -- below would reveal to a caller what is in that user's folder.
@@ -3289,15 +3164,16 @@ begin
     end if;
   end if;
 
-  select * into v_type from public.ai_job_types as t where t.job_type = new.job_type;
+  select t.is_enabled, t.provider, t.other_providers, t.max_attempts, t.is_input_required, t.input_name, t.input_buckets,
+    t.input_mime_types, t.input_max_bytes, t.hooks
+  into v_type
+  from public.ai_job_types as t
+  where t.job_type = new.job_type;
   if not found then
     raise exception 'job_type % is unknown', coalesce(new.job_type, '(none)') using errcode = 'AJ001', detail = 'job_type';
   end if;
   if not v_type.is_enabled then
     raise exception 'job_type % is disabled', new.job_type using errcode = 'AJ002', detail = 'job_type';
-  end if;
-  if v_type.provider <> 'internal' then
-    perform private.check_account_standing(new.user_id);
   end if;
   if jsonb_typeof(new.metadata) is distinct from 'object' then
     raise exception 'metadata must be a JSON object' using errcode = 'AJ020', detail = 'metadata';
@@ -3305,8 +3181,23 @@ begin
   if octet_length(new.metadata::text) > 65536 then
     raise exception 'metadata must have at most 65536 bytes' using errcode = 'AJ020', detail = 'metadata';
   end if;
-  perform private.check_ai_job_texts(new.metadata);
-  perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
+  v_blank_text := private.blank_ai_job_text(new.metadata);
+  if v_blank_text is not null then
+    raise exception 'metadata.% must contain a visible character', v_blank_text
+      using errcode = 'AJ020', detail = 'metadata.' || v_blank_text;
+  end if;
+  if new.input_url is not null then
+    if v_type.input_buckets = '{}' then
+      raise exception '% accepts no input_url; omit it', new.job_type using errcode = 'AJ011', detail = 'input_url';
+    end if;
+    v_input_version := private.check_ai_job_object(
+      new.user_id, new.input_url, 'the ' || v_type.input_name || ' (input_url)', 'input_url', new.job_type,
+      v_type.input_buckets, v_type.input_mime_types, v_type.input_max_bytes
+    );
+  elsif v_type.is_input_required then
+    raise exception 'input_url is required for %: the %', new.job_type, v_type.input_name
+      using errcode = 'AJ010', detail = 'input_url';
+  end if;
 
   new.provider := v_type.provider;
   if new.metadata ? 'provider' and v_type.other_providers <> '{}' then
@@ -3326,13 +3217,16 @@ begin
     -- Before the other job, because deleting an account locks the account first and then its jobs.
     perform 1 from auth.users as u where u.id = new.user_id for key share;
   end if;
-  new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
+  new.is_blocked := new.depends_on_job_id is not null
+    and private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
   if new.is_blocked then
     new.stage := 'waiting_for_dependency';
   elsif new.scheduled_at <= now() then
     new.queue_key := private.next_queue_key(new.user_id, new.job_type, new.provider, new.priority);
   end if;
-  new.input_hash := public.ai_job_input_hash(new.user_id, new.job_type, new.input_url, new.metadata);
+  new.input_hash := public.ai_job_input_hash(
+    new.user_id, new.job_type, new.input_url, new.metadata, v_input_version
+  );
   if new.depends_on_job_id is not null then
     -- The same parameters with another dependency are a different request.
     new.input_hash := encode(
@@ -5839,61 +5733,183 @@ comment on function private.lock_voice_places() is
   'so that no two transactions lock in opposite order. Security definer because owners may not read the limits of '
   'providers.';
 
-create function private.check_voice_room(p_user_id uuid, p_provider text)
+create function private.check_voice_room(p_user_id uuid, p_max_voices integer, p_providers text[])
 returns void
 language plpgsql
 volatile
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_limit integer;
+  v_provider record;
 begin
-  select coalesce(l.max_voices, d.max_voices) into v_limit
-  from public.ai_limits as d
-  left join public.ai_limits as l on l.user_id = p_user_id
-  where d.user_id is null;
-  if v_limit is not null and private.count_user_voices(p_user_id) > v_limit then
-    raise exception 'You have reached your limit of % voices. Delete one.', v_limit
+  if p_max_voices is not null and private.count_user_voices(p_user_id) > p_max_voices then
+    raise exception 'You have reached your limit of % voices. Delete one.', p_max_voices
       using errcode = 'AJ036', detail = 'user_id';
   end if;
-  select p.max_voices into v_limit from public.ai_providers as p where p.provider = p_provider;
-  if v_limit is not null and private.count_provider_voices(p_provider) > v_limit then
-    raise exception 'All places for voices at the AI provider are taken. Try again later.' using errcode = 'AJ037', detail = 'job_type';
-  end if;
+  for v_provider in
+    select p.provider, p.max_voices
+    from public.ai_providers as p
+    where p.provider = any (p_providers) and p.max_voices is not null
+  loop
+    if private.count_provider_voices(v_provider.provider) > v_provider.max_voices then
+      raise exception 'All places for voices at the AI provider are taken. Try again later.' using errcode = 'AJ037', detail = 'job_type';
+    end if;
+  end loop;
 end;
 $$;
-comment on function private.check_voice_room(uuid, text) is
-  'Raises AJ036 when the user, and AJ037 when all users together, have more voices than allowed. Security definer '
-  'because owners may not read other users'' voices.';
+comment on function private.check_voice_room(uuid, integer, text[]) is
+  'Called under the lock of the quota for voice clones that wait: raises AJ036 when the user has more than p_max_voices '
+  'voices (null: no limit), and AJ037 when all users together have more than one of these providers allows. Security '
+  'definer because owners may not read other users'' voices.';
 
-create function private.take_inserted_voice_places()
+-- ===== supabase/schemas/jobs/changes.sql
+
+-- Consequences of new jobs, and of status changes for dependents, quotas, breakers, calls and checkpoints.
+
+create function private.follow_inserted_ai_jobs()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_user record;
+  v_jobs integer;
+  v_job record;
+  v_lane record;
+  v_worker text;
+  v_job_ids uuid[];
+  v_max_voices integer;
+  v_provider_max_voices integer;
+  v_is_moved boolean;
 begin
-  for v_user in
-    select i.user_id, i.provider
+  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+  select i.id, 1, i.user_id, 'created', i.attempt, jsonb_build_object('job_type', i.job_type)
+  from inserted as i;
+  get diagnostics v_jobs = row_count;
+  if v_jobs = 0 then
+    return null;
+  end if;
+  -- Most inserts have one row that waits for no other job. Their steps are those below, for one row: statements that group
+  -- and sort rows would take most of their time.
+  if v_jobs = 1 then
+    select i.id, i.user_id, i.job_type, i.provider, i.priority, i.status, i.queue_key,
+      i.scheduled_at <= now() as is_due, i.is_blocked
+    into v_job
+    from inserted as i;
+    if v_job.status = 'pending' and not v_job.is_blocked then
+      insert into private.ai_counter_queue (counted_at, event, job_type, provider, to_status, amount)
+      values (date_trunc('minute', clock_timestamp()), 'created', v_job.job_type, v_job.provider, v_job.status, 1);
+      select t.worker, p.max_voices
+      into v_worker, v_provider_max_voices
+      from public.ai_job_types as t
+      left join public.ai_providers as p on p.provider = v_job.provider
+      where t.job_type = v_job.job_type;
+      if v_job.is_due and not private.relies_on_dispatch(v_worker) then
+        perform private.dispatch_to_worker(v_worker, array[v_job.id]);
+      end if;
+      -- From here to the end of the transaction, other inserts of this user wait.
+      v_max_voices := private.charge_ai_job_quota(v_job.user_id, 1, 1, v_job.provider <> 'internal');
+      if v_job.queue_key is not null then
+        v_is_moved := private.separate_turns(
+          v_job.user_id, v_job.job_type, v_job.provider, v_job.priority, array[v_job.id], v_job.queue_key, v_job.queue_key
+        );
+      end if;
+      if v_job.job_type = 'voice_clone' and (v_max_voices is not null or v_provider_max_voices is not null) then
+        perform private.check_voice_room(v_job.user_id, v_max_voices, array[v_job.provider]);
+      end if;
+      return null;
+    end if;
+  end if;
+
+  -- A job that is answered from the cache is completed on insert and has both events. An insert of no rows
+  -- would still run its triggers.
+  if exists (select 1 from inserted as i where i.event_seq > 1) then
+    insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+    select i.id, i.event_seq, i.user_id, i.last_event, i.attempt,
+      jsonb_strip_nulls(jsonb_build_object(
+        'status', i.status,
+        'progress', i.progress_percentage,
+        'stage', i.stage,
+        'error_code', i.error_code,
+        'scheduled_at', case when i.status = 'pending' then i.scheduled_at end
+      ))
     from inserted as i
-    where i.job_type = 'voice_clone' and i.status in ('pending', 'processing')
-    group by i.user_id, i.provider
+    where i.event_seq > 1;
+  end if;
+  insert into private.ai_counter_queue (counted_at, event, job_type, provider, code, to_status, amount)
+  select date_trunc('minute', clock_timestamp()), 'created', i.job_type, i.provider,
+    case when i.status = 'failed' then coalesce(i.error_code, '') else '' end, i.status, count(*)
+  from inserted as i
+  group by 3, 4, 5, 6;
+
+  for v_worker, v_job_ids in
+    select t.worker, (array_agg(due.id order by due.priority, due.id))[1:50]
+    from (
+      select i.id, i.job_type, i.priority
+      from inserted as i
+      where i.status = 'pending' and not i.is_blocked and i.scheduled_at <= now()
+      union
+      -- An insert holds the job that it depends on, and a claim that came in between has passed over it.
+      select d.id, d.job_type, d.priority
+      from public.ai_jobs as d
+      -- An array, so that they are looked up: of a transition table Postgres knows no size and might join it row by row.
+      where d.id = any (array(select distinct i.depends_on_job_id from inserted as i where i.is_blocked))
+        and d.status = 'pending' and not d.is_blocked and d.scheduled_at <= now()
+    ) as due
+    join public.ai_job_types as t on t.job_type = due.job_type
+    group by t.worker
   loop
-    perform private.check_voice_room(v_user.user_id, v_user.provider);
+    if not private.relies_on_dispatch(v_worker) then
+      perform private.dispatch_to_worker(v_worker, v_job_ids);
+    end if;
+  end loop;
+
+  -- Ordered by user, so that two statements over several users cannot deadlock. From here on, other inserts of these users
+  -- wait.
+  for v_lane in
+    select i.user_id, i.job_type, i.provider, i.priority,
+      count(*)::integer as created,
+      (count(*) filter (where i.status in ('pending', 'processing')))::integer as active,
+      array_agg(i.id) filter (where i.queue_key is not null) as job_ids,
+      min(i.queue_key) as first_turn,
+      max(i.queue_key) as last_turn,
+      bool_or(i.is_blocked) as is_any_blocked
+    from inserted as i
+    group by 1, 2, 3, 4
+    order by 1, 2, 3, 4
+  loop
+    v_max_voices := private.charge_ai_job_quota(
+      v_lane.user_id, v_lane.active, v_lane.created, v_lane.provider <> 'internal'
+    );
+    if v_lane.job_ids is not null then
+      v_is_moved := private.separate_turns(
+        v_lane.user_id, v_lane.job_type, v_lane.provider, v_lane.priority, v_lane.job_ids, v_lane.first_turn, v_lane.last_turn
+      );
+    end if;
+    if v_lane.job_type = 'voice_clone' and v_lane.active > 0 then
+      perform private.check_voice_room(v_lane.user_id, v_max_voices, array[v_lane.provider]);
+    end if;
+    -- If the first of them fails, all end in one statement, which must not take long. Checked apart: as part of one
+    -- condition, the count would be planned for each statement, even if nothing is blocked.
+    continue when not v_lane.is_any_blocked;
+    if (
+      select count(*) from public.ai_jobs as j where j.user_id = v_lane.user_id and j.status = 'pending' and j.is_blocked
+    ) > 500 then
+      raise exception 'You have reached the limit of 500 jobs that wait for other jobs. Wait until some have run.'
+        using errcode = 'AJ034', detail = 'depends_on';
+    end if;
   end loop;
   return null;
 end;
 $$;
-comment on function private.take_inserted_voice_places() is
-  'Statement trigger: refuses new voice clones for which there is no room. Security definer because it calls a '
-  'security definer function.';
-
--- ===== supabase/schemas/jobs/changes.sql
-
--- Consequences of status changes for dependents, quotas, breakers, calls and checkpoints.
+comment on function private.follow_inserted_ai_jobs() is
+  'Statement trigger: records and counts new jobs, dispatches each worker once for any number of rows (what is due of '
+  'them and of the jobs that they wait for), then charges their owners, parts their turns, checks the room for voices, and '
+  'lets at most 500 jobs of an owner wait for other jobs. One trigger, because each one and each of its statements costs '
+  'time at every insert. Security definer because owners insert jobs but may not write events, counts or quotas.';
 
 create function private.follow_changed_ai_jobs()
 returns trigger
@@ -6098,24 +6114,6 @@ comment on function private.slot_quantiles(smallint[], bigint[], double precisio
 -- ===== supabase/schemas/ops/counting.sql
 
 -- What appends to the counters: statement triggers with transition tables, so that a batch costs as much as one job.
-
-create function private.count_inserted_ai_jobs()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-  insert into private.ai_counter_queue (counted_at, event, job_type, provider, code, to_status, amount)
-  select date_trunc('minute', clock_timestamp()), 'created', i.job_type, i.provider,
-    case when i.status = 'failed' then coalesce(i.error_code, '') else '' end, i.status, count(*)
-  from inserted as i
-  group by 3, 4, 5, 6;
-  return null;
-end;
-$$;
-comment on function private.count_inserted_ai_jobs() is
-  'Statement trigger: counts new jobs. Security definer because owners insert jobs but may not write counts.';
 
 create function private.count_updated_ai_jobs()
 returns trigger
@@ -6376,32 +6374,9 @@ for each row execute function private.validate_written_once();
 
 -- After insert, each statement.
 
-create trigger ai_jobs_after_insert_count
+create trigger ai_jobs_after_insert_follow
 after insert on public.ai_jobs referencing new table as inserted
-for each statement execute function private.count_inserted_ai_jobs();
-
-create trigger ai_jobs_after_insert_record
-after insert on public.ai_jobs referencing new table as inserted
-for each statement execute function private.record_inserted_ai_jobs();
-
-create trigger ai_jobs_dispatch
-after insert on public.ai_jobs referencing new table as inserted
-for each statement execute function private.dispatch_inserted_ai_jobs();
-
--- After all triggers that need no lock, because other inserts of the user wait for the row that this locks.
-create trigger ai_jobs_take_quota
-after insert on public.ai_jobs referencing new table as inserted
-for each statement execute function private.charge_inserted_ai_jobs();
-
--- Under the lock that ai_jobs_take_quota holds.
-create trigger ai_jobs_take_turns
-after insert on public.ai_jobs referencing new table as inserted
-for each statement execute function private.separate_inserted_turns();
-
--- After the rows of the users are locked.
-create trigger ai_jobs_take_voice_places
-after insert on public.ai_jobs referencing new table as inserted
-for each statement execute function private.take_inserted_voice_places();
+for each statement execute function private.follow_inserted_ai_jobs();
 
 -- Before update, each row.
 

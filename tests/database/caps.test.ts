@@ -432,21 +432,43 @@ Deno.test("idempotency: an insert waits for another one with the same key, and s
 
 Deno.test("quota: its row is locked last, after all else that an insert does", async () => {
   await withQueue(async ({ db }) => {
+    const customer = await aCustomer(db);
+    const [first, second] = await db.connections(2);
+    assert(first !== undefined && second !== undefined);
+    const pid = await backendOf(second);
+    const insert = (sql: postgres.ISql) =>
+      sql`
+        insert into public.ai_jobs (user_id, job_type, input_url, metadata)
+        values (${customer.id}, 'voice_clone', ${customer.inputUrl}, '{"voice_name": "v"}')`;
+    await insert(first);
+    const { waiting, written } = await first.begin(async (sql) => {
+      await sql`select 1 from public.ai_limits where user_id = ${customer.id} for update`;
+      const waiting = insert(second).execute();
+      await untilBlocked(db, pid);
+      const rows = await db.sql<{ name: string }[]>`
+        select l.relation::regclass::text as name from pg_locks as l
+        where l.pid = ${pid} and l.locktype = 'relation'`;
+      return { waiting, written: new Set(rows.map(({ name }) => name)) };
+    });
+    await waiting;
+    for (
+      const table of [
+        "public.ai_jobs",
+        "public.ai_job_events",
+        "private.ai_counter_queue",
+        "private.pending_dispatches",
+        "public.ai_limits",
+      ]
+    ) {
+      assert(written.has(table), `${table} is written before the wait`);
+    }
+    // What no other trigger follows.
     const triggers = await db.sql<{ tgname: string }[]>`
       select t.tgname from pg_trigger as t
       where t.tgrelid = 'public.ai_jobs'::regclass and not t.tgisinternal
-        and t.tgtype & 1 = 0 and t.tgtype & 2 = 0 and t.tgtype & 4 = 4
-      order by t.tgname collate "C"`;
-    // Postgres fires them in the order of their names.
+        and t.tgtype & 1 = 0 and t.tgtype & 2 = 0 and t.tgtype & 4 = 4`;
     assertEquals(triggers.map(({ tgname }) => tgname), [
-      "ai_jobs_after_insert_count",
-      "ai_jobs_after_insert_record",
-      "ai_jobs_dispatch",
-      "ai_jobs_take_quota",
-      // Parts the turns of those that waited for that lock.
-      "ai_jobs_take_turns",
-      // Counts under that lock what only voice clones need.
-      "ai_jobs_take_voice_places",
+      "ai_jobs_after_insert_follow",
     ]);
   });
 });

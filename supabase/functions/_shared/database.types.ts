@@ -1398,6 +1398,7 @@ export type Database = {
       "ai_job_input_hash": {
         Args: {
           "p_input_url": string;
+          "p_input_version"?: string;
           "p_job_type": string;
           "p_metadata": Json;
           "p_user_id": string;

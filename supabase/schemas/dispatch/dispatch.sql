@@ -65,45 +65,6 @@ comment on function private.dispatch_ai_jobs(uuid[]) is
   'them. Returns a pg_net request id, or null when nothing could be sent. Never raises. Security definer because the inserting role may not call '
   'private.post_signed.';
 
-create function private.dispatch_inserted_ai_jobs()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-declare
-  v_worker text;
-  v_job_ids uuid[];
-begin
-  for v_worker, v_job_ids in
-    select t.worker, (array_agg(due.id order by due.priority, due.id))[1:50]
-    from (
-      select i.id, i.job_type, i.priority
-      from inserted as i
-      where i.status = 'pending' and not i.is_blocked and i.scheduled_at <= now()
-      union
-      -- An insert holds the job that it depends on, and a claim that came in between has passed over it.
-      select d.id, d.job_type, d.priority
-      from public.ai_jobs as d
-      -- An array, so that they are looked up: of a transition table Postgres knows no size and might join it row by row.
-      where d.id = any (array(select distinct i.depends_on_job_id from inserted as i where i.is_blocked))
-        and d.status = 'pending' and not d.is_blocked and d.scheduled_at <= now()
-    ) as due
-    join public.ai_job_types as t on t.job_type = due.job_type
-    group by t.worker
-  loop
-    if not private.relies_on_dispatch(v_worker) then
-      perform private.dispatch_to_worker(v_worker, v_job_ids);
-    end if;
-  end loop;
-  return null;
-end;
-$$;
-comment on function private.dispatch_inserted_ai_jobs() is
-  'Statement trigger: one signed call to each worker for any number of rows, for what is due of them and of the jobs '
-  'that they wait for; none while another that finds them is on its way. Security definer because the inserting role may not '
-  'call private.dispatch_to_worker.';
-
 create function public.wake_ai_job_worker(p_worker text default 'process-ai-job')
 returns boolean
 language plpgsql

@@ -35,40 +35,6 @@ revoke all on public.ai_job_events from public, anon, authenticated, service_rol
 grant select on public.ai_job_events to authenticated;
 grant select on public.ai_job_events to service_role;
 
-create function private.record_inserted_ai_jobs()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
-  select i.id, 1, i.user_id, 'created', i.attempt, jsonb_build_object('job_type', i.job_type)
-  from inserted as i;
-
-  -- A job that is answered from the cache is completed on insert and has both events. An insert of no rows
-  -- would still run its triggers.
-  if not exists (select 1 from inserted as i where i.event_seq > 1) then
-    return null;
-  end if;
-  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
-  select i.id, i.event_seq, i.user_id, i.last_event, i.attempt,
-    jsonb_strip_nulls(jsonb_build_object(
-      'status', i.status,
-      'progress', i.progress_percentage,
-      'stage', i.stage,
-      'error_code', i.error_code,
-      'scheduled_at', case when i.status = 'pending' then i.scheduled_at end
-    ))
-  from inserted as i
-  where i.event_seq > 1;
-  return null;
-end;
-$$;
-comment on function private.record_inserted_ai_jobs() is
-  'Statement trigger: writes the created event of each new job. Security definer because owners insert jobs but may '
-  'not write events.';
-
 create function private.carried_changes(p_items jsonb)
 returns text
 -- plpgsql rather than sql, which Postgres would plan again for each call.

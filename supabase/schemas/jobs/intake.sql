@@ -1,27 +1,27 @@
 -- Checks of a job before its row exists, for create-ai-job and for plain inserts with supabase-js. Errors have their
 -- own SQLSTATE (AJ…), and the name of the field in DETAIL.
 
-create function private.check_ai_job_texts(p_metadata jsonb)
-returns void
+create function private.blank_ai_job_text(p_metadata jsonb)
+returns text
 language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-declare
-  v_field text;
 begin
-  foreach v_field in array array['text', 'voice_name', 'name', 'description', 'title'] loop
-    continue when not p_metadata ? v_field;
-    if jsonb_typeof(p_metadata -> v_field) = 'string' and not private.has_visible_text(p_metadata ->> v_field) then
-      raise exception 'metadata.% must contain a visible character', v_field
-        using errcode = 'AJ020', detail = 'metadata.' || v_field;
-    end if;
-  end loop;
+  return case
+    when jsonb_typeof(p_metadata -> 'text') = 'string' and not private.has_visible_text(p_metadata ->> 'text') then 'text'
+    when jsonb_typeof(p_metadata -> 'voice_name') = 'string' and not private.has_visible_text(p_metadata ->> 'voice_name')
+      then 'voice_name'
+    when jsonb_typeof(p_metadata -> 'name') = 'string' and not private.has_visible_text(p_metadata ->> 'name') then 'name'
+    when jsonb_typeof(p_metadata -> 'description') = 'string' and not private.has_visible_text(p_metadata ->> 'description')
+      then 'description'
+    when jsonb_typeof(p_metadata -> 'title') = 'string' and not private.has_visible_text(p_metadata ->> 'title') then 'title'
+  end;
 end;
 $$;
-comment on function private.check_ai_job_texts(jsonb) is
-  'Raises AJ020 if a text among the parameters has only spaces and invisible characters. The processor checks the '
+comment on function private.blank_ai_job_text(jsonb) is
+  'The first text among the parameters that has only spaces and invisible characters, or null. The processor checks the '
   'other rules of its type.';
 
 create function private.check_ai_job_object(
@@ -34,19 +34,21 @@ create function private.check_ai_job_object(
   p_mime_types text[],
   p_max_bytes bigint
 )
-returns void
+returns text
 language plpgsql
 stable
 security invoker
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_bucket text := split_part(p_url, '/', 1);
   v_name text := substr(p_url, strpos(p_url, '/') + 1);
   v_mime_type text;
   v_size bigint;
+  v_version text;
 begin
-  if p_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' or p_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)' then
+  if p_url !~ '^[a-z0-9][a-z0-9_-]*/[^/]+/.*[^/]$' or strpos(p_url, '/') > 64 or p_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)' then
     raise exception '% must name an object of this project''s Storage as <bucket>/<path>', p_name
       using errcode = 'AJ011', detail = p_field;
   end if;
@@ -61,14 +63,17 @@ begin
     raise exception '% is outside your own folder; its path must begin with your user id', p_name using errcode = 'AJ015', detail = p_field;
   end if;
 
-  select private.canonical_mime_type(o.metadata ->> 'mimetype'), (o.metadata ->> 'size')::bigint
-  into v_mime_type, v_size
+  select o.metadata ->> 'mimetype', (o.metadata ->> 'size')::bigint,
+    -- As ai_job_input_hash reads it.
+    concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+  into v_mime_type, v_size, v_version
   from storage.objects as o
   where o.bucket_id = v_bucket and o.name = v_name;
   if not found then
     raise exception '% does not exist; upload it first', p_name using errcode = 'AJ012', detail = p_field;
   end if;
 
+  v_mime_type := private.canonical_mime_type(v_mime_type);
   if v_mime_type is null or v_mime_type <> all (p_mime_types) then
     raise exception '% has the content type %; % accepts %',
       p_name, coalesce(v_mime_type, 'unknown'), p_taker, array_to_string(p_mime_types, ', ')
@@ -82,66 +87,13 @@ begin
     raise exception '% has % bytes; % accepts at most %', p_name, v_size, p_taker, p_max_bytes
       using errcode = 'AJ014', detail = p_field;
   end if;
+  return v_version;
 end;
 $$;
 comment on function private.check_ai_job_object(uuid, text, text, text, text, text[], text[], bigint) is
   'Raises AJ011 to AJ015 unless p_url names an existing object in the owner''s folder, of an allowed bucket, type and '
-  'size. Messages use p_name for the object and p_taker for what accepts it; p_field is the wrong field. It runs with '
+  'size, and returns the version of that object, for ai_job_input_hash. Messages use p_name for the object and p_taker for what accepts it; p_field is the wrong field. It runs with '
   'its owner''s rights, so it checks the folder itself.';
-
-create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_types, p_input_url text)
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-  if p_input_url is not null then
-    if p_type.input_buckets = '{}' then
-      raise exception '% accepts no input_url; omit it', p_type.job_type using errcode = 'AJ011', detail = 'input_url';
-    end if;
-    perform private.check_ai_job_object(
-      p_user_id, p_input_url, format('the %s (input_url)', p_type.input_name), 'input_url', p_type.job_type,
-      p_type.input_buckets, p_type.input_mime_types, p_type.input_max_bytes
-    );
-  elsif p_type.is_input_required then
-    raise exception 'input_url is required for %: the %', p_type.job_type, p_type.input_name
-      using errcode = 'AJ010', detail = 'input_url';
-  end if;
-end;
-$$;
-comment on function private.check_ai_job_input(uuid, public.ai_job_types, text) is
-  'Raises AJ010 to AJ015 unless the job has the input that its type requires. Called by the intake trigger, which runs '
-  'with its owner''s rights.';
-
-create function private.check_account_standing(p_user_id uuid)
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-  if exists (
-    select 1
-    from public.ai_limits as d
-    left join public.ai_limits as l on l.user_id = p_user_id
-    where d.user_id is null and coalesce(l.requires_established_account, d.requires_established_account)
-  ) and exists (
-    select 1
-    from auth.users as u
-    where u.id = p_user_id
-      and (coalesce(u.email_confirmed_at, u.phone_confirmed_at) is null or u.created_at > now() - interval '1 hour')
-  ) then
-    raise exception 'confirm your e-mail address and wait until your account is an hour old' using
-      errcode = 'AJ038', detail = 'user_id';
-  end if;
-end;
-$$;
-comment on function private.check_account_standing(uuid) is
-  'Raises AJ038 when the limits require an established account and this one is not confirmed or not an hour old. A '
-  'deleted account is left to the foreign key. Called by the intake trigger, which runs with its owner''s rights.';
 
 create function private.admit_ai_job()
 returns trigger
@@ -150,8 +102,10 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_type public.ai_job_types;
+  v_type record;
   v_source public.ai_jobs;
+  v_blank_text text;
+  v_input_version text;
 begin
   -- The policy on the table sees the row only after this trigger. If another user's id were accepted here, the errors
   -- below would reveal to a caller what is in that user's folder.
@@ -179,15 +133,16 @@ begin
     end if;
   end if;
 
-  select * into v_type from public.ai_job_types as t where t.job_type = new.job_type;
+  select t.is_enabled, t.provider, t.other_providers, t.max_attempts, t.is_input_required, t.input_name, t.input_buckets,
+    t.input_mime_types, t.input_max_bytes, t.hooks
+  into v_type
+  from public.ai_job_types as t
+  where t.job_type = new.job_type;
   if not found then
     raise exception 'job_type % is unknown', coalesce(new.job_type, '(none)') using errcode = 'AJ001', detail = 'job_type';
   end if;
   if not v_type.is_enabled then
     raise exception 'job_type % is disabled', new.job_type using errcode = 'AJ002', detail = 'job_type';
-  end if;
-  if v_type.provider <> 'internal' then
-    perform private.check_account_standing(new.user_id);
   end if;
   if jsonb_typeof(new.metadata) is distinct from 'object' then
     raise exception 'metadata must be a JSON object' using errcode = 'AJ020', detail = 'metadata';
@@ -195,8 +150,23 @@ begin
   if octet_length(new.metadata::text) > 65536 then
     raise exception 'metadata must have at most 65536 bytes' using errcode = 'AJ020', detail = 'metadata';
   end if;
-  perform private.check_ai_job_texts(new.metadata);
-  perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
+  v_blank_text := private.blank_ai_job_text(new.metadata);
+  if v_blank_text is not null then
+    raise exception 'metadata.% must contain a visible character', v_blank_text
+      using errcode = 'AJ020', detail = 'metadata.' || v_blank_text;
+  end if;
+  if new.input_url is not null then
+    if v_type.input_buckets = '{}' then
+      raise exception '% accepts no input_url; omit it', new.job_type using errcode = 'AJ011', detail = 'input_url';
+    end if;
+    v_input_version := private.check_ai_job_object(
+      new.user_id, new.input_url, 'the ' || v_type.input_name || ' (input_url)', 'input_url', new.job_type,
+      v_type.input_buckets, v_type.input_mime_types, v_type.input_max_bytes
+    );
+  elsif v_type.is_input_required then
+    raise exception 'input_url is required for %: the %', new.job_type, v_type.input_name
+      using errcode = 'AJ010', detail = 'input_url';
+  end if;
 
   new.provider := v_type.provider;
   if new.metadata ? 'provider' and v_type.other_providers <> '{}' then
@@ -216,13 +186,16 @@ begin
     -- Before the other job, because deleting an account locks the account first and then its jobs.
     perform 1 from auth.users as u where u.id = new.user_id for key share;
   end if;
-  new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
+  new.is_blocked := new.depends_on_job_id is not null
+    and private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
   if new.is_blocked then
     new.stage := 'waiting_for_dependency';
   elsif new.scheduled_at <= now() then
     new.queue_key := private.next_queue_key(new.user_id, new.job_type, new.provider, new.priority);
   end if;
-  new.input_hash := public.ai_job_input_hash(new.user_id, new.job_type, new.input_url, new.metadata);
+  new.input_hash := public.ai_job_input_hash(
+    new.user_id, new.job_type, new.input_url, new.metadata, v_input_version
+  );
   if new.depends_on_job_id is not null then
     -- The same parameters with another dependency are a different request.
     new.input_hash := encode(

@@ -156,14 +156,20 @@ declare
   v_broken constant text := case
     when jsonb_typeof(new.metadata) <> 'object' then 'ai_jobs_metadata_is_object'
     when octet_length(new.metadata::text) > 65536 then 'ai_jobs_metadata_is_small'
-    when new.input_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' or new.input_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'
-      then 'ai_jobs_input_url_is_object_path'
-    when new.output_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' then 'ai_jobs_output_url_is_object_path'
+    -- Not as {0,62}, for which Postgres takes ten times as long.
+    when new.input_url !~ '^[a-z0-9][a-z0-9_-]*/[^/]+/.*[^/]$' or strpos(new.input_url, '/') > 64
+      or new.input_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)' then 'ai_jobs_input_url_is_object_path'
+    when new.output_url !~ '^[a-z0-9][a-z0-9_-]*/[^/]+/.*[^/]$' or strpos(new.output_url, '/') > 64
+      then 'ai_jobs_output_url_is_object_path'
     when length(new.idempotency_key) not between 1 and 255 then 'ai_jobs_idempotency_key_length'
     when new.max_attempts not between 1 and 100 then 'ai_jobs_max_attempts_in_range'
     when new.priority not between -100 and 100 then 'ai_jobs_priority_in_range'
     when new.cost_currency !~ '^[A-Z]{3}$' then 'ai_jobs_cost_currency_is_iso'
-    when new.traceparent !~ '^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' then 'ai_jobs_traceparent_is_valid'
+    -- Of hexadecimal digits, and not all zeros. A regular expression for it takes ten times as long.
+    when new.traceparent not like '00-________________________________-________________-__'
+      or translate(new.traceparent, '0123456789abcdef', '') <> '---'
+      or new.traceparent like '00-00000000000000000000000000000000-%' or new.traceparent like '%-0000000000000000-__'
+      then 'ai_jobs_traceparent_is_valid'
     when new.depends_on_job_id = new.id then 'ai_jobs_does_not_depend_on_itself'
   end;
 begin

@@ -26,32 +26,9 @@ for each row execute function private.validate_written_once();
 
 -- After insert, each statement.
 
-create trigger ai_jobs_after_insert_count
+create trigger ai_jobs_after_insert_follow
 after insert on public.ai_jobs referencing new table as inserted
-for each statement execute function private.count_inserted_ai_jobs();
-
-create trigger ai_jobs_after_insert_record
-after insert on public.ai_jobs referencing new table as inserted
-for each statement execute function private.record_inserted_ai_jobs();
-
-create trigger ai_jobs_dispatch
-after insert on public.ai_jobs referencing new table as inserted
-for each statement execute function private.dispatch_inserted_ai_jobs();
-
--- After all triggers that need no lock, because other inserts of the user wait for the row that this locks.
-create trigger ai_jobs_take_quota
-after insert on public.ai_jobs referencing new table as inserted
-for each statement execute function private.charge_inserted_ai_jobs();
-
--- Under the lock that ai_jobs_take_quota holds.
-create trigger ai_jobs_take_turns
-after insert on public.ai_jobs referencing new table as inserted
-for each statement execute function private.separate_inserted_turns();
-
--- After the rows of the users are locked.
-create trigger ai_jobs_take_voice_places
-after insert on public.ai_jobs referencing new table as inserted
-for each statement execute function private.take_inserted_voice_places();
+for each statement execute function private.follow_inserted_ai_jobs();
 
 -- Before update, each row.
 

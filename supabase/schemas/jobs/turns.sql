@@ -27,36 +27,33 @@ as $$
 declare
   v_is_first_write constant boolean := pg_current_xact_id_if_assigned() is null;
   v_turn bigint;
-  v_last bigint;
 begin
-  -- Each iteration reads a new snapshot, which includes what was committed meanwhile.
-  for v_iteration in 1..50 loop
-    -- Behind the user's own waiting jobs …
-    v_last := (
-      select max(j.queue_key) from public.ai_jobs as j
-      where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
-        and j.status = 'pending' and j.queue_key is not null
-    );
-    -- The reserved turn is still free.
-    exit when v_turn > v_last or (v_turn is not null and v_last is null);
-    v_turn := v_last + 1;
-    if v_turn is null then
-      -- … or, if there is none, in the turn that is being served.
-      v_turn := coalesce((
-        select min(j.queue_key) from public.ai_jobs as j
-        where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
-          and j.status = 'pending' and j.queue_key is not null
-      ), 0);
-    end if;
-    -- One reservation for a transaction: all sessions share one table of locks, and a bulk insert would fill it.
-    exit when not v_is_first_write;
+  -- Behind the user's own waiting jobs …
+  select j.queue_key + 1 into v_turn
+  from public.ai_jobs as j
+  where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+    and j.status = 'pending' and j.queue_key is not null
+  order by j.queue_key desc
+  limit 1;
+  if v_turn is null then
+    -- … or, if there is none, in the turn that is being served.
+    select j.queue_key into v_turn
+    from public.ai_jobs as j
+    where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+      and j.status = 'pending' and j.queue_key is not null
+    order by j.queue_key
+    limit 1;
+    v_turn := coalesce(v_turn, 0);
+  end if;
+  -- One reservation for a transaction: all sessions share one table of locks, and a bulk insert would fill it.
+  if v_is_first_write then
     for v_try in 1..50 loop
       exit when pg_try_advisory_xact_lock(
         hashtextextended(format('turn:%s:%s:%s:%s:%s', p_user_id, p_job_type, p_provider, p_priority, v_turn), 0)
       );
       v_turn := v_turn + 1;
     end loop;
-  end loop;
+  end if;
   return v_turn;
 end;
 $$;
@@ -64,8 +61,8 @@ comment on function private.next_queue_key(uuid, text, text, integer) is
   'The turn of a job that becomes due. A user with no waiting job joins the turn that is being served, however long '
   'the backlog of others is (start-time fair queueing); each further job of the user is one turn later. The first write '
   'of a transaction reserves its turn until the transaction ends, so that parallel single inserts get different turns '
-  'without waiting for each other; private.separate_inserted_turns handles the others. Volatile, so that the rows of '
-  'one statement see each other.';
+  'without waiting for each other; private.separate_turns handles the others, and a job that was committed in between. '
+  'Volatile, so that the rows of one statement see each other.';
 
 create function private.ready_due_ai_jobs(p_limit integer)
 returns void
@@ -163,48 +160,49 @@ comment on function private.ready_due_ai_jobs(integer) is
   'Gives a turn to delayed, retried, snoozed, released and rescued jobs that are due: up to p_limit, those due longest '
   'first, or, if more are due, an equal share of each user. One call at a time; a concurrent one does nothing.';
 
-create function private.separate_inserted_turns()
-returns trigger
+create function private.separate_turns(
+  p_user_id uuid,
+  p_job_type text,
+  p_provider text,
+  p_priority integer,
+  p_job_ids uuid[],
+  p_first bigint,
+  p_last bigint
+)
+returns boolean
 language plpgsql
+volatile
 security definer
 set search_path = ''
--- Planning it again for each statement takes longer than running it.
+-- Planning it again for each statement takes longer than running it, and a plan that was made while the table was small
+-- stays in use.
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $$
 declare
-  v_lane record;
-  v_taken bigint;
-  v_last bigint;
+  v_behind bigint;
 begin
-  for v_lane in
-    select i.user_id, i.job_type, i.provider, i.priority, min(i.queue_key) as first, max(i.queue_key) as last, count(*) as turns
-    from inserted as i
-    where i.queue_key is not null
-    group by 1, 2, 3, 4
-  loop
-    select count(*) into v_taken
-    from public.ai_jobs as j
-    where j.user_id = v_lane.user_id and j.job_type = v_lane.job_type and j.provider = v_lane.provider
-      and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key between v_lane.first and v_lane.last;
-    -- Includes jobs of another statement that has committed since, which did not see these either.
-    if v_taken > v_lane.turns then
-      select max(j.queue_key) into v_last
-      from public.ai_jobs as j
-      where j.user_id = v_lane.user_id and j.job_type = v_lane.job_type and j.provider = v_lane.provider
-        and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key >= v_lane.first
-        and not exists (select 1 from inserted as i where i.id = j.id);
-      update public.ai_jobs as j
-      set queue_key = j.queue_key + v_last - v_lane.first + 1
-      from inserted as i
-      where j.id = i.id and i.queue_key is not null
-        and (i.user_id, i.job_type, i.provider, i.priority)
-          = (v_lane.user_id, v_lane.job_type, v_lane.provider, v_lane.priority);
-    end if;
-  end loop;
-  return null;
+  -- Includes jobs of another statement that has committed since, which did not see these either.
+  perform 1
+  from public.ai_jobs as j
+  where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+    and j.status = 'pending' and j.queue_key between p_first and p_last and j.id <> all (p_job_ids)
+  limit 1;
+  if not found then
+    return false;
+  end if;
+  select max(j.queue_key) into v_behind
+  from public.ai_jobs as j
+  where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+    and j.status = 'pending' and j.queue_key >= p_first and j.id <> all (p_job_ids);
+  update public.ai_jobs as j
+  set queue_key = j.queue_key + v_behind - p_first + 1
+  where j.id = any (p_job_ids) and j.queue_key is not null;
+  return true;
 end;
 $$;
-comment on function private.separate_inserted_turns() is
-  'Statement trigger, under the lock of the quota: parallel inserts of several jobs of one user do not see each other''s '
-  'jobs and get the same turns (private.next_queue_key), so the later one moves its jobs behind the others. Each turn then '
-  'has one job of a user. Security definer because owners may not change waiting jobs.';
+comment on function private.separate_turns(uuid, text, text, integer, uuid[], bigint, bigint) is
+  'Called under the lock of the quota for the new jobs of a user in one lane, which have the turns p_first to p_last: '
+  'parallel inserts of several jobs of one user do not see each other''s jobs and get the same turns '
+  '(private.next_queue_key), so the later one moves its jobs behind the others. Each turn then has one job of a user. '
+  'Returns whether it moved them. Security definer because owners may not change waiting jobs.';

@@ -1,23 +1,5 @@
 -- What appends to the counters: statement triggers with transition tables, so that a batch costs as much as one job.
 
-create function private.count_inserted_ai_jobs()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-  insert into private.ai_counter_queue (counted_at, event, job_type, provider, code, to_status, amount)
-  select date_trunc('minute', clock_timestamp()), 'created', i.job_type, i.provider,
-    case when i.status = 'failed' then coalesce(i.error_code, '') else '' end, i.status, count(*)
-  from inserted as i
-  group by 3, 4, 5, 6;
-  return null;
-end;
-$$;
-comment on function private.count_inserted_ai_jobs() is
-  'Statement trigger: counts new jobs. Security definer because owners insert jobs but may not write counts.';
-
 create function private.count_updated_ai_jobs()
 returns trigger
 language plpgsql

@@ -77,55 +77,33 @@ comment on function private.lock_voice_places() is
   'so that no two transactions lock in opposite order. Security definer because owners may not read the limits of '
   'providers.';
 
-create function private.check_voice_room(p_user_id uuid, p_provider text)
+create function private.check_voice_room(p_user_id uuid, p_max_voices integer, p_providers text[])
 returns void
 language plpgsql
 volatile
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_limit integer;
+  v_provider record;
 begin
-  select coalesce(l.max_voices, d.max_voices) into v_limit
-  from public.ai_limits as d
-  left join public.ai_limits as l on l.user_id = p_user_id
-  where d.user_id is null;
-  if v_limit is not null and private.count_user_voices(p_user_id) > v_limit then
-    raise exception 'You have reached your limit of % voices. Delete one.', v_limit
+  if p_max_voices is not null and private.count_user_voices(p_user_id) > p_max_voices then
+    raise exception 'You have reached your limit of % voices. Delete one.', p_max_voices
       using errcode = 'AJ036', detail = 'user_id';
   end if;
-  select p.max_voices into v_limit from public.ai_providers as p where p.provider = p_provider;
-  if v_limit is not null and private.count_provider_voices(p_provider) > v_limit then
-    raise exception 'All places for voices at the AI provider are taken. Try again later.' using errcode = 'AJ037', detail = 'job_type';
-  end if;
-end;
-$$;
-comment on function private.check_voice_room(uuid, text) is
-  'Raises AJ036 when the user, and AJ037 when all users together, have more voices than allowed. Security definer '
-  'because owners may not read other users'' voices.';
-
-create function private.take_inserted_voice_places()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-declare
-  v_user record;
-begin
-  for v_user in
-    select i.user_id, i.provider
-    from inserted as i
-    where i.job_type = 'voice_clone' and i.status in ('pending', 'processing')
-    group by i.user_id, i.provider
+  for v_provider in
+    select p.provider, p.max_voices
+    from public.ai_providers as p
+    where p.provider = any (p_providers) and p.max_voices is not null
   loop
-    perform private.check_voice_room(v_user.user_id, v_user.provider);
+    if private.count_provider_voices(v_provider.provider) > v_provider.max_voices then
+      raise exception 'All places for voices at the AI provider are taken. Try again later.' using errcode = 'AJ037', detail = 'job_type';
+    end if;
   end loop;
-  return null;
 end;
 $$;
-comment on function private.take_inserted_voice_places() is
-  'Statement trigger: refuses new voice clones for which there is no room. Security definer because it calls a '
-  'security definer function.';
-
+comment on function private.check_voice_room(uuid, integer, text[]) is
+  'Called under the lock of the quota for voice clones that wait: raises AJ036 when the user has more than p_max_voices '
+  'voices (null: no limit), and AJ037 when all users together have more than one of these providers allows. Security '
+  'definer because owners may not read other users'' voices.';

@@ -61,18 +61,13 @@ export const EQUIVALENTS: Equivalent[] = [
   },
   {
     mutant:
-      "trigger ai_jobs_dispatch on ai_jobs (dispatch_inserted_ai_jobs): switched off",
-    reason: "A hint to the worker. No right depends on when a job starts.",
-  },
-  {
-    mutant:
-      /^trigger \w+ on \w+ \((follow_changed_ai_jobs|separate_inserted_turns|lock_voice_places|take_inserted_voice_places|leave_ai_job_queue|finish_instead_of_requeue|derive_call_outcome|note_settled_calls|settle_reserved_costs|release_reserved_cost)\): switched off$/,
+      /^trigger \w+ on \w+ \((follow_inserted_ai_jobs|follow_changed_ai_jobs|lock_voice_places|leave_ai_job_queue|finish_instead_of_requeue|derive_call_outcome|note_settled_calls|settle_reserved_costs|release_reserved_cost)\): switched off$/,
     reason:
       "It maintains counters, order, journal, breaker, accounts and the effects of a job's end, not access to them. The database tests cover it.",
   },
   {
     mutant:
-      /^trigger \w+ on ai_(jobs|provider_calls) \(count_(inserted_ai_jobs|updated_ai_jobs|deleted_ai_jobs|updated_provider_calls)\): switched off$/,
+      /^trigger \w+ on ai_(jobs|provider_calls) \(count_(updated_ai_jobs|deleted_ai_jobs|updated_provider_calls)\): switched off$/,
     reason:
       "It counts for the console, into a schema that no caller can access. The database tests cover it.",
   },

@@ -34,7 +34,7 @@ const BODY_CHANGES: BodyChange[] = [
   {
     function: "public.ai_job_input_hash",
     find: "strpos(p_metadata ->> 'audio_url', '/') + 1)\n" +
-      "            and split_part(o.name, '/', 1) = p_user_id::text",
+      "      and split_part(o.name, '/', 1) = p_user_id::text",
     replace: "strpos(p_metadata ->> 'audio_url', '/') + 1)",
     subjects: ["table ai_jobs"],
   },
