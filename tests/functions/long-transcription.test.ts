@@ -132,7 +132,7 @@ Deno.test("long transcript: submitted, fetched by the provider, woken by its web
 Deno.test("long transcript: without an id in the response, the id that the webhook names is used", async () => {
   const stack = await workspace({
     transcript_ms: 700,
-    tells_transcript_id: false,
+    returns_transcript_id: false,
   });
   try {
     const { user, jobId } = await newJob({ speakers: 3 });
@@ -141,7 +141,7 @@ Deno.test("long transcript: without an id in the response, the id that the webho
     const result = transcriptionResultSchema.parse(job.result_data);
     assertEquals(result.transcription_id, entry?.id);
   } finally {
-    await stack.simulator.set({ tells_transcript_id: true });
+    await stack.simulator.set({ returns_transcript_id: true });
   }
 });
 

@@ -21,7 +21,7 @@ export const accountSchema = z.strictObject({
   /** Duration of a transcription requested with `webhook=true`, in milliseconds. */
   transcript_ms: z.int().min(0).max(86_400_000),
   /** Whether the response to a submission has the id of its transcript; the provider's own types make it optional. */
-  tells_transcript_id: z.boolean(),
+  returns_transcript_id: z.boolean(),
   /** The workspace's webhook URL and signing secret; null when no webhook is configured. */
   webhook_endpoint: z.strictObject({ url: z.url(), secret: z.string() })
     .nullable(),
@@ -42,7 +42,7 @@ export const DEFAULT_ACCOUNT: Account = {
   can_use_instant_voice_cloning: true,
   character_limit: 100_000_000,
   transcript_ms: 800,
-  tells_transcript_id: true,
+  returns_transcript_id: true,
   webhook_endpoint: null,
   webhooks: "once",
   webhook_delay_ms: 0,

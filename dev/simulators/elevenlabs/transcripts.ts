@@ -146,7 +146,7 @@ export class Transcripts {
     return answer(200, {
       message: "Request processed successfully",
       request_id: requestId,
-      ...(account().tells_transcript_id ? { transcription_id: id } : {}),
+      ...(account().returns_transcript_id ? { transcription_id: id } : {}),
     });
   }
 
