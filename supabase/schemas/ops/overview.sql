@@ -229,8 +229,8 @@ begin
 end;
 $$;
 comment on function public.ops_failures(uuid, text) is
-  'For the console: how many jobs failed in the range, by code, job type and provider, with the buckets in which the first '
-  'and the last did, and one of the newest thousand failed jobs as a sample. AJ095 for anybody but an operator. '
+  'For the console: how often jobs failed in the range (one that is retried and fails again counts again), by code, job '
+  'type and provider, with the buckets in which the first and the last did, and one of the newest thousand failed jobs as a sample. AJ095 for anybody but an operator. '
   'service_role only; security definer because the counters lie in schema private.';
 revoke execute on function public.ops_failures(uuid, text) from public, anon, authenticated;
 grant execute on function public.ops_failures(uuid, text) to service_role;

@@ -5,6 +5,7 @@ import type {
   AvatarSpeech,
 } from "../../../../supabase/functions/_shared/providers/avatar-videos.ts";
 import { createDIdTalks } from "../../../../supabase/functions/_shared/providers/d-id/talks.ts";
+import { historyPageSchema } from "../../../../supabase/functions/_shared/providers/elevenlabs/history.ts";
 import { createElevenLabsInventory } from "../../../../supabase/functions/_shared/providers/elevenlabs/inventory.ts";
 import { createElevenLabsSpeech } from "../../../../supabase/functions/_shared/providers/elevenlabs/speech.ts";
 import { createHeyGenVideos } from "../../../../supabase/functions/_shared/providers/heygen/videos.ts";
@@ -173,6 +174,21 @@ for (const { name, open } of PROVIDERS) {
     assertEquals(await inventory.has("never-made", signal()), false);
   });
 
+  Deno.test(`${name}: an object is inspected with the job of its marker, and a missing one is null`, async () => {
+    await using simulators = await running();
+    const { inventory, make } = open(simulators);
+    const job = crypto.randomUUID();
+    const inspect = (id: string) =>
+      inventory.inspect(
+        { id, objectType: "create_voice", madeAt: null },
+        signal(),
+      );
+    const marked = await make(job), unmarked = await make(null);
+    assertEquals(await inspect(marked), { id: marked, jobId: job });
+    assertEquals(await inspect(unmarked), { id: unmarked, jobId: null });
+    assertEquals(await inspect("never-made"), null);
+  });
+
   Deno.test(`${name}: a response of 500, or a refused key, never counts as removed`, async () => {
     await using simulators = await running();
     const { inventory, make } = open(simulators);
@@ -218,6 +234,36 @@ Deno.test("d-id: without user_data and name the webhook's URL or the photo's nam
   );
 });
 
+Deno.test("d-id, heygen: a response without the members of the marker says nothing about the job", async () => {
+  const open = (body: unknown) => ({
+    apiKey: KEY,
+    baseUrl: "https://provider.test",
+    timeoutSeconds: 10,
+    fetch: () => Promise.resolve(Response.json(body)),
+  });
+  const inspect = (inventory: ProviderInventory) =>
+    inventory.inspect(
+      { id: "1", objectType: "create_video", madeAt: null },
+      signal(),
+    );
+  const talk = { id: "1", source_url: "https://d-id.test/a.jpg" };
+  assertEquals(
+    await inspect(
+      videoInventory(
+        "d-id",
+        createDIdTalks({ ...open(talk), keyEncoding: "none" }),
+      ),
+    ),
+    { id: "1", jobId: undefined },
+  );
+  assertEquals(
+    await inspect(
+      videoInventory("heygen", createHeyGenVideos(open({ data: { id: "1" } }))),
+    ),
+    { id: "1", jobId: undefined },
+  );
+});
+
 Deno.test("elevenlabs: a speech is removed by its request id, and cannot be searched by marker", async () => {
   await using simulators = await running();
   const inventory = createElevenLabsInventory(
@@ -243,6 +289,26 @@ Deno.test("elevenlabs: a speech is removed by its request id, and cannot be sear
   }
   const [kept, gone] = ids;
   assert(kept !== undefined && gone !== undefined);
+  const inspect = (id: string, at = madeAt) =>
+    inventory.inspect(
+      { id, objectType: "text_to_speech:1", madeAt: at },
+      signal(),
+    );
+  const inspected = { id: kept, jobId: undefined, text: request.text };
+  assertEquals(await inspect(kept), inspected);
+  const history = await fetch(`${simulators.url}/elevenlabs/v1/history`, {
+    headers: { "xi-api-key": KEY },
+  });
+  const { history: items } = historyPageSchema.parse(await history.json());
+  const item = items.find(({ request_id }) => request_id === kept);
+  assert(item !== undefined && item.history_item_id !== kept);
+  assertEquals(await inspect(item.history_item_id), inspected);
+  assertEquals(await inspect("never-made"), null);
+  assertEquals(
+    await inspect(kept, new Date(madeAt.getTime() - 3_600_000)),
+    null,
+    "of another time",
+  );
   for (let n = 0; n < 2; n++) {
     await inventory.remove(
       { id: gone, objectType: "text_to_speech:2", madeAt },
