@@ -461,6 +461,29 @@ browserTest(
 );
 
 browserTest(
+  "console: a lost connection is said once, above what was read before",
+  async () => {
+    await using visitor = await visitAsOperator({
+      expected: /ERR_INTERNET_DISCONNECTED|Failed to load resource/,
+    });
+    const { page, context } = visitor;
+    await page.getByRole("heading", { name: "Failures by code" }).waitFor();
+    await context.setOffline(true);
+    const said = page.getByText("There is no connection to the service.");
+    await said.waitFor();
+    // Every section has tried again by then, and more than once.
+    await page.waitForRequest((request) =>
+      request.postData()?.includes('"overview"') === true
+    );
+    await said.first().waitFor();
+    assertEquals(await said.count(), 1);
+    await assertAccessibleInAll(page, "console-offline");
+    await context.setOffline(false);
+    await said.waitFor({ state: "detached" });
+  },
+);
+
+browserTest(
   "console: axe finds nothing in light, dark and on a phone, and Tab reaches every control",
   async () => {
     await using owner = await visit(site());

@@ -482,6 +482,30 @@ browserTest(
 );
 
 browserTest(
+  "draft: what is typed while a job is being created stays",
+  async () => {
+    await using visitor = await visit(site());
+    const { page } = visitor;
+    await signUp(page);
+    await choose(page, "Speak");
+    await page.locator("option").first().waitFor({ state: "attached" });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    await page.route(/create-ai-job/, async (route) => {
+      await promise;
+      await route.continue();
+    });
+    const text = page.getByLabel("What should it say?");
+    await text.fill("The first.");
+    await page.getByRole("button", { name: "Speak it" }).click();
+    await text.fill("The second.");
+    resolve();
+    await settled(page, "The first.");
+    await page.locator("[type=submit][aria-busy=false]").waitFor();
+    assertEquals(await text.inputValue(), "The second.");
+  },
+);
+
+browserTest(
   "offline: the page says so, and catches up when it is back",
   async () => {
     await using visitor = await visit(site(), {

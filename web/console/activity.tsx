@@ -5,7 +5,7 @@ import { Button } from "../parts/button.tsx";
 import { Card } from "../parts/card.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Table } from "../parts/table.tsx";
-import { query, setQuery } from "../shell/router.tsx";
+import { Link, query, setQuery } from "../shell/router.tsx";
 import { whenOf } from "../words/times.ts";
 import type { Bucket, Durations, FailureGroup, Range } from "./answers.ts";
 import { Chart } from "./chart.tsx";
@@ -161,9 +161,14 @@ function Failures({ range }: { range: Range }) {
             columns={[
               {
                 head: "Code",
-                cell: ({ error_code, sample_message }) => (
+                isWide: true,
+                cell: ({ error_code, job_type, provider, sample_message }) => (
                   <>
-                    <code>{error_code}</code>
+                    <Link
+                      to={`/ops?view=jobs&status=failed&code=${error_code}&type=${job_type}&provider=${provider}`}
+                    >
+                      <code>{error_code}</code>
+                    </Link>
                     {sample_message !== null && (
                       <p class="small soft clip" title={sample_message}>
                         {sample_message}

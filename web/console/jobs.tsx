@@ -5,10 +5,11 @@ import { EmptyState } from "../parts/empty-state.tsx";
 import { Field } from "../parts/field.tsx";
 import { Table } from "../parts/table.tsx";
 import { query, setQuery } from "../shell/router.tsx";
+import { ERROR_WORDS } from "../words/errors.ts";
 import { STATUS_WORDS, TYPE_WORDS } from "../words/jobs.ts";
 import { microsOf, momentOf } from "../words/times.ts";
 import { useAnswer } from "./ops.ts";
-import { JobLink, Loaded, StatusBadge, typeName } from "./parts.tsx";
+import { endOf, JobLink, Loaded, StatusBadge, typeName } from "./parts.tsx";
 import { Redrive, type RedriveFilter } from "./redrive.tsx";
 
 const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
@@ -17,6 +18,10 @@ const NAME = /^[a-z][a-z\d_-]{1,62}$/;
 
 const NAMES = ["id", "user", "type", "provider", "status", "code"] as const;
 type Name = typeof NAMES[number];
+
+/** Suggestions only: a later version may have others. */
+const PROVIDERS = ["d-id", "elevenlabs", "heygen", "internal"];
+const CODES = Object.keys(ERROR_WORDS);
 
 /** Rows of one page. */
 const PAGE = 25;
@@ -29,18 +34,27 @@ function Search({ values }: { values: Readonly<Record<Name, string>> }) {
     name: Name,
     label: string,
     placeholder: string,
-    problem?: string | false,
+    problem: string | false,
+    known: readonly string[] = [],
   ) => (
     <Field label={label} problem={problem || undefined}>
       {(id, describedBy) => (
-        <input
-          id={id}
-          aria-describedby={describedBy}
-          placeholder={placeholder}
-          autocomplete="off"
-          value={values[name]}
-          onChange={(event) => change(name, event.currentTarget.value)}
-        />
+        <>
+          <input
+            id={id}
+            aria-describedby={describedBy}
+            list={known.length > 0 ? `${id}-known` : undefined}
+            placeholder={placeholder}
+            autocomplete="off"
+            value={values[name]}
+            onChange={(event) => change(name, event.currentTarget.value)}
+          />
+          {known.length > 0 && (
+            <datalist id={`${id}-known`}>
+              {known.map((one) => <option key={one} value={one} />)}
+            </datalist>
+          )}
+        </>
       )}
     </Field>
   );
@@ -93,12 +107,14 @@ function Search({ values }: { values: Readonly<Record<Name, string>> }) {
         "Provider",
         "any",
         !isName(values.provider) && "Lower case letters, such as heygen.",
+        PROVIDERS,
       )}
       {text(
         "code",
         "Error code",
         "any",
         !isName(values.code) && "Such as provider_timeout.",
+        CODES,
       )}
     </form>
   );
@@ -207,7 +223,7 @@ function Results({ body }: { body: Record<string, string> }) {
                       aria-label={`Jobs of user ${user_id}`}
                       onClick={() => setQuery({ user: user_id, cursor: null })}
                     >
-                      {user_id.slice(0, 8)}
+                      {endOf(user_id)}
                     </button>
                   ),
                 },
@@ -223,7 +239,7 @@ function Results({ body }: { body: Record<string, string> }) {
                 },
               ]}
             />
-            <div class="row apart">
+            {(cursor !== null || next_cursor !== null) && (
               <div class="row">
                 <Button
                   isSmall
@@ -242,7 +258,7 @@ function Results({ body }: { body: Record<string, string> }) {
                   Older
                 </Button>
               </div>
-            </div>
+            )}
           </>
         )}
       </Loaded>

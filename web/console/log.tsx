@@ -40,6 +40,7 @@ export function Log() {
               },
               {
                 head: "Details",
+                isWide: true,
                 cell: ({ details }) => (
                   <span class="small">
                     {Object.entries(details).filter(([, value]) =>

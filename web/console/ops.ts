@@ -17,6 +17,9 @@ type Body = Record<string, unknown>;
 /** Counts up whenever everything on the page is read again. */
 const round = signal(0);
 
+/** Whether the overview could not be read: then its notice speaks for all sections. */
+export const isCut = signal(false);
+
 /** Reads everything again. */
 export function refresh(): void {
   round.value++;

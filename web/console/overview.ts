@@ -50,9 +50,11 @@ export function standingOf(
   const code = last_error_code ? `, the last with ${last_error_code}` : "";
   const down = open_since === null
     ? ""
-    : `Down since ${whenOf(open_since)}: ${
-      countOf(failures_in_a_row, "call")
-    } in a row failed${code}.${
+    : `Down since ${whenOf(open_since)}${
+      failures_in_a_row === 0
+        ? ""
+        : `: ${countOf(failures_in_a_row, "call")} in a row failed${code}`
+    }.${
       failed_probes === 0
         ? ""
         : ` ${countOf(failed_probes, "probe")} failed since.`

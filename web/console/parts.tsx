@@ -4,6 +4,7 @@ import { Badge } from "../parts/badge.tsx";
 import { Button } from "../parts/button.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { toast } from "../parts/toast.tsx";
+import { isCut } from "./ops.ts";
 import { setQuery } from "../shell/router.tsx";
 import { isJobType, STATUS_WORDS, TYPE_WORDS } from "../words/jobs.ts";
 import type { JobStatus } from "../../client/mod.ts";
@@ -58,15 +59,19 @@ export function Copyable({ text, label }: { text: string; label: string }) {
 
 /** The content of a response, below the error of a failed read. */
 export function Loaded<T>(
-  { answer, children }: {
+  { answer, isMain = false, children }: {
     answer: { data: T | undefined; problem: string | undefined };
+    /** Whether its notice speaks for all sections that still show what they had. */
+    isMain?: boolean;
     children: (data: T) => ComponentChildren;
   },
 ) {
   const { data, problem } = answer;
+  const isSaid = !isMain && data !== undefined && isCut.value;
   return (
     <>
-      {problem !== undefined && <Notice kind="bad">{problem}</Notice>}
+      {problem !== undefined && !isSaid && <Notice kind="bad">{problem}
+      </Notice>}
       {data !== undefined
         ? children(data)
         : problem === undefined && (

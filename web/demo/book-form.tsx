@@ -2,7 +2,7 @@
 import { Button } from "../parts/button.tsx";
 import { Field } from "../parts/field.tsx";
 import { toast } from "../parts/toast.tsx";
-import { PAGE_SIZES, type Slide } from "./drafts.ts";
+import { clearSent, PAGE_SIZES, type Slide } from "./drafts.ts";
 import { readyPhoto } from "./files.ts";
 import { JobForm } from "./form.tsx";
 import { DropZone, useFileUrl } from "./pickers.tsx";
@@ -83,7 +83,7 @@ export function BookForm() {
   }
 
   async function submit(onProgress: (fraction: number) => void): Promise<void> {
-    const chosen = slides.value;
+    const [chosen, typed] = [slides.value, title.value];
     const items: {
       media_id: string;
       position: number;
@@ -102,7 +102,7 @@ export function BookForm() {
       });
     }
     const slideshow_id = idOf(
-      await supabase.from("slideshows").insert({ title: title.value.trim() })
+      await supabase.from("slideshows").insert({ title: typed.trim() })
         .select("id").single(),
     );
     rowsOf(
@@ -115,11 +115,11 @@ export function BookForm() {
       metadata: {
         slideshow_id,
         page_size: size.value,
-        title: title.value.trim(),
+        title: typed.trim(),
       },
     });
-    slides.value = [];
-    title.value = "";
+    clearSent(slides, chosen, []);
+    clearSent(title, typed, "");
     toast("The book is being laid out.");
   }
 

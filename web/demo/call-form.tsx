@@ -2,6 +2,7 @@
 import { Field } from "../parts/field.tsx";
 import { toast } from "../parts/toast.tsx";
 import { checkFile, typeOf } from "./file-checks.ts";
+import { clearSent } from "./drafts.ts";
 import { JobForm } from "./form.tsx";
 import { RecordingPicker } from "./pickers.tsx";
 import { idOf, useStudio } from "./studio.ts";
@@ -46,7 +47,7 @@ export function CallForm() {
               : { speakers: Number(speakers.value) }),
           },
         });
-        file.value = null;
+        clearSent(file, chosen, null);
         toast("The call is being transcribed.");
       }}
     >

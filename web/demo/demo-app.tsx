@@ -122,6 +122,10 @@ function Made() {
     ? jobs
     : jobs.filter(({ id }) => !ids.value.has(id));
   const hiddenCount = jobs.filter(({ id }) => ids.value.has(id)).length;
+  const failed = shown.filter(({ id, status, error_code }) =>
+    status === "failed" && error_code !== "outcome_unknown" &&
+    !ids.value.has(id)
+  );
   const running = jobs.filter(({ status }) => !isFinal(status));
   const clones =
     jobs.filter(({ job_type, status }) =>
@@ -130,6 +134,10 @@ function Made() {
   useEffect(() => {
     void studio.attempt(() => studio.load());
   }, [clones]);
+  const isBare = shown.length === 0 && hasMore && !isLoading;
+  useEffect(() => {
+    if (isBare) void source.find()?.loadMore();
+  }, [isBare, jobs.length]);
   useEffect(() => {
     if (error !== null) studio.explain(error);
   }, [error]);
@@ -137,6 +145,17 @@ function Made() {
     <section class="made" aria-labelledby="made">
       <div class="row apart">
         <h2 id="made">What you made</h2>
+        {failed.length > 2 && (
+          <Button
+            kind="quiet"
+            isSmall
+            onClick={() => {
+              for (const { id } of failed) studio.hidden.hide(id);
+            }}
+          >
+            Hide the {failed.length} that failed
+          </Button>
+        )}
         <span class="small soft" role="status">
           {connection === "offline"
             ? "Not connected"
@@ -162,7 +181,7 @@ function Made() {
           {[1, 2, 3].map((one) => <div key={one} class="card ghost job" />)}
         </div>
       )}
-      {!isLoading && shown.length === 0 && (
+      {!isLoading && !hasMore && shown.length === 0 && (
         <div class="card">
           <EmptyState
             icon="brand"

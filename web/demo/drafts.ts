@@ -42,6 +42,11 @@ export type Drafts = ReturnType<typeof createDrafts>;
 /** A form. */
 export type ToolId = keyof Drafts;
 
+/** Empties a part of a draft that was sent, unless it has been changed since. */
+export function clearSent<T>(part: Signal<T>, sent: T, empty: T): void {
+  if (part.peek() === sent) part.value = empty;
+}
+
 /** The forms in which something has begun: a file is chosen, or a text is written. */
 export function begunIn({ voice, speech, film, call, book }: Drafts): ToolId[] {
   const begun: Record<ToolId, boolean> = {

@@ -4,6 +4,7 @@ import { Field } from "../parts/field.tsx";
 import { toast } from "../parts/toast.tsx";
 import { checkFile } from "./file-checks.ts";
 import { readyPhoto, readyRecording } from "./files.ts";
+import { clearSent } from "./drafts.ts";
 import { JobForm, VoiceSelect } from "./form.tsx";
 import { DropZone, RecordingPicker, useFileUrl } from "./pickers.tsx";
 import { useStudio } from "./studio.ts";
@@ -23,11 +24,16 @@ export function FilmForm() {
   const words = text.value.trim();
 
   async function submit(onProgress: (fraction: number) => void): Promise<void> {
-    if (photo.value === null) return;
-    const face = await readyPhoto(photo.value, maxBytes);
-    const sound = isWritten.value || recording.value === null
+    const [chosen, spoken, written] = [
+      photo.value,
+      recording.value,
+      text.value,
+    ];
+    if (chosen === null) return;
+    const face = await readyPhoto(chosen, maxBytes);
+    const sound = isWritten.value || spoken === null
       ? null
-      : await readyRecording(recording.value, RECORDING_MAX_BYTES);
+      : await readyRecording(spoken, RECORDING_MAX_BYTES);
     const portrait = await studio.upload(face, "uploads", onProgress);
     const name = face.name.replace(/\.\w+$/, "");
     if (sound === null) {
@@ -49,8 +55,9 @@ export function FilmForm() {
         metadata: { name, audio_url: input_url },
       });
     }
-    photo.value = recording.value = null;
-    text.value = "";
+    clearSent(photo, chosen, null);
+    clearSent(recording, spoken, null);
+    clearSent(text, written, "");
     toast("The film is being made. This takes a minute or two.");
   }
 

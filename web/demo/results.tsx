@@ -301,10 +301,18 @@ function Book({ job, name }: { job: Job; name: string }) {
 }
 
 function ClonedVoice({ job }: { job: Job }) {
-  const voice = (useStudio().voices.value ?? []).find(({ jobId }) =>
-    jobId === job.id
+  const voices = useStudio().voices.value;
+  // The list before this job ended does not have its voice yet; it is read again then.
+  const before = useRef(voices);
+  const voice = (voices ?? []).find(({ jobId }) =>
+    jobId === job.id ||
+    (jobId !== undefined && jobId === job.cached_from_job_id)
   );
-  if (voice === undefined) return null;
+  if (voice === undefined) {
+    return voices === before.current
+      ? null
+      : <p class="small soft">The voice was deleted.</p>;
+  }
   return (
     <div class="row">
       <Button

@@ -2,6 +2,7 @@
 import { useEffect } from "preact/hooks";
 import { Field } from "../parts/field.tsx";
 import { query } from "../shell/router.tsx";
+import { clearSent } from "./drafts.ts";
 import { JobForm, VoiceSelect } from "./form.tsx";
 import { useStudio } from "./studio.ts";
 
@@ -29,11 +30,12 @@ export function SpeechForm() {
         ? `These are ${length} characters; the limit is ${MOST}.`
         : undefined}
       submit={async () => {
+        const written = text.value;
         await backend.jobs.create({
           job_type: "text_to_speech",
-          metadata: { text: text.value.trim(), voice_id: voice.value },
+          metadata: { text: written.trim(), voice_id: voice.value },
         });
-        text.value = "";
+        clearSent(text, written, "");
       }}
     >
       <Field label="Voice">

@@ -5,6 +5,7 @@ import { Dialog } from "../parts/dialog.tsx";
 import { Field } from "../parts/field.tsx";
 import { toast } from "../parts/toast.tsx";
 import { checkFile } from "./file-checks.ts";
+import { clearSent } from "./drafts.ts";
 import { JobForm } from "./form.tsx";
 import { RecordingPicker } from "./pickers.tsx";
 import { rowsOf, useStudio, type Voice } from "./studio.ts";
@@ -81,19 +82,20 @@ export function VoiceForm() {
           ? "Give the voice a name."
           : undefined}
         submit={async (onProgress) => {
-          if (file.value === null) return;
+          const [chosen, typed] = [file.value, name.value];
+          if (chosen === null) return;
           const { input_url } = await studio.upload(
-            ready(file.value),
+            ready(chosen),
             "voice-samples",
             onProgress,
           );
           await studio.backend.jobs.create({
             job_type: "voice_clone",
             input_url,
-            metadata: { voice_name: name.value.trim() },
+            metadata: { voice_name: typed.trim() },
           });
-          file.value = null;
-          name.value = "";
+          clearSent(file, chosen, null);
+          clearSent(name, typed, "");
           toast("The voice is being cloned.");
         }}
       >

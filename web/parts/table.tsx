@@ -7,6 +7,8 @@ export interface Column<R> {
   cell: (row: R) => ComponentChildren;
   /** Numbers stand at the end of their column. */
   isNumber?: boolean;
+  /** Takes a whole line where the page is narrow. */
+  isWide?: boolean;
 }
 
 /** A table; `caption` names it for screen readers. `empty` is shown instead of a table without rows. */
@@ -36,10 +38,10 @@ export function Table<R>(
         <tbody>
           {rows.map((row) => (
             <tr key={keyOf(row)}>
-              {columns.map(({ head, cell, isNumber }) => (
+              {columns.map(({ head, cell, isNumber, isWide }) => (
                 <td
                   key={head}
-                  class={isNumber ? "number" : ""}
+                  class={isNumber ? "number" : isWide ? "wide" : ""}
                   data-head={head}
                 >
                   {cell(row)}

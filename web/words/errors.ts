@@ -199,7 +199,7 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   ),
   // The client
   network_error: again(
-    "There is no connection to the service. Check yours, and try again.",
+    "There is no connection to the service. Check your network, and try again.",
   ),
   answer_invalid: again(
     "The service sent an unexpected answer. Try again in a moment.",
@@ -295,8 +295,11 @@ export function describeError(error: unknown): Described {
     return { ...again(OURS), canRetry: error.retryable };
   }
   const name = error instanceof Error ? error.name : "";
+  // postgrest-js makes an object of what fetch throws.
+  const isUnsent = !(error instanceof Error) && code === "" &&
+    /^(Type|Fetch)Error\b/.test(String(Reflect.get(Object(error), "message")));
   // fetch itself, in every browser; and supabase-js, around it.
-  if (name === "TypeError" || name === "AuthRetryableFetchError") {
+  if (isUnsent || name === "TypeError" || name === "AuthRetryableFetchError") {
     return describeCode("network_error");
   }
   return again(OURS);

@@ -51,5 +51,9 @@ Deno.test("page words: an unknown error keeps whether it can be repeated, and sh
     describeError(new TypeError("Failed to fetch")),
     ERROR_WORDS["network_error"],
   );
+  assertEquals(
+    describeError({ message: "TypeError: Failed to fetch", code: "" }),
+    ERROR_WORDS["network_error"],
+  );
   assertEquals(describeError("?").canRetry, true);
 });
