@@ -93,7 +93,7 @@ export interface ListOptions<T extends JobType = JobType> extends CallOptions {
   job_type?: T | undefined;
   /** At most 100; 20 by default. */
   limit?: number;
-  /** The `next` of the page before. */
+  /** The `next` of the previous page. */
   cursor?: string;
 }
 

@@ -80,7 +80,7 @@ export class LimitReached extends AiJobsError {
   override readonly retryable = true;
 }
 
-/** The service answered that it cannot serve the request now. */
+/** The service cannot handle the request now. */
 export class ServiceUnavailable extends AiJobsError {
   override name = "ServiceUnavailable";
   override readonly retryable = true;

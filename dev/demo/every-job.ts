@@ -187,7 +187,7 @@ function requirePortrait(stack: Stack, options: EveryJobOptions): void {
     throw new StackError(
       `${
         real.map(({ name }) => name).join(" and ")
-      } would be real, and needs the photo of a face: name one with --portrait FILE, or unset ${
+      } would be real and needs the photo of a face: pass one with --portrait FILE, or unset ${
         real.map(({ keyVariable }) => keyVariable).join(" and ")
       }.`,
     );

@@ -18,13 +18,13 @@ import { say } from "./words.ts";
 const usage = `Usage: deno task demo [options]
 
   without options    one voice clone, step by step
-  --all              every job type; leaves the files that they make
+  --all              every job type; writes the files that they create
   --out DIR          with --all: the folder for the files (default .data/demo)
-  --recording FILE   with --all: a recording of a voice, mp3, wav, m4a or flac of 10 MiB at most
-  --portrait FILE    with --all: a photo of a face, jpg or png; needed when D-ID or HeyGen are real
+  --recording FILE   with --all: a recording of a voice: mp3, wav, m4a or flac, at most 10 MiB
+  --portrait FILE    with --all: a photo of a face: jpg or png; required if D-ID or HeyGen is real
   --help             show this
 
-Providers are simulated and cost nothing, but for those whose key is set: ELEVENLABS_API_KEY, DID_API_KEY, HEYGEN_API_KEY,
+Providers are simulated and cost nothing, except those whose key is set (ELEVENLABS_API_KEY, DID_API_KEY, HEYGEN_API_KEY)
 in the environment or in supabase/functions/.env.
 `;
 

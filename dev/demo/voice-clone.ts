@@ -67,7 +67,7 @@ export async function showVoiceClone(): Promise<void> {
       "id,name,provider,provider_voice_id,stability,similarity_boost,job_id,sample_url",
     );
   if (voicesError) throw voicesError;
-  say("\nThe job, as get-ai-job answers it:");
+  say("\nThe job, as get-ai-job returns it:");
   say(indent(JSON.stringify(job, null, 2)));
   say("\nThe row of voices that the same transaction wrote:");
   say(indent(JSON.stringify(voices, null, 2)));

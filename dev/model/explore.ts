@@ -152,7 +152,7 @@ class Search {
     );
     if (turning !== undefined) {
       return violates(
-        "without failures no job loops for ever: waiting long enough always ends it",
+        "without failures no job loops forever: waiting long enough always ends it",
         turning,
       );
     }
@@ -163,7 +163,7 @@ class Search {
       (members, kinds) => kinds.has(KIND.claim) && !this.#canGrowOld(members),
     );
     return looping === undefined ? undefined : violates(
-      "no job loops for ever: its attempts or its age end it, even if every worker fails",
+      "no job loops forever: its attempts or its age end it, even if every worker fails",
       looping,
     );
   }
@@ -287,7 +287,7 @@ function brokenByStep(state: State, step: Step): string | undefined {
   }
   if (step.rule === "send") {
     if (before.status !== "processing" || worker?.isOwner !== true) {
-      return "nothing is sent for a job that is over or somebody else's";
+      return "nothing is sent for a job that has ended or has another owner";
     }
   }
   if (step.event === "submitted" && before.isCancelAsked) {
@@ -344,7 +344,7 @@ function brokenInJob(job: Job): string | undefined {
     }
   }
   if (job.call === "sent" && job.status !== "processing") {
-    return "a call whose sender is gone is in doubt, so that it can be asked about and decided";
+    return "a call whose sender is gone has an unknown outcome";
   }
   if (job.spend === "none" && job.made > 0) {
     return "spend none: nothing was made at the provider";
@@ -353,7 +353,7 @@ function brokenInJob(job: Job): string | undefined {
     return "spend incurred: one thing was made at the provider";
   }
   if ((job.spend === "unknown") !== isOpen(job.call)) {
-    return "spend is unknown as long as a call is in doubt, and no longer";
+    return "spend is unknown exactly while a call has an unknown outcome";
   }
   if (job.status === "completed" && job.spend !== "incurred") {
     return "a completed job has what was paid for";

@@ -62,25 +62,25 @@ export interface World {
 /** Rules that can be left out or broken, to prove that the properties notice it. */
 export const BREAKS = [
   "writes carry no lease token",
-  "claim takes what somebody holds",
-  "claim overlooks the cap",
+  "claim takes leased jobs",
+  "claim ignores the cap",
   "claim counts no attempt",
-  "begin sends without asking",
-  "begin overlooks a cancellation",
-  "the journal comes after the request",
-  "an empty look-up always counts",
-  "doubt is counted from the sending",
-  "a request may leave after its lease",
+  "begin sends without a query",
+  "begin ignores a cancellation",
+  "the call is journalled after the request",
+  "an empty query is always conclusive",
+  "the time to reconcile starts at the sending",
+  "a request may be sent after its lease",
   "a sender that is cut off continues",
-  "a lost answer counts as a refusal",
+  "a lost response counts as a refusal",
   "a refusal leaves the spend unknown",
   "an ending leaves its call as sent",
   "snooze spends the attempt",
   "rescue leaves the last attempt waiting",
-  "rescue takes a lease that is good",
+  "rescue takes a valid lease",
   "cancelling a waiting job leaves it waiting",
-  "a cancellation is forgotten at the hand-back",
-  "no job is too old to go round once more",
+  "requeueing forgets a cancellation",
+  "a job is never too old to wait again",
   "retry forgets the journal",
   "cancelling a running job writes no event",
   "nothing sweeps",
@@ -139,11 +139,11 @@ export class Rules {
   #claim(state: State, worker: number, emit: Emit): void {
     const running = state.jobs.filter(({ status }) => status === "processing");
     const hasRoom = running.length < this.world.cap ||
-      this.#is("claim overlooks the cap");
+      this.#is("claim ignores the cap");
     state.jobs.forEach((row, job) => {
       const isWaiting = row.status === "pending" && row.isDue &&
         row.attempt < row.maxAttempts;
-      const isTaken = this.#is("claim takes what somebody holds") &&
+      const isTaken = this.#is("claim takes leased jobs") &&
         row.status === "processing" && row.attempt < row.maxAttempts;
       if (!(isWaiting && hasRoom) && !isTaken) return;
       const claimed = withJob(state, job, {
@@ -233,7 +233,7 @@ export class Rules {
         this.#settle(state, worker, "rejected", "cancelling", emit);
         break;
       case "lost":
-        if (this.#is("a lost answer counts as a refusal")) {
+        if (this.#is("a lost response counts as a refusal")) {
           this.#settle(state, worker, "rejected", "failing", emit);
         } else this.#settle(state, worker, "unknown", "snoozing", emit);
         break;
@@ -369,20 +369,20 @@ export class Rules {
         next: withPoint(state, worker, "failing"),
       });
     }
-    if (isOpen(row.call) && !this.#is("begin sends without asking")) {
+    if (isOpen(row.call) && !this.#is("begin sends without a query")) {
       const isConclusive = row.isDoubtOld;
       answered(
         isConclusive ? "reconcile, conclusive" : "reconcile",
         "progress",
         row.call === "sent" ? { call: "unknown" } : {},
-        isConclusive || this.#is("an empty look-up always counts")
+        isConclusive || this.#is("an empty query is always conclusive")
           ? "askingForGood"
           : "asking",
       );
     } else if (row.call === "succeeded" || row.call === "adopted") {
       answered("done", "progress", {}, "paid");
     } else if (
-      row.isCancelAsked && !this.#is("begin overlooks a cancellation")
+      row.isCancelAsked && !this.#is("begin ignores a cancellation")
     ) {
       emit({
         ...step,
@@ -391,7 +391,7 @@ export class Rules {
         event: "",
         next: withPoint(state, worker, "cancelling"),
       });
-    } else if (this.#is("the journal comes after the request")) {
+    } else if (this.#is("the call is journalled after the request")) {
       answered("send", "", {}, "sending");
     } else {
       answered("send", "submitted", {
@@ -405,7 +405,7 @@ export class Rules {
   /** The request is sent, unless the worker's own clock says that the lease may have expired. */
   #leave(state: State, worker: number, emit: Emit): void {
     const { job, isOwner } = workerOf(state, worker);
-    const mayLeave = this.#is("a request may leave after its lease") ||
+    const mayLeave = this.#is("a request may be sent after its lease") ||
       (isOwner && !jobOf(state, job).isLeaseOver);
     emit({
       rule: mayLeave ? "send" : "send: too late",
@@ -698,9 +698,9 @@ export class Rules {
     const isDoubtful = row.call === "sent" &&
       !this.#is("an ending leaves its call as sent");
     const isCancelled = changes.status === "pending" && row.isCancelAsked &&
-      !this.#is("a cancellation is forgotten at the hand-back");
+      !this.#is("requeueing forgets a cancellation");
     const isTooOld = changes.status === "pending" && row.isOld &&
-      !isCancelled && !this.#is("no job is too old to go round once more");
+      !isCancelled && !this.#is("a job is never too old to wait again");
     const next = withJob(state, job, {
       isLeaseOver: false,
       ...changes,
@@ -726,7 +726,7 @@ export class Rules {
   #sweep(state: State, job: number, emit: Emit): void {
     const row = jobOf(state, job);
     const isStalled = row.status === "processing" &&
-      (row.isLeaseOver || this.#is("rescue takes a lease that is good"));
+      (row.isLeaseOver || this.#is("rescue takes a valid lease"));
     if (!isStalled || this.#is("nothing sweeps")) return;
     const isLast = row.attempt >= row.maxAttempts;
     const diedInside = row.call === "sent";
@@ -820,7 +820,9 @@ export class Rules {
    */
   #mayDoubtBeOld(state: State, job: number): boolean {
     const row = jobOf(state, job);
-    if (this.#is("doubt is counted from the sending")) return isOpen(row.call);
+    if (this.#is("the time to reconcile starts at the sending")) {
+      return isOpen(row.call);
+    }
     if (row.call !== "unknown") return false;
     const isOnTheWire = row.orphans > 0 ||
       state.workers.some((worker) =>

@@ -26,8 +26,8 @@ const problemSchema = z.object({
     "Never changes its meaning; docs/error-codes.md says what to do.",
   ),
   errors: z.array(z.object({ field: z.string(), message: z.string() }))
-    .optional().describe("The fields that are wrong."),
-  request_id: z.string().describe("Names the request in the log."),
+    .optional().describe("The invalid fields."),
+  request_id: z.string().describe("Identifies the request in the log."),
 }).meta({ id: "Problem", description: "RFC 9457" });
 
 const EVERY: readonly ErrorCode[] = [
@@ -46,7 +46,7 @@ const BY_CALLER: Readonly<Record<Caller, readonly ErrorCode[]>> = {
 };
 
 const PROVIDER_NOTE =
-  "Nothing of the body is believed but the names of jobs and orders; what became of them is read from the provider.";
+  "Only ids are read from the body; the job reads the result from the provider.";
 
 /** All error codes of an operation. Statuses without a problem document are excluded. */
 export function codesOf({ caller, errors, answers }: Operation): ErrorCode[] {
@@ -178,7 +178,7 @@ function operationObject(operation: Operation): ZodOpenApiOperationObject {
           ...(operation.id === "createAiJob"
             ? {
               headers: z.object({
-                Location: z.string().describe("Where to read the job."),
+                Location: z.string().describe("URL of the job."),
               }),
             }
             : {}),
@@ -221,7 +221,8 @@ const TAGS = {
   },
   database: {
     name: "Database",
-    description: "Called by the database alone, signed as Standard Webhooks.",
+    description:
+      "Called only by the database, signed as Standard Webhooks specifies.",
   },
   operator: {
     name: "Operators",
@@ -280,7 +281,7 @@ export function openApiText(): string {
           scheme: "bearer",
           bearerFormat: "JWT",
           description:
-            "The access token of a user's session. Without a token, or with one that is expired or malformed, the gateway of the platform answers 401 itself, with `code` and `message` and no problem document.",
+            "The access token of a user's session. Without a token, or with one that is expired or malformed, the platform's gateway returns 401 with `code` and `message` instead of a problem document.",
         },
       },
     },

@@ -8,7 +8,7 @@ import {
   type ErrorCode,
 } from "../../supabase/functions/_shared/failures/catalogue.ts";
 
-/** A request and its answer. */
+/** A request and its response. */
 export interface Example {
   /** Unique within its operation. */
   name: string;
@@ -151,7 +151,7 @@ const CLONED = {
 
 const unsigned = (code: ErrorCode, body: unknown): Example => ({
   name: "unsigned",
-  summary: "The signature is wrong",
+  summary: "Invalid signature",
   body,
   answer: problem(code),
 });
@@ -214,7 +214,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     },
     {
       name: "too_large",
-      summary: "A file that the bucket does not take",
+      summary: "A file that is too large for the bucket",
       body: {
         bucket: "voice-samples",
         file_name: "grandma.mp3",
@@ -238,7 +238,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     },
     {
       name: "repeated",
-      summary: "The same request with the same key makes no second job",
+      summary: "The same request with the same key creates no second job",
       headers: KEY,
       body: CLONE_REQUEST,
       answer: {
@@ -254,7 +254,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     },
     {
       name: "key_reused",
-      summary: "Another request with the same key",
+      summary: "A different request with the same key",
       headers: KEY,
       body: { ...CLONE_REQUEST, metadata: { voice_name: "Grandpa" } },
       answer: refusedBy(
@@ -265,7 +265,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     },
     {
       name: "text_to_speech",
-      summary: "Speak a letter in that voice, once it is there",
+      summary: "Speak a letter in that voice, once it is cloned",
       body: {
         job_type: "text_to_speech",
         metadata: { text: "Good evening, everybody." },
@@ -275,7 +275,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     },
     {
       name: "avatar_video",
-      summary: "A photo says the letter, once it is spoken",
+      summary: "A photo speaks the letter, once its audio exists",
       body: {
         job_type: "avatar_video",
         input_url: PORTRAIT,
@@ -305,7 +305,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     },
     {
       name: "invalid",
-      summary: "The wrong fields are named",
+      summary: "Invalid fields",
       body: {
         job_type: "text_to_speech",
         metadata: { text: "", voice_id: "21m00Tcm4TlvDq8ikWAM" },
@@ -318,7 +318,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     },
     {
       name: "foreign_file",
-      summary: "Somebody else's recording",
+      summary: "Another user's recording",
       body: {
         job_type: "voice_clone",
         input_url: `voice-samples/${UNKNOWN}/grandma.mp3`,
@@ -333,7 +333,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   getAiJob: [
     {
       name: "completed",
-      summary: "A voice that is cloned",
+      summary: "A completed voice clone",
       query: { id: CLONE },
       answer: {
         status: 200,
@@ -342,7 +342,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     },
     {
       name: "unknown",
-      summary: "No such job, or somebody else's",
+      summary: "No such job, or another user's",
       query: { id: UNKNOWN },
       answer: problem("not_found"),
     },
@@ -356,7 +356,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     },
     {
       name: "wrong_limit",
-      summary: "More than a page may have",
+      summary: "A limit above the maximum",
       query: { limit: "1000" },
       answer: wrongField("invalid_request", "limit", "must be at most 100"),
     },
@@ -364,7 +364,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   cancelAiJob: [
     {
       name: "waiting",
-      summary: "A job that has not begun",
+      summary: "A waiting job",
       body: { job_id: CANCELLED },
       answer: {
         status: 200,
@@ -390,7 +390,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   retryAiJob: [
     {
       name: "failed",
-      summary: "A job that has failed",
+      summary: "A failed job",
       body: { job_id: FAILED },
       answer: {
         status: 202,
@@ -416,7 +416,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   createDownloadUrl: [
     {
       name: "recording",
-      summary: "A file of yours, for a minute",
+      summary: "One of the caller's files, for a minute",
       body: {
         bucket: "voice-samples",
         path: SAMPLE.slice("voice-samples/".length),
@@ -443,7 +443,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   processAiJob: [
     {
       name: "dispatch",
-      summary: "A job waits",
+      summary: "A due job",
       body: DISPATCH,
       answer: { status: 202, body: { claimed: [WAITING] } },
     },
@@ -452,7 +452,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   renderAiJob: [
     {
       name: "dispatch",
-      summary: "Another worker was faster",
+      summary: "The job is already claimed",
       body: DISPATCH,
       answer: { status: 202, body: { claimed: [] } },
     },
@@ -470,7 +470,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   receiveElevenLabsWebhook: [
     {
       name: "nothing_waits",
-      summary: "Nobody waits for it any more",
+      summary: "No job waits for it",
       body: ELEVENLABS,
       answer: NOTHING,
     },
@@ -479,7 +479,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   receiveHeyGenWebhook: [
     {
       name: "nothing_waits",
-      summary: "Nobody waits for it any more",
+      summary: "No job waits for it",
       body: HEYGEN,
       answer: NOTHING,
     },
@@ -488,7 +488,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   receiveDIdWebhook: [
     {
       name: "nothing_waits",
-      summary: "Nobody waits for it any more",
+      summary: "No job waits for it",
       path: { job_id: UNKNOWN, token: "3f7a" },
       body: {},
       answer: NOTHING,
@@ -513,7 +513,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     },
     {
       name: "preview_redrive",
-      summary: "What would run again, and what it would cost",
+      summary: "The number of jobs that would run again, and their price",
       body: {
         action: "preview_redrive",
         filter: { error_code: "provider_quota_exceeded" },
@@ -537,7 +537,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     },
     {
       name: "redrive_count_changed",
-      summary: "Another number of jobs than the preview said",
+      summary: "The count has changed since the preview",
       body: {
         action: "redrive",
         filter: { error_code: "provider_quota_exceeded" },

@@ -31,7 +31,7 @@ import type { ErrorCode } from "../../supabase/functions/_shared/failures/catalo
 import { elevenLabsWebhookSchema } from "../../supabase/functions/_shared/providers/elevenlabs/webhook.ts";
 import { heyGenWebhookSchema } from "../../supabase/functions/_shared/providers/heygen/webhook.ts";
 
-/** Who may call: a signed-in user, an operator, the database, an AI provider, Prometheus, or anybody. */
+/** Who may call: a signed-in user, an operator, the database, an AI provider, Prometheus, or anyone. */
 export type Caller =
   | "user"
   | "operator"
@@ -75,16 +75,16 @@ const resultSchema = z.union(
     schema.meta({ id: `${pascal(jobType)}Result` })
   ),
 ).nullable().describe(
-  "Null until the job is completed; its form follows from job_type.",
+  "Null until the job is completed; its schema depends on job_type.",
 );
 
 const jobSchema = aiJobResponseSchema.extend({
   result_data: resultSchema,
   output_url: z.string().nullable().describe(
-    "A signed address of the output, good for an hour. Null in a list, and where there is no output.",
+    "A signed URL of the output, valid for an hour. Null in a list, and if there is no output.",
   ),
   output_path: z.string().nullable().describe(
-    "The output, as `<bucket>/<path>`; null where there is none.",
+    "The output, as `<bucket>/<path>`; null if there is none.",
   ),
 }).meta({ id: "Job" });
 
@@ -99,7 +99,7 @@ const receiptSchema = z.object({
 
 const idempotencyKey = z.object({
   "Idempotency-Key": z.string().min(1).max(257).optional().describe(
-    "1 to 255 visible ASCII characters, bare or in double quotes. A request that is repeated with its key makes no second job.",
+    "1 to 255 visible ASCII characters, bare or in double quotes. Repeating a request with the same key creates no second job.",
   ),
 });
 
@@ -107,7 +107,7 @@ const idempotencyKey = z.object({
 const dispatchHeaders = z.object({
   "webhook-id": z.string().describe("Unique; a second delivery is refused."),
   "webhook-timestamp": z.string().describe(
-    "Unix seconds; five minutes old at most.",
+    "Unix seconds; at most five minutes old.",
   ),
   "webhook-signature": z.string().describe(
     "HMAC-SHA256 of id, timestamp and body with DISPATCH_SECRET.",
@@ -165,20 +165,20 @@ function dispatched(
   };
 }
 
-/** Every operation, in the order in which an app meets them. */
+/** Every operation, in the order in which an app uses them. */
 export const OPERATIONS: readonly Operation[] = [
   {
     id: "createUploadUrl",
     path: "/create-upload-url",
     method: "post",
     caller: "user",
-    summary: "Get an address to upload one file to",
+    summary: "Create an upload URL",
     description:
-      "Send the file with PUT to `upload_url`, with the `content_type` of the answer; then pass `input_url` to a job.",
+      "Send the file with PUT to `upload_url`, with the `content_type` of the response; then pass `input_url` to a job.",
     body: createUploadUrlRequestSchema.meta({ id: "CreateUploadUrlRequest" }),
     answers: {
       201: {
-        description: "The address and the path",
+        description: "The URL and the path of the file",
         schema: createUploadUrlResponseSchema.meta({
           id: "CreateUploadUrlResponse",
         }),
@@ -200,17 +200,17 @@ export const OPERATIONS: readonly Operation[] = [
     caller: "user",
     summary: "Create a job",
     description:
-      "The job runs in the background: read it with getAiJob, or listen to the private Realtime topic `ai_jobs:<user id>`.",
+      "The job runs in the background: poll it with getAiJob, or subscribe to the private Realtime topic `ai_jobs:<user id>`.",
     headers: idempotencyKey,
     body: createAiJobRequestSchema.meta({ id: "CreateAiJobRequest" }),
     answers: {
       202: {
-        description: "The job is accepted; `Location` names it",
+        description: "The job is accepted; `Location` is its URL",
         schema: createdSchema,
       },
       200: {
         description:
-          "An earlier equal job, or the job that this key made, answers the request",
+          "The result of an earlier identical job, or the job of an earlier request with this key",
         schema: createdSchema,
       },
     },
@@ -249,7 +249,7 @@ export const OPERATIONS: readonly Operation[] = [
     query: z.object({ id: z.uuid() }),
     answers: {
       200: {
-        description: "The job, its output signed",
+        description: "The job, with a signed URL of its output",
         schema: jobSchema,
       },
     },
@@ -264,7 +264,7 @@ export const OPERATIONS: readonly Operation[] = [
     query: listAiJobsQuerySchema,
     answers: {
       200: {
-        description: "A page; `next_cursor` is null on the last",
+        description: "A page; `next_cursor` is null on the last page",
         schema: z.object({
           jobs: z.array(jobSchema),
           next_cursor: z.string().nullable(),
@@ -294,7 +294,7 @@ export const OPERATIONS: readonly Operation[] = [
     path: "/retry-ai-job",
     method: "post",
     caller: "user",
-    summary: "Run a failed job again",
+    summary: "Retry a failed job",
     body: jobIdSchema,
     answers: {
       202: {
@@ -317,13 +317,13 @@ export const OPERATIONS: readonly Operation[] = [
     path: "/create-download-url",
     method: "post",
     caller: "user",
-    summary: "Get an address to download a file from",
+    summary: "Create a download URL",
     body: createDownloadUrlRequestSchema.meta({
       id: "CreateDownloadUrlRequest",
     }),
     answers: {
       200: {
-        description: "The address",
+        description: "The URL",
         schema: createDownloadUrlResponseSchema.meta({
           id: "CreateDownloadUrlResponse",
         }),
@@ -339,12 +339,12 @@ export const OPERATIONS: readonly Operation[] = [
   dispatched({
     id: "processAiJob",
     path: "/process-ai-job",
-    summary: "The database says that jobs wait",
+    summary: "The database dispatches due jobs",
   }),
   dispatched({
     id: "renderAiJob",
     path: "/render-ai-job",
-    summary: "The database says that keepsakes wait",
+    summary: "The database dispatches due `pdf_render` jobs",
   }),
   {
     id: "runJanitor",
@@ -369,11 +369,11 @@ export const OPERATIONS: readonly Operation[] = [
     path: "/provider-webhook/elevenlabs",
     method: "post",
     caller: "provider",
-    summary: "ElevenLabs says that something has happened",
+    summary: "Receive a webhook of ElevenLabs",
     headers: z.object({ "elevenlabs-signature": z.string() }),
     body: elevenLabsWebhookSchema.meta({ id: "ElevenLabsWebhook" }),
     answers: {
-      200: { description: "Whether a job was woken", schema: receiptSchema },
+      200: { description: "Whether a job was made due", schema: receiptSchema },
     },
     errors: [
       "invalid_json",
@@ -388,11 +388,11 @@ export const OPERATIONS: readonly Operation[] = [
     path: "/provider-webhook/heygen",
     method: "post",
     caller: "provider",
-    summary: "HeyGen says that something has happened",
+    summary: "Receive a webhook of HeyGen",
     headers: heyGenHeaders,
     body: heyGenWebhookSchema.meta({ id: "HeyGenWebhook" }),
     answers: {
-      200: { description: "Whether a job was woken", schema: receiptSchema },
+      200: { description: "Whether a job was made due", schema: receiptSchema },
     },
     errors: [
       "invalid_json",
@@ -407,13 +407,13 @@ export const OPERATIONS: readonly Operation[] = [
     path: "/provider-webhook/d-id/{job_id}/{token}",
     method: "post",
     caller: "provider",
-    summary: "D-ID says that something has happened",
+    summary: "Receive a webhook of D-ID",
     description:
-      "D-ID signs nothing: the address carries a token that is good for one job. The body is not read.",
+      "D-ID signs nothing: the URL contains a token that is valid for one job. The body is not read.",
     pathParameters: z.object({ job_id: z.uuid(), token: z.string() }),
     body: z.looseObject({}).meta({ id: "DIdWebhook" }),
     answers: {
-      200: { description: "Whether a job was woken", schema: receiptSchema },
+      200: { description: "Whether a job was made due", schema: receiptSchema },
     },
     errors: ["not_found", "payload_too_large", "webhook_signature_invalid"],
   },
@@ -422,13 +422,13 @@ export const OPERATIONS: readonly Operation[] = [
     path: "/ops",
     method: "post",
     caller: "operator",
-    summary: "Read and do what an operator can",
+    summary: "The operator's API",
     description:
-      "One action a request. The database checks the role again, and records every action, and every look at a payload, with who and when.",
+      "One action per request. The database checks the role again. It records every action and every view of a payload, with the operator and the time.",
     body: opsRequestSchema.meta({ id: "OpsRequest" }),
     answers: {
       200: {
-        description: "The answer of the action",
+        description: "The response of the action",
         schema: z.union([
           OPS_RESPONSES.overview.meta({ id: "OpsOverview" }),
           OPS_RESPONSES.charts.meta({ id: "OpsCharts" }),
@@ -473,15 +473,19 @@ export const OPERATIONS: readonly Operation[] = [
     path: "/health",
     method: "get",
     caller: "anybody",
-    summary: "Whether jobs move",
+    summary: "Whether jobs make progress",
     description:
-      "One word for anybody, at most five seconds old; with the token of an operator the checks as well.",
+      "The status, at most five seconds old; with an operator's token also every check.",
     answers: {
       200: {
-        description: "Jobs move; `degraded`: somebody should look",
+        description:
+          "Jobs make progress; `degraded`: something needs attention",
         schema: health,
       },
-      503: { description: "Jobs do not move: `failing`", schema: health },
+      503: {
+        description: "Jobs do not make progress: `failing`",
+        schema: health,
+      },
     },
     errors: [],
   },
@@ -490,7 +494,7 @@ export const OPERATIONS: readonly Operation[] = [
     path: "/metrics",
     method: "get",
     caller: "prometheus",
-    summary: "The counts, for Prometheus",
+    summary: "Metrics for Prometheus",
     description:
       "With `Authorization: Bearer` and METRICS_TOKEN; 404 while that is not set. Under 300 series; no user is named.",
     answers: {

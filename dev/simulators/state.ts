@@ -111,7 +111,7 @@ export class State {
             `${this.#file.path} was written by another version of the simulators (${name} ${key}: ` +
               `${
                 parsed.error.issues[0]?.message
-              }). Remove it, or the data folder, to start again.`,
+              }). Remove it, or the data folder, to start over.`,
             { cause: parsed.error },
           );
         }

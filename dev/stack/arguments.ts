@@ -8,18 +8,18 @@ import { defaultPort, type StackOptions } from "./options.ts";
 /** The text of `--help`. */
 export const usage = `Usage: deno task start [options]
 
-  --port N            port of the API (default ${defaultPort}; 0 for any free one)
-  --host ADDRESS      let others on the network of this address in, a phone for one; 0.0.0.0 for all networks
-  --data DIR          folder that keeps the data (default .data/stack)
-  --ephemeral         keep nothing; without --port any free port
-  --write-env PATH    once ready, set API_URL, DB_URL, PUBLISHABLE_KEY, SECRET_KEY and SIMULATOR_URL in this env file
+  --port N            port of the API (default ${defaultPort}; 0 for any free port)
+  --host ADDRESS      also serve the network of this address, for example to a phone; 0.0.0.0 for all networks
+  --data DIR          folder for the data (default .data/stack)
+  --ephemeral         keep no data; without --port any free port
+  --write-env PATH    when ready, set API_URL, DB_URL, PUBLISHABLE_KEY, SECRET_KEY and SIMULATOR_URL in this env file
   --project DIR       the folder with supabase/ (default: this repository)
-  --no-seed           leave a new data folder without the project's seed data (--seed: give it to --ephemeral too)
+  --no-seed           do not load the project's seed data into a new data folder (--seed: load it with --ephemeral)
   --no-simulators     no simulated providers
   --no-page           do not serve the page with the demo app and the console
   --simulate-upstash  give the functions a simulated Upstash Redis
-  --exit-with-parent  stop when one of the programs that started this one ends
-  --verbose           print everything that the parts say, not only what went wrong
+  --exit-with-parent  stop when a program that started this one ends
+  --verbose           print the full output of every part, not only problems
   --help              show this
 `;
 

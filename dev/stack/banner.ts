@@ -30,7 +30,7 @@ function pathFor(path: string): string {
 function dataLine(stack: Shown, options: StackOptions): string {
   const { applied } = stack.migrations;
   const where = options.ephemeral
-    ? "nowhere, gone when this ends"
+    ? "none is kept"
     : pathFor(dataFolderOf(options));
   return applied.length > 0
     ? `${where} (${applied.length} migration${
@@ -43,23 +43,23 @@ function warningsOf(stack: Shown): string[] {
   const { changed, missing } = stack.migrations;
   const problem = stack.page?.problem;
   return [
-    ...(problem === undefined ? [] : [`The page is not there: ${problem}`]),
+    ...(problem === undefined ? [] : [`The page cannot be served: ${problem}`]),
     ...changed.map((file) =>
-      `${file} was changed after it was applied; the database still has the old text.`
+      `${file} was changed after it was applied; the database has the old version.`
     ),
     ...missing.map((version) =>
-      `Migration ${version} is in the database, but its file is not there.`
+      `Migration ${version} is applied in the database, but its file is missing.`
     ),
     ...stack.namesNotRead.map((name) =>
-      `The functions do not read ${name}, which supabase/functions/.env sets; .env.example has the names.`
+      `The functions do not read ${name}, which is set in supabase/functions/.env; .env.example lists the names.`
     ),
     ...(stack.networkUrls.length > 0
       ? [
-        "Everybody on this network can use the API, sign up, and sign in as the people of the seed data.",
+        "Everyone on this network can use the API, sign up, and sign in as the seeded users.",
         ...stack.providers.filter(({ mode, name }) =>
           mode === "real" && name !== "Upstash"
         ).map(({ name }) =>
-          `${name} is real: you pay for the jobs of everybody on this network.`
+          `${name} is real: you pay for the jobs of everyone on this network.`
         ),
       ]
       : []),

@@ -90,7 +90,7 @@ async function run(args: string[]): Promise<number> {
     complain(
       error instanceof StackError
         ? `${error.message.trimEnd()}\n`
-        : `The stack failed in a way that it should not: ${
+        : `The stack failed unexpectedly: ${
           error instanceof Error ? error.stack : error
         }\n`,
     );

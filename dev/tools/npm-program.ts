@@ -1,5 +1,5 @@
 /**
- * Native programs out of npm packages. They stand neither in import_map.json nor in deno.lock: Deno fetches all packages of
+ * Native programs from npm packages. They are neither in import_map.json nor in deno.lock: Deno fetches all packages of
  * the lock file for any task, and these two are larger than everything that the demo needs.
  */
 
@@ -15,7 +15,7 @@ const LOCATE = `
  *
  * @param name the package with its exact version, `@scope/name@1.0.0`.
  * @param file its path in the package.
- * @throws {Error} naming the package, with what Deno said, when it cannot be fetched.
+ * @throws {Error} naming the package, with Deno's output, when it cannot be fetched.
  */
 export async function locateNpmProgram(
   name: string,

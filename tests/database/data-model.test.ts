@@ -82,7 +82,7 @@ What people read.
   - passers-by can look (\`title\`)
 - Secret key: select, update
 - When the account is deleted: kept, without the account
-- \`media_id\` → \`media\`; when that is deleted: goes with it`,
+- \`media_id\` → \`media\`, on delete cascade`,
     );
   });
 });

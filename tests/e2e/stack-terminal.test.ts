@@ -116,7 +116,7 @@ Deno.test("terminal: refused requests are not printed, a failed job is one line;
     "the log reports the interrupted upload",
     async () =>
       (await Deno.readTextFile(log)).includes(
-        `/storage/v1/object/uploads/${ann.id}/half.jpg was broken off by its sender`,
+        `/storage/v1/object/uploads/${ann.id}/half.jpg was aborted by its sender`,
       ),
     60,
   );
@@ -258,7 +258,7 @@ Deno.test({
       stack.output(),
       new RegExp(`API URL +${API_URL}\n +http://127\\.0\\.0\\.1:${port}\n`),
     );
-    assertMatch(stack.output(), /! Everybody on this network can use the API/);
+    assertMatch(stack.output(), /! Everyone on this network can use the API/);
     // The database and the simulators are reachable from this machine only.
     for (const url of [DB_URL.replace("postgresql:", "http:"), SIMULATOR_URL]) {
       const { hostname, port } = new URL(url);

@@ -70,7 +70,7 @@ export interface FunctionProcess {
 export class NotBegun extends Error {
   override readonly name = "NotBegun";
   constructor(options: ErrorOptions = {}) {
-    super("the process takes no requests any more", options);
+    super("the process accepts no more requests", options);
   }
 }
 
@@ -78,7 +78,7 @@ export class NotBegun extends Error {
 export class ProcessEnded extends Error {
   override readonly name = "ProcessEnded";
   constructor(readonly end: ProcessEnd | undefined, options: ErrorOptions) {
-    super("the process ended while it worked", options);
+    super("the process ended during the request", options);
   }
 }
 

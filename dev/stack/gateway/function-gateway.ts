@@ -158,7 +158,7 @@ export async function answerFunction(
           return refusal(
             504,
             "IDLE_TIMEOUT",
-            "The function did not answer in time",
+            "The function did not respond in time",
           );
         }
         const isRepeatable = error instanceof NotBegun &&
@@ -192,7 +192,11 @@ function relay(request: Request, answer: Response): Response {
 function processEnded(error: unknown): Response {
   const end = error instanceof ProcessEnded ? error.end : undefined;
   return end?.killedFor === undefined
-    ? refusal(502, "EDGE_FUNCTION_ERROR", "The function ended while it worked")
+    ? refusal(
+      502,
+      "EDGE_FUNCTION_ERROR",
+      "The function ended during the request",
+    )
     : refusal(
       546,
       "WORKER_RESOURCE_LIMIT",

@@ -299,7 +299,7 @@ export async function listenGateway(
     try {
       const response = await answer(deps, listening.url, request, info);
       const code = response.headers.get("sb-error-code");
-      // A function explains its own status. An answer from the platform has a code.
+      // A function explains its own status. A response from the platform has a code.
       const isFunction = what().includes(" /functions/v1/");
       if (response.status >= 500 && (!isFunction || code !== null)) {
         const why = code === null ? "" : ` (${code})`;
@@ -318,7 +318,7 @@ export async function listenGateway(
       }
       // Deno's error for a body whose sender has disconnected: there is no one to answer.
       if (error instanceof Deno.errors.BadResource) {
-        logs.add("gateway", "stdout", `${what()} was broken off by its sender`);
+        logs.add("gateway", "stdout", `${what()} was aborted by its sender`);
       } else {
         const text = error instanceof Error ? error.stack : String(error);
         logs.add("gateway", "stderr", `${what()} failed: ${text}`);

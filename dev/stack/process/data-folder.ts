@@ -15,7 +15,7 @@ export function defaultDataDir(projectDir = repository): string {
   return join(resolve(projectDir), ".data", "stack");
 }
 
-/** The folder that a stack with these options keeps its data in. */
+/** The data folder of a stack with these options. */
 export function dataFolderOf(
   { dataDir, projectDir }: { dataDir?: string; projectDir?: string },
 ): string {

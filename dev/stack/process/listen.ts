@@ -58,7 +58,7 @@ export async function explainListenError(
   if (error instanceof Deno.errors.AddrNotAvailable) {
     const own = networkAddresses();
     return new StackError(
-      `${host} is no address of this machine. --host takes ${
+      `${host} is not an address of this machine. --host accepts ${
         [...own, everywhere].join(", ")
       }.`,
       { cause: error },

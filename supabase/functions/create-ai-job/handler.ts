@@ -1,4 +1,4 @@
-/** create-ai-job: accepts a job with 202, or answers 200 with an earlier result. */
+/** create-ai-job: accepts a job with 202, or returns 200 with an earlier result. */
 import { openResultCache } from "../_shared/cache/open-cache.ts";
 import { z } from "zod";
 import { check } from "../_shared/contracts/issue-words.ts";
@@ -41,9 +41,9 @@ const COLUMNS =
 /**
  * POST `{job_type, input_url, metadata, depends_on?}` with an optional `Idempotency-Key`.
  *
- * 202 with `Location` when the job waits; 200 when an earlier equal job answers it, or when the key was used before with
- * the same request. The database checks the input object at the insert, except for the length of an avatar video's
- * recording, which is read here.
+ * 202 with `Location` when the job waits; 200 when an earlier identical job has the result, or when the key was used
+ * before with the same request. The database checks the input object at the insert, except for the length of an avatar
+ * video's recording, which is read here.
  */
 export function createHandler(
   deps: AppDeps,
@@ -116,7 +116,7 @@ function ownInputUrl(input: string, env: AppDeps["env"]): string {
   });
 }
 
-/** Where the database finds an earlier job that answers the request. */
+/** Where the database finds an earlier job with the same request. */
 interface EarlierJob {
   p_is_cache_searched?: boolean;
   p_cached_from_job_id?: string;
@@ -206,7 +206,7 @@ function answer(job: CreatedJob, status: 200 | 202): Response {
     job_id: job.id,
     status: job.status,
     message: isCached
-      ? "An equal job was completed before; this is its result."
+      ? "An identical job was completed before; this is its result."
       : status === 202
       ? "The job is accepted. Read its progress with get-ai-job or from ai_jobs."
       : "This Idempotency-Key was used before; this is its job.",

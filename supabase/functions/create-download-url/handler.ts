@@ -12,8 +12,8 @@ import { BUCKETS, findBucket } from "../_shared/storage/buckets.ts";
 import { publicUrl, signDownload } from "../_shared/storage/signed-url.ts";
 
 /**
- * POST `{bucket, path, expires_in}`: a signed URL that is valid for `expires_in` seconds (at most 7 days), or the CDN URL
- * of an object in a public bucket, which does not expire. Storage's policies decide whether the caller may read it.
+ * POST `{bucket, path, expires_in}`: a signed URL that is valid for `expires_in` seconds (at most 7 days), or the CDN
+ * URL of an object in a public bucket, which does not expire. Storage's policies decide whether the caller may read it.
  */
 export function createHandler(
   deps: AppDeps,
@@ -50,7 +50,7 @@ export function createHandler(
     if (signed !== null) {
       return answer({ download_url: signed.url, expires_at: signed.expiresAt });
     }
-    // Storage refused. Which error to answer depends on the path alone, never on whether an object exists there.
+    // Storage refused. Which error to return depends on the path alone, never on whether an object exists there.
     throw path.startsWith(`${context.userId}/`)
       ? new AppError("object_not_found", {
         fields: [{ field: "path", message: "names no object" }],

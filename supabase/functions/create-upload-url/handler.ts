@@ -18,9 +18,9 @@ import {
 } from "../_shared/storage/signed-url.ts";
 
 /**
- * POST `{bucket, file_name, content_type, size_bytes}`: a signed URL for one upload to a new path in the caller's folder.
- * `expires_at` is read from the token. Storage checks type and size again at the upload. Until it is used or expires, the
- * URL counts towards the caller's limits on unused uploads; beyond them the answer is 429.
+ * POST `{bucket, file_name, content_type, size_bytes}`: a signed URL for one upload to a new path in the caller's
+ * folder. `expires_at` is read from the token. Storage checks type and size again at the upload. Until it is used or
+ * expires, the URL counts towards the caller's limits on unused uploads; beyond them the response is 429.
  */
 export function createHandler(
   deps: AppDeps,
@@ -94,8 +94,8 @@ export function createHandler(
 }
 
 /**
- * Storage accepts only some characters in names; the others become dashes. The extension is kept, since providers detect
- * the format by it, even when nothing else of the name is left.
+ * Storage accepts only some characters in names; the others become dashes. The extension is kept, since providers
+ * detect the format by it, even when nothing else of the name is left.
  */
 function safeFileName(name: string): string {
   const [, base = "", extension = ""] =

@@ -6,7 +6,7 @@ import type { Logger } from "../_shared/platform/log.ts";
 import type { JanitorRepository } from "./repository.ts";
 import type { JanitorSummary } from "./run.ts";
 
-/** The handler's dependencies beside the platform. */
+/** The handler's dependencies besides the platform. */
 export interface JanitorHandlerDeps extends AppDeps {
   repository: Pick<JanitorRepository, "beginRun">;
   run(log: Logger): Promise<JanitorSummary>;

@@ -122,7 +122,7 @@ export function exposition(reading: Reading): string {
     ...family(
       "ai_jobs",
       "gauge",
-      "Jobs that wait (pending) and run (processing).",
+      "Waiting (pending) and running (processing) jobs.",
       sums(of("jobs"), ({ job_type, provider, code }) => ({
         job_type,
         provider,
@@ -132,7 +132,7 @@ export function exposition(reading: Reading): string {
     ...family(
       "ai_jobs_stuck",
       "gauge",
-      "Jobs that should move and do not.",
+      "Jobs that should make progress and do not.",
       single(observed("stuck_jobs")),
     ),
     ...family(
@@ -144,7 +144,7 @@ export function exposition(reading: Reading): string {
     ...family(
       "ai_job_queue_oldest_seconds",
       "gauge",
-      "For how long the job has been due that has been so longest.",
+      "How long the job that has waited longest has been due.",
       single(health.oldest_waiting_seconds ?? 0),
     ),
     ...family(
@@ -162,13 +162,13 @@ export function exposition(reading: Reading): string {
     ...family(
       "ai_dispatch_failures",
       "gauge",
-      "Of the last 200 calls of our functions by the database, those of the last ten minutes that failed.",
+      "Failed calls of the last ten minutes, among the last 200 that the database made to our functions.",
       single(observed("dispatch_failures")),
     ),
     ...family(
       "ai_jobs_failed_ratio",
       "gauge",
-      "Share that failed of the jobs that ended in the last 15 minutes; 0 with fewer than 10.",
+      "Share of failed jobs among those that ended in the last 15 minutes; 0 with fewer than 10.",
       single(observed("failed_share")),
     ),
     ...family(
@@ -201,13 +201,13 @@ export function exposition(reading: Reading): string {
     ...family(
       "ai_job_retries_total",
       "counter",
-      "Attempts that failed and are tried again.",
+      "Failed attempts that are retried.",
       sums(of("retried"), byType),
     ),
     ...family(
       "ai_jobs_rescued_total",
       "counter",
-      "Jobs taken back from workers that stopped.",
+      "Jobs requeued because their worker stopped.",
       sums(of("rescued"), byType),
     ),
     ...family(
@@ -240,21 +240,21 @@ export function exposition(reading: Reading): string {
     ...family(
       "ai_provider_call_seconds",
       "histogram",
-      "How long providers needed to answer a paid call.",
+      "How long providers took to respond to a paid call.",
       histogram(counters, "call_time", 4, ({ provider }) => ({ provider })),
     ),
     ...family(
       "ai_provider_spend_dollars",
       "gauge",
       // Can decrease: a failed render is refunded.
-      "What paid calls cost since the beginning.",
+      "Cost of paid calls since installation.",
       sums(of("spend"), ({ provider }) => ({ provider }))
         .map(([labels, micros]) => [labels, micros / MICROS]),
     ),
     ...family(
       "ai_provider_spend_dollars_last_hour",
       "gauge",
-      "What paid calls cost in the last hour.",
+      "Cost of paid calls in the last hour.",
       perProvider((one) => one.spend_micros_last_hour / MICROS),
     ),
     ...family(
@@ -272,13 +272,13 @@ export function exposition(reading: Reading): string {
     ...family(
       "ai_provider_in_flight",
       "gauge",
-      "Jobs of the provider that run.",
+      "Running jobs of the provider.",
       perProvider((one) => one.running),
     ),
     ...family(
       "ai_provider_in_flight_limit",
       "gauge",
-      "Most jobs of the provider that may run at once.",
+      "Cap of running jobs of the provider.",
       perProvider((one) => one.max_concurrent),
     ),
     "",

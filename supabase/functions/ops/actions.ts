@@ -21,12 +21,13 @@ const instant = z.iso.datetime({ offset: true });
 const number = z.string().regex(/^-?[0-9]{1,18}$/);
 
 /**
- * Returns the function that runs a request as one operator. Its results have the shapes of OPS_RESPONSES, not parsed yet.
+ * Returns the function that runs a request as one operator. Its results have the shapes of OPS_RESPONSES, not parsed
+ * yet.
  *
- * That function throws an AppError: `not_found` for an unknown job, provider or user, the code of a database refusal, or
- * that of `check`.
+ * That function throws an AppError: `not_found` for an unknown job, provider or user, the code of a database refusal,
+ * or that of `check`.
  *
- * @param check asks the provider about an answer to a parked job.
+ * @param check queries the provider about an answer to a parked job.
  */
 export function createActions(
   repository: OpsRepository,

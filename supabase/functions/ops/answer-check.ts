@@ -1,4 +1,4 @@
-/** Asks the provider whether an operator's answer about a parked job can be right. */
+/** Queries the provider to check an operator's answer about a parked job. */
 import type { z } from "zod";
 import type {
   OpsRequest,
@@ -19,7 +19,7 @@ type Answer = Extract<OpsRequest, { action: "resolve" }>;
 export interface CheckedAnswer {
   /** As the journal writes it; undefined when nothing was made. */
   providerObjectId: string | undefined;
-  /** The provider could not be asked. */
+  /** The provider could not be queried. */
   isUnchecked: boolean;
 }
 
@@ -30,12 +30,12 @@ export type AnswerCheck = (
 ) => Promise<CheckedAnswer>;
 
 /**
- * Returns the check of answers. An object must exist, and bear the job's marker where the provider shows markers; a speech,
- * which has none, must speak a part of the job's text. That nothing was made is refused when the provider has an object
- * with the marker.
+ * Returns the check of answers. An object must exist, and have the job's marker where the provider shows markers; a
+ * speech, which has none, must speak a part of the job's text. "Nothing was made" is refused when the provider has an
+ * object with the marker.
  *
- * The check throws an AppError: `provider_object_missing`, `provider_object_mismatch`, `provider_object_found`, or, unless
- * the answer is to be recorded unchecked, `provider_not_checked` when the provider cannot be asked.
+ * The check throws an AppError: `provider_object_missing`, `provider_object_mismatch`, `provider_object_found`, or,
+ * unless the answer is to be recorded unchecked, `provider_not_checked` when the provider cannot be queried.
  */
 export function answerCheck(
   openInventory: (provider: string) => Promise<ProviderInventory | null>,
@@ -121,7 +121,7 @@ async function requireObject(
     throw refusal(
       field,
       "provider_object_mismatch",
-      `It does not bear the marker job:${jobId}.`,
+      `It does not have the marker job:${jobId}.`,
     );
   }
   if (

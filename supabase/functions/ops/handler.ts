@@ -51,7 +51,7 @@ export function createHandler(
         createOpsRepository(deps.supabase, operatorId),
         answerCheck(deps.openInventory, {
           signal,
-          // Time is left for the answer.
+          // Leaves time for the response.
           seconds: deps.env.REQUEST_TIMEOUT * 0.7,
         }),
       );

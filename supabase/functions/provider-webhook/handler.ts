@@ -44,9 +44,9 @@ interface Delivery {
 /**
  * POST `/provider-webhook/<provider>`, for D-ID `/provider-webhook/d-id/<job id>/<token>`.
  *
- * Answers 200 `{status}`: `woken`, `nothing_waits` or `replayed`; 401 when the signature is invalid, 404 when the provider
- * is unknown or has no secret. Guarantees: only ids are read from the body. A webhook can change when the named job polls,
- * and by which id it reads its result if it only knew the request's id.
+ * Returns 200 `{status}`: `woken`, `nothing_waits` or `replayed`; 401 when the signature is invalid, 404 when the
+ * provider is unknown or has no secret. Guarantees: only ids are read from the body. A webhook can change when the
+ * named job polls, and by which id it reads its result if it only knew the request's id.
  */
 export function createHandler(
   deps: WebhookDeps,
@@ -88,7 +88,7 @@ export function createHandler(
       return jsonResponse({ status });
     },
   );
-  // HeyGen probes an address with OPTIONS when it is registered, and takes 200 alone.
+  // HeyGen probes a URL with OPTIONS when it is registered, and accepts only 200.
   return (request) =>
     request.method === "OPTIONS"
       ? Promise.resolve(new Response(null, { status: 200 }))

@@ -11,6 +11,7 @@ const DETAILS = {
   oldest_waiting_seconds: null,
   queue: [],
   open_breakers: [],
+  failing_since: null,
   checks: [],
 };
 

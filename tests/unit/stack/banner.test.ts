@@ -77,7 +77,7 @@ Deno.test("banner: possible problems are listed", () => {
   });
   assertMatch(text, /Data +\.data\/stack \(1 migrations? applied\)/);
   assertMatch(text, /! b\.sql was changed after it was applied/);
-  assertMatch(text, /! Migration 20260101000000 is in the database/);
+  assertMatch(text, /! Migration 20260101000000 is applied in the database/);
   assertMatch(text, /! The functions do not read ELEVENLABS_APIKEY/);
 });
 
@@ -91,7 +91,7 @@ Deno.test("banner: on the network it warns that others have access, and of the c
     simulated,
     /API URL +http:\/\/192\.168\.1\.5:54321\n +http:\/\/10\.0\.0\.3:54321\n +http:\/\/127\.0\.0\.1:54321\n/,
   );
-  assertMatch(simulated, /! Everybody on this network can use the API/);
+  assertMatch(simulated, /! Everyone on this network can use the API/);
   assert(!simulated.includes("you pay"), simulated);
   const real = shown({
     ...open,
@@ -139,5 +139,5 @@ Deno.test("banner: a page that cannot be bundled is named with the reason", () =
     networkUrls: [],
     problem: "no such module",
   };
-  assertMatch(shown({ page }), /! The page is not there: no such module/);
+  assertMatch(shown({ page }), /! The page cannot be served: no such module/);
 });

@@ -47,7 +47,7 @@ Deno.test("checkLocks: a package of tests in deno.lock, a missing one and two ve
   ]);
   assertEquals(
     complaints(lockOf(zod, postgres), lockOf(postgres, check), zod),
-    ["zod@4.6.7 is another in tests/deno.lock: deno task lock"],
+    ["zod@4.6.7 differs in tests/deno.lock: deno task lock"],
   );
 });
 
@@ -55,7 +55,7 @@ Deno.test("checkLocks: the same version with another checksum is another package
   const full = lockOf(zod, postgres);
   full.npm["zod@4.6.7_peer@1.0.0"] = { integrity: "sha512-forged" };
   assertEquals(complaints(lockOf(zod, postgres), full, zod), [
-    "zod@4.6.7 is another in tests/deno.lock: deno task lock",
+    "zod@4.6.7 differs in tests/deno.lock: deno task lock",
   ]);
 });
 

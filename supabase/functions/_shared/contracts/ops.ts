@@ -1,6 +1,6 @@
 /**
- * The operator's API: the bodies that `ops` accepts, one for each action, and its answers. Money is in millionths of a
- * US dollar (`…_micros`), times are ISO 8601 with an offset, durations say their unit.
+ * The operator's API: the bodies that `ops` accepts, one for each action, and its responses. Money is in millionths of
+ * a US dollar (`…_micros`), times are ISO 8601 with an offset, durations say their unit.
  */
 import { z } from "zod";
 import { jobStatusSchema, spendSchema } from "./jobs.ts";
@@ -21,7 +21,7 @@ const errorCode = z.string().regex(
   "must be an error code",
 );
 const cursor = z.string().max(300).optional().describe(
-  "The `next_cursor` of the page before.",
+  "The `next_cursor` of the previous page.",
 );
 const limit = z.number().int().min(1).max(100).default(50);
 const budget = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).nullable()
@@ -96,7 +96,7 @@ export const opsRequestSchema = z.discriminatedUnion("action", [
     was_made: z.boolean(),
     provider_object_id: z.string().min(1).max(255).optional(),
     is_unchecked: z.boolean().default(false).describe(
-      "Records the answer even if the provider cannot be asked; what it denies is refused nevertheless.",
+      "Records the answer even if the provider cannot be queried. An answer that it contradicts is refused in any case.",
     ),
   }).refine(
     ({ was_made, provider_object_id }) =>
@@ -149,7 +149,7 @@ export const healthDetailsSchema = z.object({
   })),
   open_breakers: z.array(z.string()),
   failing_since: timestamp.nullable().describe(
-    "Since when more than a quarter of the jobs that ended within 15 minutes have failed, at most an hour ago; null while that is not so, or fewer than ten ended.",
+    "Start of the current period in which more than a quarter of the jobs that ended within 15 minutes have failed, at most an hour ago; null outside of such a period, or when fewer than ten jobs ended.",
   ),
   checks: z.array(healthCheckSchema),
 });
@@ -252,7 +252,7 @@ export const providerStandingSchema = z.object({
   scheduled: count.describe(SCHEDULED),
   calls_last_hour: count,
   failed_calls_last_hour: count.describe(
-    "Of these, the provider was at fault: no answer, 5xx, too many requests.",
+    "Of these, the provider was at fault: no response, 5xx, too many requests.",
   ),
   spend_micros_last_hour: micros,
   spend_micros_last_day: micros,
@@ -319,7 +319,7 @@ const parkedResponseSchema = z.object({
 });
 export type OpsParked = z.infer<typeof parkedResponseSchema>;
 
-/** The call of a parked job that is answered next, as the database knows it. */
+/** The call of a parked job that the next answer resolves, as the database lists it. */
 export const unknownCallSchema = z.object({
   provider: z.string(),
   operation: z.string(),

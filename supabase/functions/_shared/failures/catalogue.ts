@@ -1,5 +1,5 @@
 /**
- * The catalogue of errors: every code that an answer or a job can carry. A code is never renamed; docs/error-codes.md
+ * The catalogue of errors: every code that a response or a job can have. A code is never renamed; docs/error-codes.md
  * lists all of them (a unit test compares the two).
  */
 
@@ -209,7 +209,7 @@ const CATALOGUE = {
   provider_not_checked: {
     status: 503,
     message:
-      "The AI provider could not be asked, so nothing was recorded. Try again later.",
+      "The AI provider could not be queried, so nothing was recorded. Try again later.",
   },
   provider_object_missing: {
     status: 409,

@@ -2,7 +2,7 @@
 import { AppError } from "./app-error.ts";
 import type { ErrorCode } from "./catalogue.ts";
 
-/** Details of a failure beside its code. */
+/** Details of a failure besides its code. */
 export interface JobFailureOptions {
   /** Seconds to wait before the next attempt; the database's backoff when it is not set. */
   retryAfterSeconds?: number | undefined;

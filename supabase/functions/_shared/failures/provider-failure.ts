@@ -2,7 +2,7 @@
 import { ERROR_CATALOGUE, type ErrorCode, isTransient } from "./catalogue.ts";
 import { JobFailure } from "./job-failure.ts";
 
-/** Details of a failure beside its code. */
+/** Details of a failure besides its code. */
 export interface ProviderFailureOptions {
   /** Whether another attempt can help, where the code alone does not decide it. */
   isRetryable?: boolean;

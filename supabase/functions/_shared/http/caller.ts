@@ -61,9 +61,9 @@ export async function verifyUser(
 /**
  * An endpoint for signed-in users. The handler gets the caller-scoped client and no other client.
  *
- * Guarantees: without a valid user token the answer is 401 `unauthenticated`, whether the token is absent, expired,
+ * Guarantees: without a valid user token the response is 401 `unauthenticated`, whether the token is absent, expired,
  * forged or an API key; every call of the client ends with the request's budget; when something is not found
- * because the account was deleted, the answer is 401 `account_not_found`.
+ * because the account was deleted, the response is 401 `account_not_found`.
  */
 export function createUserEndpoint(
   deps: AppDeps,

@@ -36,8 +36,8 @@ export type EndpointHandler = (context: EndpointContext) => Promise<Response>;
 /**
  * Creates the request handler of an endpoint.
  *
- * Guarantees: OPTIONS is answered with CORS headers; another method is 405 with `Allow`; an error of `handle`
- * becomes a problem document, and its cause a log line; after REQUEST_TIMEOUT seconds the answer is a 504 and
+ * Guarantees: OPTIONS returns CORS headers; another method is 405 with `Allow`; an error of `handle`
+ * becomes a problem document, and its cause a log line; after REQUEST_TIMEOUT seconds the response is 504 and
  * `signal` is aborted, even if `handle` never checks it; `x-request-id` is the caller's when it is a plain token,
  * else a new one, and is on every response.
  */

@@ -36,8 +36,8 @@ export function operatorVerifier(
 }
 
 /**
- * An endpoint for operators. Guarantees: before anything of the request but its token is read, the answer is 401
- * `unauthenticated` without a valid one, and 403 `operator_required` for every user without the role.
+ * An endpoint for operators. Guarantees: before it reads anything but the token, the response is 401 `unauthenticated`
+ * without a valid one, and 403 `operator_required` for every user without the role.
  */
 export function createOperatorEndpoint(
   deps: AppDeps,

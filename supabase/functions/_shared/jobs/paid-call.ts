@@ -86,7 +86,7 @@ export async function makePaidCall(
   await call.prepare?.();
   const step = new PaidStep(journal, lease, call, signal);
   const begun = await journal.beginProviderCall(lease, {
-    // In the order of time, as private.uuid_v7() in the database draws ids.
+    // Sorted by time, like the ids that private.uuid_v7() generates in the database.
     callId: uuidV7(),
     operation: call.operation,
     stage: call.stage,

@@ -1,4 +1,4 @@
-/** The rows that jobs create or fill beside their own result. `complete_ai_jobs` writes them in the same commit. */
+/** The rows that jobs create or fill besides their own result. `complete_ai_jobs` writes them in the same commit. */
 import { z } from "zod";
 
 const name = z.string().min(1).max(100);

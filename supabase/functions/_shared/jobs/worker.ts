@@ -87,7 +87,7 @@ export function createWorker(deps: WorkerDeps): Worker {
   let moreMayBeDue = false;
   let hasWoken = false;
 
-  /** Why nothing may be claimed any more. */
+  /** Why no more jobs may be claimed. */
   const closing = () =>
     shutdown.signal.aborted
       ? "ending"

@@ -61,9 +61,9 @@ export function readMp3Header(bytes: Uint8Array, at: number): Mp3Header | null {
 /**
  * Splits one MP3 stream into its audio frames.
  *
- * Guarantees: `add` returns whole frames only, in order. Tags (ID3v1, ID3v2, APE) and the frame that describes the whole
- * file (Xing, Info, VBRI) are dropped, because they are wrong once the frames are part of another file. At most one frame
- * or tag header is held in addition to the current chunk.
+ * Guarantees: `add` returns whole frames only, in order. Tags (ID3v1, ID3v2, APE) and the frame that describes the
+ * whole file (Xing, Info, VBRI) are dropped, because they are wrong once the frames are part of another file. At most
+ * one frame or tag header is held in addition to the current chunk.
  */
 export class Mp3Frames {
   #held = new Uint8Array(0);
@@ -149,7 +149,9 @@ export class Mp3Frames {
       return { bytes: 1, isSound: false };
     }
     const header = readMp3Header(bytes, at);
-    if (header === null) throw new Mp3Error("no MP3 frame where one must be");
+    if (header === null) {
+      throw new Mp3Error("no MP3 frame where one is expected");
+    }
     if (left < header.bytes) return null;
     if (this.#frames === 0 && isDescription(bytes, at, header)) {
       return { bytes: header.bytes, isSound: false };

@@ -23,7 +23,10 @@ export interface PlatformDeps {
   resolveHost(host: string): Promise<string[]>;
   /** Keeps the isolate alive until the promise settles, within the platform's limits. */
   waitUntil(promise: Promise<unknown>): void;
-  /** Calls back once when the platform announces the end of the isolate. Best effort: a killed isolate says nothing. */
+  /**
+   * Calls back once when the platform announces the end of the isolate. Best effort: an isolate that is killed gets no
+   * notice.
+   */
   onShutdown(callback: (reason: string) => void): void;
   /** The raw environment; only config/env.ts reads it. */
   env(): Record<string, string>;

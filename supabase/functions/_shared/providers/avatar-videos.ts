@@ -20,7 +20,7 @@ export type AvatarSpeech =
 export interface AvatarVideoRequest {
   photo: string;
   speech: AvatarSpeech;
-  /** `job:<uuid>`: finds the video again when the answer is lost. */
+  /** `job:<uuid>`: finds the video again when the response is lost. */
   marker: string;
   /** Where the provider reports completion, if it accepts a URL per video. */
   callbackUrl: string | undefined;

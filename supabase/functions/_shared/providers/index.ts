@@ -26,7 +26,7 @@ function ofVideoProviders<T>(
   };
 }
 
-/** All of them. */
+/** Every provider. */
 export const PROVIDERS: readonly Provider[] = [
   elevenLabs,
   ...Object.values(ofVideoProviders((provider) => provider)),

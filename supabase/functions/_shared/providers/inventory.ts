@@ -30,7 +30,7 @@ export interface RemovableObject {
 export interface InspectedObject {
   /** The id by which the journal knows it: a speech has two. */
   id: string;
-  /** The uuid of its marker, null when it bears none of ours, undefined where the provider shows no marker. */
+  /** The uuid of its marker, null when it has none of ours, undefined where the provider shows no marker. */
   jobId: string | null | undefined;
   /** What it speaks, where the provider keeps that. */
   text?: string | undefined;
@@ -62,7 +62,7 @@ export interface ProviderInventory {
   remove(object: RemovableObject, signal: AbortSignal): Promise<void>;
 }
 
-/** The part of an inventory that clients of avatar videos implement beside {@link AvatarVideos}. */
+/** The part of an inventory that clients of avatar videos implement besides {@link AvatarVideos}. */
 export interface VideoListing extends Pick<ProviderInventory, "list" | "has"> {
   /** The uuid of the video's marker, as in {@link InspectedObject}. Throws when it does not exist. */
   jobOf(id: string, signal: AbortSignal): Promise<string | null | undefined>;

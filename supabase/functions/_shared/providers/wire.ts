@@ -23,7 +23,7 @@ export interface ProviderDialect {
   authorize(apiKey: string): Readonly<Record<string, string>>;
   /** Reads the provider's own error codes; see {@link answerFailure}. */
   readError(answer: ErrorAnswer): ErrorMeaning;
-  /** Most bytes of a JSON answer. @default 4 MiB: a list of 100 objects has about 200 kB. */
+  /** Most bytes of a JSON response. @default 4 MiB: a list of 100 objects has about 200 kB. */
   maxJsonBytes?: number;
 }
 
@@ -69,14 +69,14 @@ export interface Wire {
    * Sends one request and never repeats it.
    *
    * @throws {ProviderFailure} `provider_unauthorized` (rejected) without a key; `provider_timeout` or
-   *   `provider_unavailable` (unknown) without an answer; {@link answerFailure} for a status other than 2xx.
+   *   `provider_unavailable` (unknown) without a response; {@link answerFailure} for a status other than 2xx.
    */
   send(request: WireRequest, signal: AbortSignal): Promise<Answer>;
   /**
-   * Sends one request and returns the checked JSON of its answer.
+   * Sends one request and returns the checked JSON of its response.
    *
-   * @throws {ProviderFailure} as `send`; unknown, since a paid request has been worked on: `provider_answer_invalid`
-   * when
+   * @throws {ProviderFailure} as `send`; unknown, since the provider has processed a paid request:
+   * `provider_answer_invalid` when
    *   the body does not fit, `provider_answer_too_large` (final), and `provider_timeout` or `provider_unavailable` when
    *   the body ends early.
    */
@@ -301,7 +301,7 @@ function readText(
     ProviderFailure.unknown("provider_answer_too_large", {
       isRetryable: false,
       httpStatus,
-      cause: new Error(`the answer has more than ${maxJsonBytes} bytes`),
+      cause: new Error(`the response has more than ${maxJsonBytes} bytes`),
     });
   return textOf(boundedChunks(body, maxJsonBytes, tooLarge));
 }

@@ -134,7 +134,7 @@ export async function sizeOfInput(
  * @param supabase the service's client, or that of its owner.
  * @param size the result of {@link sizeOfInput}.
  * @returns a source whose `read` throws {@link JobFailure} as {@link openInput}, and `storage_unavailable` (retryable)
- *   when Storage does not answer with the range.
+ *   when Storage does not return the range.
  */
 export function inputInPieces(
   supabase: SupabaseClient<Database>,
@@ -161,8 +161,9 @@ export function inputInPieces(
  * @param supabase the service's client.
  * @param options.maxBytes the transfer is aborted when more arrive.
  * @param options.taker what accepts no more than that, for the error message.
- * @throws {JobFailure} `input_not_found` (final) when it is gone, `input_size_not_allowed` (final) when it is empty or
- *   too large, naming its size and the limit; `storage_unavailable` (retryable) when Storage does not answer properly.
+ * @throws {JobFailure} `input_not_found` (final) when it does not exist, `input_size_not_allowed` (final) when it is
+ * empty or
+ *   too large, naming its size and the limit; `storage_unavailable` (retryable) when Storage does not respond properly.
  */
 export async function downloadInput(
   supabase: SupabaseClient<Database>,

@@ -198,7 +198,7 @@ function invalid(why: string, cause?: unknown): JobFailure {
 function sourceFailure(error: unknown): Error {
   return error instanceof JobFailure || error instanceof ProviderFailure
     ? error
-    : invalid("breaks off while it is read", error);
+    : invalid("ends before it is complete", error);
 }
 
 function chunkFailure(

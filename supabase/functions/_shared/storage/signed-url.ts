@@ -53,11 +53,11 @@ export function publicUrl(
 }
 
 /**
- * A signed address of a private object, made with the caller's rights.
+ * A signed URL of a private object, created with the caller's rights.
  *
  * @param expiresIn seconds.
  * @returns null when Storage says that there is no such object for this caller.
- * @throws {AppError} `service_unavailable` when Storage does not answer properly.
+ * @throws {AppError} `service_unavailable` when Storage does not respond properly.
  */
 export async function signDownload(
   supabase: SupabaseClient<Database>,

@@ -5,7 +5,7 @@ import type { AppDeps } from "../http/endpoint.ts";
 import type { JobRepository } from "../jobs/repository.ts";
 import type { Worker } from "../jobs/worker.ts";
 
-/** The handler's dependencies beside the platform. */
+/** The handler's dependencies besides the platform. */
 export interface WorkerHandlerDeps extends AppDeps {
   repository: Pick<JobRepository, "claimDispatched">;
   worker: Worker;

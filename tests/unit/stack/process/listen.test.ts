@@ -72,7 +72,7 @@ Deno.test("listen: the error for another machine's address lists those of this o
   );
   assertEquals(
     error.message,
-    `203.0.113.7 is no address of this machine. --host takes ${
+    `203.0.113.7 is not an address of this machine. --host accepts ${
       [...networkAddresses(), "0.0.0.0"].join(", ")
     }.`,
   );

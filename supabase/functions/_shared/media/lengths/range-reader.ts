@@ -45,7 +45,7 @@ export class RangeReader {
   async bytes(start: number, length: number): Promise<Uint8Array> {
     this.#questions += 1;
     if (this.#questions > READ_LIMITS.questions) {
-      throw new LengthUnreadable("too many pieces have to be looked at");
+      throw new LengthUnreadable("too many pieces would have to be inspected");
     }
     const end = Math.min(start + length, this.size);
     if (start >= end) return new Uint8Array(0);

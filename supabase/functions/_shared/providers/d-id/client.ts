@@ -29,7 +29,7 @@ export function createDIdWire(access: DIdAccess): Wire {
   });
 }
 
-/** Every error of the service itself; its gateway answers `{message}` instead. */
+/** Every error of the service itself; its gateway returns `{message}` instead. */
 export const dIdErrorSchema = z.object({
   kind: z.string(),
   description: z.string().nullish(),

@@ -1,9 +1,9 @@
 /**
  * D-ID: talking photos ("talks"), by "D-ID API 4.2.1".
  *
- * There is no idempotency key. `POST /talks` has been seen to return 504 after the talk was created, so an unknown outcome
- * is searched in the list of talks. The list's members are only partly documented, so the job's id goes into every member
- * that may be returned.
+ * There is no idempotency key. `POST /talks` has been seen to return 504 after the talk was created, so an unknown
+ * outcome is searched in the list of talks. The list's members are only partly documented, so the job's id goes into
+ * every member that may be returned.
  */
 import { z } from "zod";
 import { RECORDING_LIMITS } from "../../contracts/avatar-video.ts";
@@ -17,11 +17,11 @@ import type {
 import { markedJob, UUID, type VideoListing } from "../inventory.ts";
 import { createDIdWire, type DIdAccess, REFUSED_CONTENT } from "./client.ts";
 
-/** Answer of `POST /images` and `POST /audios`. */
+/** Response of `POST /images` and `POST /audios`. */
 export const dIdUploadSchema = z.object({ url: z.string().min(1) });
-/** Answer of `POST /talks`. */
+/** Response of `POST /talks`. */
 export const dIdCreatedTalkSchema = z.object({ id: z.string().min(1) });
-/** Answer of `GET /talks/{id}`; also the body of a webhook. */
+/** Response of `GET /talks/{id}`; also the body of a webhook. */
 export const dIdTalkSchema = z.object({
   id: z.string().min(1),
   status: z.enum(["created", "started", "done", "error", "rejected"]),
@@ -39,7 +39,7 @@ const listedTalkSchema = z.object({
   webhook: z.string().nullish(),
   source_url: z.string().nullish(),
 });
-/** Answer of `GET /talks`. Only `id` and some of the others can be relied on. */
+/** Response of `GET /talks`. Only `id` and some of the others can be relied on. */
 export const dIdTalksSchema = z.object({
   talks: z.array(listedTalkSchema),
   token: z.string().nullish(),

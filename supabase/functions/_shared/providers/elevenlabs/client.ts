@@ -36,7 +36,7 @@ const errorBody = z.object({
   }),
 });
 
-/** Codes that say more than the status. Old answers carry them as `status`, newer ones as `code`. */
+/** Codes that say more than the status. Old responses have them as `status`, newer ones as `code`. */
 const CODES: ReadonlyMap<string | undefined, ErrorCode> = new Map([
   ["quota_exceeded", "provider_quota_exceeded"],
   ["payment_required", "provider_quota_exceeded"],

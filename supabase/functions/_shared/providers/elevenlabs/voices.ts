@@ -1,9 +1,9 @@
 /**
  * ElevenLabs: instant voice clones.
  *
- * A voice is cloned with the voices of the npm package `elevenlabs`, which are loaded at the first clone only (they cost
- * about 0.2 s and 60 MB) and never allowed to retry: its retries would repeat a paid POST. Finding and removing voices costs
- * nothing and uses plain requests.
+ * A voice is cloned with the voices of the npm package `elevenlabs`, which are loaded at the first clone only (they
+ * cost about 0.2 s and 60 MB) and never allowed to retry: its retries would repeat a paid POST. Finding and removing
+ * voices costs nothing and uses plain requests.
  */
 import type { Voices } from "elevenlabs/voices";
 import { abortable } from "@std/async/abortable";
@@ -116,11 +116,11 @@ const answerError = z.object({
 });
 
 /**
- * The failure for an error that the package throws: that of the response, as for a plain request; without a response the
- * outcome is unknown.
+ * The failure for an error that the package throws: that of the response, as for a plain request; without a response
+ * the outcome is unknown.
  *
  * @param isTimeout the time of the call was used up, or it was aborted.
- * @param headers of the answer, where there was one.
+ * @param headers of the response, if there was one.
  */
 export function packageFailure(
   error: unknown,

@@ -30,7 +30,7 @@ export const REFUSED_CONTENT =
 const CODES: ReadonlyMap<string, ErrorCode> = new Map([
   ["insufficient_credit", "provider_quota_exceeded"],
   ["resource_limit_exceeded", "provider_limit_reached"],
-  // The name that v2 had; what v3 answers is not documented.
+  // The name in v2; that of v3 is not documented.
   ["voice_not_found", "voice_not_found"],
 ]);
 

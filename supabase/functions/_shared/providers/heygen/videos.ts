@@ -1,9 +1,9 @@
 /**
  * HeyGen: image videos, by API v3 (v1 and v2 ended on 2026-11-01).
  *
- * A creation carries an `Idempotency-Key` derived from the job: for 24 hours the service repeats its first response under
- * it, so that even a call that is sent twice by mistake creates nothing new. The title carries the job's id, by which the
- * list finds the video.
+ * A creation carries an `Idempotency-Key` derived from the job: for 24 hours the service repeats its first response
+ * under it, so that even a call that is sent twice by mistake creates nothing new. The title carries the job's id, by
+ * which the list finds the video.
  */
 import { z } from "zod";
 import { RECORDING_LIMITS } from "../../contracts/avatar-video.ts";
@@ -18,15 +18,15 @@ import { markedJob, type VideoListing } from "../inventory.ts";
 import type { ProviderAccess } from "../wire.ts";
 import { createHeyGenWire, REFUSED_CONTENT } from "./client.ts";
 
-/** Answer of `POST /v3/assets`. */
+/** Response of `POST /v3/assets`. */
 export const heyGenAssetSchema = z.object({
   data: z.object({ asset_id: z.string().min(1) }),
 });
-/** Answer of `POST /v3/videos`. */
+/** Response of `POST /v3/videos`. */
 export const heyGenCreatedVideoSchema = z.object({
   data: z.object({ video_id: z.string().min(1) }),
 });
-/** Answer of `GET /v3/videos/{id}`. A creation answers `waiting`, so it is accepted here as well. */
+/** Response of `GET /v3/videos/{id}`. A creation returns `waiting`, so it is accepted here as well. */
 export const heyGenVideoSchema = z.object({
   data: z.object({
     id: z.string().min(1),
@@ -43,11 +43,11 @@ export const heyGenVideoSchema = z.object({
     failure_message: z.string().nullish(),
   }),
 });
-/** The title in the answer of `GET /v3/videos/{id}`. */
+/** The title in the response of `GET /v3/videos/{id}`. */
 const heyGenTitleSchema = z.object({
   data: z.object({ title: z.string().nullish() }),
 });
-/** Answer of `GET /v3/videos`. */
+/** Response of `GET /v3/videos`. */
 export const heyGenVideosSchema = z.object({
   data: z.array(
     z.object({ id: z.string().min(1), title: z.string().nullish() }),
