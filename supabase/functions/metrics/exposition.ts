@@ -240,7 +240,7 @@ export function exposition(reading: Reading): string {
     ...family(
       "ai_provider_call_seconds",
       "histogram",
-      "How long providers took to respond to a paid call.",
+      "Time from sending a paid call to the response of the provider.",
       histogram(counters, "call_time", 4, ({ provider }) => ({ provider })),
     ),
     ...family(
