@@ -253,6 +253,7 @@ const ROW = [
   "isLeaseOver",
   "isCancelAsked",
   "call",
+  "isAnswered",
   "spend",
   "reruns",
   "isOld",
@@ -264,6 +265,7 @@ const TOLD = [
   "maxAttempts",
   "isCancelAsked",
   "call",
+  "isAnswered",
   "spend",
 ] as const satisfies readonly (keyof Job)[];
 

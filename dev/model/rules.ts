@@ -396,6 +396,7 @@ export class Rules {
     } else {
       answered("send", "submitted", {
         call: "sent",
+        isAnswered: false,
         isDoubtOld: false,
         spend: row.spend === "none" ? "unknown" : row.spend,
       }, "sending");
@@ -862,6 +863,18 @@ export class Rules {
         );
       }
     }
+    if (
+      row.isAnswered && (row.status === "pending" || row.status === "failed")
+    ) {
+      asked("operator: takes the answer back", "failed", {
+        status: "failed",
+        isDue: false,
+        call: "unknown",
+        isAnswered: false,
+        isDoubtOld: false,
+        spend: "unknown",
+      });
+    }
     if (row.status !== "failed" || row.reruns >= this.world.reruns) return;
     const again = {
       status: "pending",
@@ -890,6 +903,7 @@ export class Rules {
         {
           ...again,
           call: isMade ? "adopted" : "absent",
+          isAnswered: true,
           spend: isMade ? "incurred" : "none",
           isDoubtOld: false,
         },

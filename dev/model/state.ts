@@ -82,6 +82,8 @@ export interface Job {
   readonly isLeaseOver: boolean;
   readonly isCancelAsked: boolean;
   readonly call: Call;
+  /** The outcome is what an operator answered (`ai_provider_calls.answered_at`). */
+  readonly isAnswered: boolean;
   /** The outcome has been unknown for longer than the provider's listing may lag. */
   readonly isDoubtOld: boolean;
   readonly spend: Spend;
@@ -125,6 +127,7 @@ export function newJob(maxAttempts: number): Job {
     isLeaseOver: false,
     isCancelAsked: false,
     call: "none",
+    isAnswered: false,
     isDoubtOld: false,
     spend: "none",
     isOld: false,
@@ -168,7 +171,8 @@ function encodeJob(job: Job): string {
     job.attempt * 128 + job.maxAttempts * 16 + bit(job.isDue) * 8 +
     bit(job.isLeaseOver) * 4 + bit(job.isCancelAsked) * 2 +
     bit(job.isDoubtOld);
-  const second = ordinal(callOrdinals, job.call) * 1024 +
+  const second = bit(job.isAnswered) * 8192 +
+    ordinal(callOrdinals, job.call) * 1024 +
     ordinal(spendOrdinals, job.spend) * 256 + job.reruns * 64 +
     job.made * 16 + bit(job.isListed) * 8 + bit(job.isOld) * 4 + job.orphans;
   return String.fromCharCode(first, second);

@@ -5145,8 +5145,8 @@ begin
       error_code = 'outcome_unknown',
       error_message = private.ending_message(j.id, 'outcome_unknown', 'an operator has taken the answer back.'),
       completed_at = coalesce(j.completed_at, greatest(clock_timestamp(), j.started_at, j.created_at)),
-      event_seq = j.event_seq + (j.status = 'pending')::integer,
-      last_event = case when j.status = 'pending' then 'failed' else j.last_event end
+      event_seq = j.event_seq + 1,
+      last_event = 'failed'
   where j.id = p_job_id and j.status in ('pending', 'failed');
   return true;
 end;

@@ -31,6 +31,7 @@ interface Picture {
   is_lease_over: boolean;
   is_cancel_asked: boolean;
   call: string;
+  is_answered: boolean;
   is_doubt_old: boolean;
   spend: string;
   is_parked: boolean;
@@ -176,6 +177,12 @@ class Walk {
       case "owner":
         return await this.#ask(id, outcome);
       case "operator": {
+        if (outcome === "takes the answer back") {
+          const [taken] = await this.#service<{ answer: boolean }[]>`
+            select public.take_back_ai_job_answer(${id}) as answer`;
+          assertEquals(taken?.answer, true);
+          return;
+        }
         const isMade = outcome === "it was made";
         const [row] = await this.#service<{ answer: boolean }[]>`
           select public.resolve_unknown_ai_job(${id}, ${isMade}, ${
@@ -343,6 +350,7 @@ class Walk {
       is_lease_over: row.isLeaseOver,
       is_cancel_asked: row.isCancelAsked,
       call: row.call,
+      is_answered: row.isAnswered,
       is_doubt_old: row.isDoubtOld,
       spend: row.spend,
       is_parked: row.status === "failed" && isOpen(row.call),
@@ -364,6 +372,7 @@ class Walk {
         coalesce(j.lease_expires_at <= clock_timestamp(), false) as is_lease_over,
         j.cancel_requested_at is not null as is_cancel_asked,
         coalesce(c.outcome, 'none') as call,
+        coalesce(c.answered_at is not null, false) as is_answered,
         coalesce(c.unknown_since <= clock_timestamp() - make_interval(secs => ${RECONCILE_SECONDS}), false)
           as is_doubt_old,
         j.spend,
@@ -376,7 +385,7 @@ class Walk {
         (select array_agg(e.seq order by e.seq) from public.ai_job_events as e where e.job_id = j.id) as numbers
       from public.ai_jobs as j
       left join lateral (
-        select p.outcome, p.unknown_since
+        select p.outcome, p.unknown_since, p.answered_at
         from public.ai_provider_calls as p where p.job_id = j.id order by p.sent_at desc limit 1
       ) as c on true
       where j.id = ${id}`;
