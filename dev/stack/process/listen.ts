@@ -1,4 +1,5 @@
 /** The port of the stack: on this machine only, or also on the network when requested. */
+import { freePort } from "./free-port.ts";
 import { describePortInUse } from "./port-owner.ts";
 import { StackError } from "../console/stack-error.ts";
 
@@ -7,7 +8,7 @@ const everywhere = "0.0.0.0";
 
 /** Where to listen. */
 export interface ListenOptions {
-  /** 0 for any free port. */
+  /** 0 for a free port, whose neighbours no outgoing connection takes. */
   port: number;
   /** An IPv4 address of this machine for other devices, or 0.0.0.0 for all of them; only 127.0.0.1 by default. */
   host?: string | undefined;
@@ -70,13 +71,11 @@ export async function explainListenError(
 /** The port if all addresses can use it; for 0 a free one. */
 async function findFree(hosts: string[], port: number): Promise<number> {
   const tried: Deno.Listener[] = [];
-  let free = port;
+  const free = port === 0 ? freePort() : port;
   try {
     for (const hostname of hosts) {
       try {
-        const listener = Deno.listen({ hostname, port: free });
-        tried.push(listener);
-        free = listener.addr.port;
+        tried.push(Deno.listen({ hostname, port: free }));
       } catch (error) {
         throw await explainListenError(error, hostname, free);
       }

@@ -45,6 +45,12 @@ Deno.test("listen: without a host no other machine can reach it", async () => {
   await finished;
 });
 
+Deno.test("listen: a free port is one that no outgoing connection takes, like the database's beside it", async () => {
+  const { url } = await tryOut();
+  const port = Number(new URL(url).port);
+  assert(port >= 10_000 && port <= 32_767, `${port}`);
+});
+
 Deno.test({
   name: "listen: with a host it answers there and on this machine, on one port",
   ignore: own === undefined,
