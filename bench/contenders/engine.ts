@@ -116,15 +116,14 @@ export class EngineDatabase {
     // Where single jobs are created, each is the next user's, as the other contender's are.
     const first = this.#turn;
     this.#turn += count;
+    const owners = Array.from(
+      { length: count },
+      (_, n) => users[(first + n) % users.length] ?? "",
+    );
     const rows = await this.#app`
       insert into public.ai_jobs (user_id, job_type, input_url, metadata)
-      select u.id, 'voice_clone', ${BUCKET} || '/' || u.id || ${`/${FILE}`},
-        jsonb_build_object('voice_name', 'Voice ' || gen_random_uuid())
-      from generate_series(${first}::integer, ${
-      first + count - 1
-    }::integer) as n
-      join unnest(${users}::uuid[]) with ordinality as u (id, position)
-        on u.position = n % ${users.length}::integer + 1
+      select u, 'voice_clone', ${BUCKET} || '/' || u || ${`/${FILE}`}, jsonb_build_object('voice_name', 'Voice ' || gen_random_uuid())
+      from unnest(${owners}::uuid[]) as u
       returning id`;
     return idsSchema.parse([...rows]).map(({ id }) => id);
   }
