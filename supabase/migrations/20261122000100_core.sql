@@ -1266,7 +1266,11 @@ create table public.ai_provider_calls (
   trace_id text,
   constraint ai_provider_calls_pkey primary key (id),
   constraint ai_provider_calls_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
-  constraint ai_provider_calls_operation_is_word check (operation ~ '^[a-z][a-z0-9_]{1,62}(:[1-9][0-9]{0,3})?$'),
+  -- Lengths apart: for a bounded repetition Postgres takes ten times as long.
+  constraint ai_provider_calls_operation_is_word check (
+    operation ~ '^[a-z][a-z0-9_]+(:[1-9][0-9]*)?$'
+    and length(split_part(operation, ':', 1)) <= 63 and length(split_part(operation, ':', 2)) <= 4
+  ),
   constraint ai_provider_calls_outcome_is_known
     check (outcome in ('sent', 'unknown', 'succeeded', 'adopted', 'rejected', 'absent')),
   constraint ai_provider_calls_success_has_object
@@ -1961,7 +1965,8 @@ create table public.ai_result_cache (
   created_at timestamptz not null default now(),
   constraint ai_result_cache_pkey primary key (cache_key),
   constraint ai_result_cache_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
-  constraint ai_result_cache_key_is_hash check (cache_key ~ '^ai_job:[0-9a-f]{64}$')
+  -- Not as {64}, for which Postgres takes ten times as long.
+  constraint ai_result_cache_key_is_hash check (length(cache_key) = 71 and cache_key ~ '^ai_job:[0-9a-f]+$')
 );
 comment on table public.ai_result_cache is 'Where the result of an equal earlier request is, by hash of the request; kept cache_ttl_seconds.';
 comment on column public.ai_result_cache.value is '{"job_id": "<uuid>"}';
@@ -4230,8 +4235,9 @@ create table private.ai_job_products (
   constraint ai_job_products_kind_is_word check (kind ~ '^[a-z][a-z_]{0,39}$')
 );
 comment on table private.ai_job_products is
-  'The kinds of product that complete_ai_jobs accepts. It saves each with private.save_<kind>(public.ai_jobs, jsonb), '
-  'as its owner and in the commit that completes the job.';
+  'The kinds of product that complete_ai_jobs accepts. It saves all of a kind with private.save_<kind>(p_items jsonb, '
+  'p_job_ids uuid[]), as its owner and in the commit that completes the jobs: p_items is [{job_id, product, …}], and '
+  'p_job_ids are the jobs that were completed, with items of other kinds among them.';
 
 alter table private.ai_job_products enable row level security;
 revoke all on private.ai_job_products from public, anon, authenticated, service_role;
@@ -4256,8 +4262,6 @@ declare
   v_done uuid[];
   v_kind text;
   v_is_known boolean;
-  v_jobs public.ai_jobs[];
-  v_products jsonb[];
 begin
   if jsonb_path_exists(p_jobs, '$[*].call_id') then
     v_settled := private.write_call_outcomes(p_jobs);
@@ -4317,22 +4321,17 @@ begin
     perform set_config('private.carried_changes', '', true);
   end if;
 
-  for v_kind, v_is_known, v_jobs, v_products in
-    select b.product ->> 'kind', k.kind is not null, array_agg(j order by j.id), array_agg(b.product order by j.id)
+  for v_kind, v_is_known in
+    select distinct b.product ->> 'kind', k.kind is not null
     from jsonb_to_recordset(p_jobs) as b (job_id uuid, product jsonb)
-    join public.ai_jobs as j on j.id = b.job_id
     left join private.ai_job_products as k on k.kind = b.product ->> 'kind'
-    where b.product is not null and j.id = any (v_done)
-    group by 1, 2
+    where b.product is not null and b.job_id = any (v_done)
     order by 1
   loop
     if not v_is_known then
       raise exception 'product.kind must be a kind in private.ai_job_products' using errcode = 'AJ080', detail = 'p_jobs.product.kind';
     end if;
-    -- Once for each kind: a statement that is built from text is planned each time.
-    execute format(
-      'select private.%I(i.job, i.product) from (select unnest($1) as job, unnest($2) as product) as i', 'save_' || v_kind
-    ) using v_jobs, v_products;
+    execute format('select private.%I($1, $2)', 'save_' || v_kind) using p_jobs, v_done;
   end loop;
 
   if jsonb_path_exists(p_jobs, '$[*].cache_seconds') then
@@ -4428,7 +4427,7 @@ comment on function public.complete_ai_jobs(jsonb) is
   'and report_stage: a report that no heartbeat has sent yet. cache_seconds: how long the result cache keeps the job. One '
   'row for each job whose lease is held; a job without a row has lost it, or its call was settled differently, and nothing '
   'changed. product has a kind that is registered in private.ai_job_products, whose function private.save_<kind> writes the '
-  'row; owner, job, provider and file come from the job. An item that cannot be written has error {code, message, details?, '
+  'rows; owner, job, provider and file come from the job. An item that cannot be written has error {code, message, details?, '
   'constraint?} (AJ080, AJ081, or a constraint), and its job stays as it was, but its call is settled; the others are '
   'committed. service_role only; security definer because it locks the owners'' accounts, in schema auth, before the jobs.';
 revoke execute on function public.complete_ai_jobs(jsonb) from public, anon, authenticated;
@@ -8125,28 +8124,34 @@ values ('voice_clone', 'elevenlabs', 'creation', 1, 0);
 
 insert into private.ai_job_products (kind) values ('voice');
 
-create function private.save_voice(p_job public.ai_jobs, p_product jsonb)
+create function private.save_voice(p_items jsonb, p_job_ids uuid[])
 returns void
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   insert into public.voices (
     user_id, job_id, provider, provider_voice_id, name, description, labels, stability, similarity_boost, sample_url
   )
   select
-    p_job.user_id, p_job.id, p_job.provider, v.provider_voice_id, v.name, v.description, coalesce(v.labels, '{}'),
-    v.stability, v.similarity_boost, p_job.input_url
-  from jsonb_to_record(p_product) as v (
+    j.user_id, j.id, j.provider, v.provider_voice_id, v.name, v.description, coalesce(v.labels, '{}'), v.stability,
+    v.similarity_boost, j.input_url
+  from jsonb_to_recordset(p_items) as i (job_id uuid, product jsonb)
+  join public.ai_jobs as j on j.id = i.job_id
+  cross join lateral jsonb_to_record(i.product) as v (
     provider_voice_id text, name text, description text, labels jsonb, stability numeric, similarity_boost numeric
-  );
+  )
+  where j.id = any (p_job_ids) and i.product ->> 'kind' = 'voice'
+  order by j.id;
 end;
 $$;
-comment on function private.save_voice(public.ai_jobs, jsonb) is
-  'Writes the voice that a voice clone created (provider_voice_id, name, description, labels, stability, '
-  'similarity_boost).';
+comment on function private.save_voice(jsonb, uuid[]) is
+  'Writes the voices that voice clones created (provider_voice_id, name, description, labels, stability, '
+  'similarity_boost). See private.ai_job_products.';
 
 -- ===== supabase/schemas/jobs/text_to_speech.sql
 

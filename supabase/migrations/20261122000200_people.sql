@@ -704,12 +704,14 @@ comment on function private.check_avatar_video(public.ai_jobs) is
 
 insert into private.ai_job_products (kind) values ('avatar');
 
-create function private.save_avatar(p_job public.ai_jobs, p_product jsonb)
+create function private.save_avatar(p_items jsonb, p_job_ids uuid[])
 returns void
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   -- The voice, photo or slideshow may have been deleted meanwhile. That is no reason to discard a result that was
@@ -718,17 +720,20 @@ begin
     user_id, job_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
   )
   select
-    p_job.user_id, p_job.id,
-    (select o.id from public.voices as o where o.id = a.voice_id and o.user_id = p_job.user_id),
-    (select o.id from public.media as o where o.storage_path = p_job.input_url and o.user_id = p_job.user_id),
-    a.name, p_job.provider, a.provider_avatar_id, p_job.output_url, a.duration_seconds
-  from jsonb_to_record(p_product) as a (
-    provider_avatar_id text, name text, voice_id uuid, duration_seconds numeric
-  );
+    j.user_id, j.id,
+    (select o.id from public.voices as o where o.id = a.voice_id and o.user_id = j.user_id),
+    (select o.id from public.media as o where o.storage_path = j.input_url and o.user_id = j.user_id),
+    a.name, j.provider, a.provider_avatar_id, j.output_url, a.duration_seconds
+  from jsonb_to_recordset(p_items) as i (job_id uuid, product jsonb)
+  join public.ai_jobs as j on j.id = i.job_id
+  cross join lateral jsonb_to_record(i.product) as a (provider_avatar_id text, name text, voice_id uuid, duration_seconds numeric)
+  where j.id = any (p_job_ids) and i.product ->> 'kind' = 'avatar'
+  order by j.id;
 end;
 $$;
-comment on function private.save_avatar(public.ai_jobs, jsonb) is
-  'Writes the avatar that a job created (provider_avatar_id, name, voice_id, duration_seconds).';
+comment on function private.save_avatar(jsonb, uuid[]) is
+  'Writes the avatars that jobs created (provider_avatar_id, name, voice_id, duration_seconds). See '
+  'private.ai_job_products.';
 
 -- ===== supabase/schemas/people/pdf_render.sql
 
@@ -854,26 +859,32 @@ grant execute on function public.get_keepsake_contents(uuid, uuid) to service_ro
 
 insert into private.ai_job_products (kind) values ('pdf');
 
-create function private.save_pdf(p_job public.ai_jobs, p_product jsonb)
+create function private.save_pdf(p_items jsonb, p_job_ids uuid[])
 returns void
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   -- The voice, photo or slideshow may have been deleted meanwhile. That is no reason to discard a result that was
   -- paid for.
   insert into public.pdfs (user_id, job_id, slideshow_id, title, pdf_url, page_count, size_bytes)
   select
-    p_job.user_id, p_job.id,
-    (select o.id from public.slideshows as o where o.id = p.slideshow_id and o.user_id = p_job.user_id),
-    p.title, p_job.output_url, p.page_count, p.size_bytes
-  from jsonb_to_record(p_product) as p (title text, slideshow_id uuid, page_count integer, size_bytes bigint);
+    j.user_id, j.id,
+    (select o.id from public.slideshows as o where o.id = p.slideshow_id and o.user_id = j.user_id),
+    p.title, j.output_url, p.page_count, p.size_bytes
+  from jsonb_to_recordset(p_items) as i (job_id uuid, product jsonb)
+  join public.ai_jobs as j on j.id = i.job_id
+  cross join lateral jsonb_to_record(i.product) as p (title text, slideshow_id uuid, page_count integer, size_bytes bigint)
+  where j.id = any (p_job_ids) and i.product ->> 'kind' = 'pdf'
+  order by j.id;
 end;
 $$;
-comment on function private.save_pdf(public.ai_jobs, jsonb) is
-  'Writes the keepsake that a job rendered (title, slideshow_id, page_count, size_bytes).';
+comment on function private.save_pdf(jsonb, uuid[]) is
+  'Writes the keepsakes that jobs rendered (title, slideshow_id, page_count, size_bytes). See private.ai_job_products.';
 
 -- ===== supabase/schemas/people/transcription.sql
 
@@ -942,28 +953,38 @@ comment on function private.can_reuse_transcription(public.ai_jobs) is
 
 insert into private.ai_job_products (kind) values ('transcript');
 
-create function private.save_transcript(p_job public.ai_jobs, p_product jsonb)
+create function private.save_transcript(p_items jsonb, p_job_ids uuid[])
 returns void
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_saved integer;
 begin
   update public.calls as c
   set transcript = t.transcript,
       transcript_data = t.transcript_data,
       duration_seconds = coalesce(t.duration_seconds, c.duration_seconds),
-      transcript_job_id = p_job.id
-  from jsonb_to_record(p_product) as t (
-    call_id uuid, transcript text, transcript_data jsonb, duration_seconds numeric
-  )
-  where c.id = t.call_id and c.user_id = p_job.user_id and t.transcript is not null;
-  if not found then
+      transcript_job_id = j.id
+  from jsonb_to_recordset(p_items) as i (job_id uuid, product jsonb)
+  join public.ai_jobs as j on j.id = i.job_id
+  cross join lateral jsonb_to_record(i.product) as t (call_id uuid, transcript text, transcript_data jsonb, duration_seconds numeric)
+  where j.id = any (p_job_ids) and i.product ->> 'kind' = 'transcript'
+    and c.id = t.call_id and c.user_id = j.user_id and t.transcript is not null;
+  get diagnostics v_saved = row_count;
+  -- Two transcripts of one call are fewer rows too, and are then saved one by one.
+  if v_saved < (
+    select count(*) from jsonb_to_recordset(p_items) as i (job_id uuid, product jsonb)
+    where i.job_id = any (p_job_ids) and i.product ->> 'kind' = 'transcript'
+  ) then
     raise exception 'the transcript is empty, or its call was deleted' using errcode = 'AJ081', detail = 'p_product.call_id';
   end if;
 end;
 $$;
-comment on function private.save_transcript(public.ai_jobs, jsonb) is
-  'Writes a transcript to its call (call_id, transcript, transcript_data, duration_seconds). Raises AJ081 when the '
-  'transcript is empty or the call was deleted.';
+comment on function private.save_transcript(jsonb, uuid[]) is
+  'Writes transcripts to their calls (call_id, transcript, transcript_data, duration_seconds). Raises AJ081 when a '
+  'transcript is empty or its call was deleted. See private.ai_job_products.';

@@ -289,6 +289,54 @@ Deno.test("complete_ai_jobs: avatar, pdf and transcript take owner, job, provide
   });
 });
 
+Deno.test("complete_ai_jobs: products of one call are each their own job's, two transcripts of one call too", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const mine = await insertClaimedJob(bench);
+    const others = await insertClaimedJob(bench);
+    const first = await insertClaimedJob(bench, { user_id: mine.user_id });
+    const second = await insertClaimedJob(bench, { user_id: mine.user_id });
+    const { call } = await belongings(db, mine.user_id, mine.input_url ?? "");
+    const transcript = (text: string) => ({
+      kind: "transcript",
+      call_id: call,
+      transcript: text,
+    });
+    const products: [ClaimedJob, Record<string, postgres.JSONValue>][] = [
+      [mine, { ...aVoice(), provider_voice_id: "mine" }],
+      [others, { ...aVoice(), provider_voice_id: "another's" }],
+      [first, transcript("One.")],
+      [second, transcript("Two.")],
+    ];
+    const rows = await db.asService((sql) =>
+      sql`select error from public.complete_ai_jobs(${
+        sql.json(products.map(([{ id, lease_token }, product]) => ({
+          job_id: id,
+          lease_token,
+          result_data: {},
+          product,
+        })))
+      })`
+    );
+    assertEquals(rows.map(({ error }) => error), [null, null, null, null]);
+    const voices = await db.sql`
+      select provider_voice_id, job_id, user_id from public.voices
+      where job_id is not null order by provider_voice_id desc`;
+    assertEquals([...voices], [
+      { provider_voice_id: "mine", job_id: mine.id, user_id: mine.user_id },
+      {
+        provider_voice_id: "another's",
+        job_id: others.id,
+        user_id: others.user_id,
+      },
+    ]);
+    const [saved] = await db.sql`select transcript_job_id from public.calls`;
+    assert(
+      [first.id, second.id].includes(saved?.["transcript_job_id"]),
+    );
+  });
+});
+
 Deno.test("complete_ai_jobs: a product never links to another user's rows, and its sources may be deleted", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;

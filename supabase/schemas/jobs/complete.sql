@@ -16,8 +16,6 @@ declare
   v_done uuid[];
   v_kind text;
   v_is_known boolean;
-  v_jobs public.ai_jobs[];
-  v_products jsonb[];
 begin
   if jsonb_path_exists(p_jobs, '$[*].call_id') then
     v_settled := private.write_call_outcomes(p_jobs);
@@ -77,22 +75,17 @@ begin
     perform set_config('private.carried_changes', '', true);
   end if;
 
-  for v_kind, v_is_known, v_jobs, v_products in
-    select b.product ->> 'kind', k.kind is not null, array_agg(j order by j.id), array_agg(b.product order by j.id)
+  for v_kind, v_is_known in
+    select distinct b.product ->> 'kind', k.kind is not null
     from jsonb_to_recordset(p_jobs) as b (job_id uuid, product jsonb)
-    join public.ai_jobs as j on j.id = b.job_id
     left join private.ai_job_products as k on k.kind = b.product ->> 'kind'
-    where b.product is not null and j.id = any (v_done)
-    group by 1, 2
+    where b.product is not null and b.job_id = any (v_done)
     order by 1
   loop
     if not v_is_known then
       raise exception 'product.kind must be a kind in private.ai_job_products' using errcode = 'AJ080', detail = 'p_jobs.product.kind';
     end if;
-    -- Once for each kind: a statement that is built from text is planned each time.
-    execute format(
-      'select private.%I(i.job, i.product) from (select unnest($1) as job, unnest($2) as product) as i', 'save_' || v_kind
-    ) using v_jobs, v_products;
+    execute format('select private.%I($1, $2)', 'save_' || v_kind) using p_jobs, v_done;
   end loop;
 
   if jsonb_path_exists(p_jobs, '$[*].cache_seconds') then
@@ -188,7 +181,7 @@ comment on function public.complete_ai_jobs(jsonb) is
   'and report_stage: a report that no heartbeat has sent yet. cache_seconds: how long the result cache keeps the job. One '
   'row for each job whose lease is held; a job without a row has lost it, or its call was settled differently, and nothing '
   'changed. product has a kind that is registered in private.ai_job_products, whose function private.save_<kind> writes the '
-  'row; owner, job, provider and file come from the job. An item that cannot be written has error {code, message, details?, '
+  'rows; owner, job, provider and file come from the job. An item that cannot be written has error {code, message, details?, '
   'constraint?} (AJ080, AJ081, or a constraint), and its job stays as it was, but its call is settled; the others are '
   'committed. service_role only; security definer because it locks the owners'' accounts, in schema auth, before the jobs.';
 revoke execute on function public.complete_ai_jobs(jsonb) from public, anon, authenticated;

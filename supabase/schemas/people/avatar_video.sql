@@ -164,12 +164,14 @@ comment on function private.check_avatar_video(public.ai_jobs) is
 
 insert into private.ai_job_products (kind) values ('avatar');
 
-create function private.save_avatar(p_job public.ai_jobs, p_product jsonb)
+create function private.save_avatar(p_items jsonb, p_job_ids uuid[])
 returns void
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   -- The voice, photo or slideshow may have been deleted meanwhile. That is no reason to discard a result that was
@@ -178,14 +180,17 @@ begin
     user_id, job_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
   )
   select
-    p_job.user_id, p_job.id,
-    (select o.id from public.voices as o where o.id = a.voice_id and o.user_id = p_job.user_id),
-    (select o.id from public.media as o where o.storage_path = p_job.input_url and o.user_id = p_job.user_id),
-    a.name, p_job.provider, a.provider_avatar_id, p_job.output_url, a.duration_seconds
-  from jsonb_to_record(p_product) as a (
-    provider_avatar_id text, name text, voice_id uuid, duration_seconds numeric
-  );
+    j.user_id, j.id,
+    (select o.id from public.voices as o where o.id = a.voice_id and o.user_id = j.user_id),
+    (select o.id from public.media as o where o.storage_path = j.input_url and o.user_id = j.user_id),
+    a.name, j.provider, a.provider_avatar_id, j.output_url, a.duration_seconds
+  from jsonb_to_recordset(p_items) as i (job_id uuid, product jsonb)
+  join public.ai_jobs as j on j.id = i.job_id
+  cross join lateral jsonb_to_record(i.product) as a (provider_avatar_id text, name text, voice_id uuid, duration_seconds numeric)
+  where j.id = any (p_job_ids) and i.product ->> 'kind' = 'avatar'
+  order by j.id;
 end;
 $$;
-comment on function private.save_avatar(public.ai_jobs, jsonb) is
-  'Writes the avatar that a job created (provider_avatar_id, name, voice_id, duration_seconds).';
+comment on function private.save_avatar(jsonb, uuid[]) is
+  'Writes the avatars that jobs created (provider_avatar_id, name, voice_id, duration_seconds). See '
+  'private.ai_job_products.';

@@ -120,23 +120,29 @@ grant execute on function public.get_keepsake_contents(uuid, uuid) to service_ro
 
 insert into private.ai_job_products (kind) values ('pdf');
 
-create function private.save_pdf(p_job public.ai_jobs, p_product jsonb)
+create function private.save_pdf(p_items jsonb, p_job_ids uuid[])
 returns void
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   -- The voice, photo or slideshow may have been deleted meanwhile. That is no reason to discard a result that was
   -- paid for.
   insert into public.pdfs (user_id, job_id, slideshow_id, title, pdf_url, page_count, size_bytes)
   select
-    p_job.user_id, p_job.id,
-    (select o.id from public.slideshows as o where o.id = p.slideshow_id and o.user_id = p_job.user_id),
-    p.title, p_job.output_url, p.page_count, p.size_bytes
-  from jsonb_to_record(p_product) as p (title text, slideshow_id uuid, page_count integer, size_bytes bigint);
+    j.user_id, j.id,
+    (select o.id from public.slideshows as o where o.id = p.slideshow_id and o.user_id = j.user_id),
+    p.title, j.output_url, p.page_count, p.size_bytes
+  from jsonb_to_recordset(p_items) as i (job_id uuid, product jsonb)
+  join public.ai_jobs as j on j.id = i.job_id
+  cross join lateral jsonb_to_record(i.product) as p (title text, slideshow_id uuid, page_count integer, size_bytes bigint)
+  where j.id = any (p_job_ids) and i.product ->> 'kind' = 'pdf'
+  order by j.id;
 end;
 $$;
-comment on function private.save_pdf(public.ai_jobs, jsonb) is
-  'Writes the keepsake that a job rendered (title, slideshow_id, page_count, size_bytes).';
+comment on function private.save_pdf(jsonb, uuid[]) is
+  'Writes the keepsakes that jobs rendered (title, slideshow_id, page_count, size_bytes). See private.ai_job_products.';

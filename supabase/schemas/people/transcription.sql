@@ -63,28 +63,38 @@ comment on function private.can_reuse_transcription(public.ai_jobs) is
 
 insert into private.ai_job_products (kind) values ('transcript');
 
-create function private.save_transcript(p_job public.ai_jobs, p_product jsonb)
+create function private.save_transcript(p_items jsonb, p_job_ids uuid[])
 returns void
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_saved integer;
 begin
   update public.calls as c
   set transcript = t.transcript,
       transcript_data = t.transcript_data,
       duration_seconds = coalesce(t.duration_seconds, c.duration_seconds),
-      transcript_job_id = p_job.id
-  from jsonb_to_record(p_product) as t (
-    call_id uuid, transcript text, transcript_data jsonb, duration_seconds numeric
-  )
-  where c.id = t.call_id and c.user_id = p_job.user_id and t.transcript is not null;
-  if not found then
+      transcript_job_id = j.id
+  from jsonb_to_recordset(p_items) as i (job_id uuid, product jsonb)
+  join public.ai_jobs as j on j.id = i.job_id
+  cross join lateral jsonb_to_record(i.product) as t (call_id uuid, transcript text, transcript_data jsonb, duration_seconds numeric)
+  where j.id = any (p_job_ids) and i.product ->> 'kind' = 'transcript'
+    and c.id = t.call_id and c.user_id = j.user_id and t.transcript is not null;
+  get diagnostics v_saved = row_count;
+  -- Two transcripts of one call are fewer rows too, and are then saved one by one.
+  if v_saved < (
+    select count(*) from jsonb_to_recordset(p_items) as i (job_id uuid, product jsonb)
+    where i.job_id = any (p_job_ids) and i.product ->> 'kind' = 'transcript'
+  ) then
     raise exception 'the transcript is empty, or its call was deleted' using errcode = 'AJ081', detail = 'p_product.call_id';
   end if;
 end;
 $$;
-comment on function private.save_transcript(public.ai_jobs, jsonb) is
-  'Writes a transcript to its call (call_id, transcript, transcript_data, duration_seconds). Raises AJ081 when the '
-  'transcript is empty or the call was deleted.';
+comment on function private.save_transcript(jsonb, uuid[]) is
+  'Writes transcripts to their calls (call_id, transcript, transcript_data, duration_seconds). Raises AJ081 when a '
+  'transcript is empty or its call was deleted. See private.ai_job_products.';
