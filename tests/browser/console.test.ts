@@ -134,7 +134,9 @@ browserTest(
   "console: a parked job says what to search for at the provider, and is resolved",
   async () => {
     await using owner = await visit(site());
-    await using visitor = await visitAsOperator();
+    await using visitor = await visitAsOperator({
+      expected: /Failed to load resource/,
+    });
     const { page } = visitor;
     const { simulator } = site();
     await signUp(owner.page);
@@ -175,6 +177,19 @@ browserTest(
     await walkDialog(page, needs.getByRole("button", { name: "It was made" }));
     await needs.getByRole("button", { name: "It was made" }).click();
     const dialog = page.getByRole("dialog");
+    await dialog.getByLabel(/^Its id at/).fill("nothing-has-this-id");
+    await dialog.getByRole("button", { name: "Use it" }).click();
+    await dialog.getByText("The AI service has nothing with this id.")
+      .waitFor();
+    await simulator.fail({
+      operation: "history.list",
+      times: null,
+      fault: { kind: "status", error: "needs_authorization" },
+    });
+    await dialog.getByRole("button", { name: "Use it" }).click();
+    await dialog.getByLabel(/^I have looked myself/).waitFor();
+    await assertAccessibleInAll(page, "console-not-checked", "dialog");
+    await simulator.clearFaults();
     await dialog.getByLabel(/^Its id at/).fill(made?.id ?? "");
     await dialog.getByRole("button", { name: "Use it" }).click();
     await page.getByText("Resolved. The job runs again.").waitFor();

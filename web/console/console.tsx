@@ -16,7 +16,7 @@ import { JobPanel } from "./job-panel.tsx";
 import { Jobs } from "./jobs.tsx";
 import { Log } from "./log.tsx";
 import { isCut, Ops, OpsProvider, useAnswer, useRefresh } from "./ops.ts";
-import { judgeWaiting } from "./overview.ts";
+import { judgeWaiting, toneOf } from "./overview.ts";
 import { Parked } from "./parked.tsx";
 import { Loaded } from "./parts.tsx";
 import { Providers } from "./providers.tsx";
@@ -63,14 +63,9 @@ function Numbers({ overview }: { overview: Overview }) {
   const { waiting, running, oldest_waiting, failed_last_hour } = overview;
   const oldest = oldest_waiting.value;
   const wrong = overview.checks.filter(({ status }) => status !== "ok");
-  const kind = overview.status === "ok"
-    ? "good"
-    : overview.status === "failing"
-    ? "bad"
-    : "warn";
   return (
     <div class="stack">
-      <Notice kind={kind}>
+      <Notice kind={toneOf(overview)}>
         <div class="stack tight">
           <p class="verdict">{overview.words}</p>
           {wrong.map(({ name, observed }) => (

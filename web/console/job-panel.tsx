@@ -184,6 +184,12 @@ function Details({ details }: { details: JobDetails }) {
           </Button>
         )}
       </div>
+      {job.is_answer_revocable && (
+        <p class="small soft">
+          An operator answered what became of a paid call. Until the job runs,
+          the answer can be taken back.
+        </p>
+      )}
       {job.is_parked && (
         <Notice kind="warn">
           <p>The outcome of a paid call is unknown.</p>

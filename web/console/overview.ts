@@ -103,6 +103,19 @@ export function standingOf(
   }
 }
 
+/** The colour of the whole: as bad as the checks say, and never good beside a number that is not. */
+export function toneOf(
+  { status, waiting, running, oldest_waiting, failed_last_hour }: Pick<
+    Overview,
+    "status" | "waiting" | "running" | "oldest_waiting" | "failed_last_hour"
+  >,
+): "good" | "warn" | "bad" {
+  if (status === "failing") return "bad";
+  const isGood = [waiting, running, oldest_waiting, failed_last_hour]
+    .every(({ verdict }) => verdict === "good");
+  return status === "ok" && isGood ? "good" : "warn";
+}
+
 /**
  * A number of waiting jobs, or how long they have waited. While a breaker is open it is not called good: jobs of that
  * provider do not start, however short the wait has been so far.

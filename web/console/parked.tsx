@@ -6,12 +6,16 @@ import { Button, SubmitButton } from "../parts/button.tsx";
 import { Card } from "../parts/card.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { Field } from "../parts/field.tsx";
+import { Notice } from "../parts/notice.tsx";
+import { toast } from "../parts/toast.tsx";
+import { describeError } from "../words/errors.ts";
+import { isAiJobsError } from "../../client/mod.ts";
 import { Icon } from "../parts/icon.tsx";
 import { setQuery } from "../shell/router.tsx";
 import { searchOf } from "../words/searches.ts";
 import { countOf, microsOf, momentOf } from "../words/times.ts";
 import type { ParkedJob } from "./answers.ts";
-import { useAnswer, useOps } from "./ops.ts";
+import { refresh, useAnswer, useOps } from "./ops.ts";
 import { Copyable, JobLink, Loaded, typeName } from "./parts.tsx";
 
 /** The part of a parked job that the two answers need. */
@@ -55,6 +59,7 @@ function Answer(
   const ops = useOps();
   const objectId = useSignal("");
   const isUnchecked = useSignal(false);
+  const problem = useSignal<{ code: string; text: string } | null>(null);
   const isBusy = useSignal(false);
   const price = microsOf(
     job.calls.reduce((sum, call) => sum + call.estimated_cost_micros, 0),
@@ -62,22 +67,32 @@ function Answer(
   const form = `resolve-${job.job_id}`;
   const submit = async () => {
     isBusy.value = true;
-    const isDone = await ops.act(
-      "resolve",
-      {
+    problem.value = null;
+    try {
+      const { status } = await ops.call("resolve", {
         job_id: job.job_id,
         was_made: wasMade,
         is_unchecked: isUnchecked.value,
         ...(wasMade ? { provider_object_id: objectId.value.trim() } : {}),
-      },
-      ({ status }) =>
+      });
+      toast(
         status === "pending"
           ? "Resolved. The job runs again."
           : "Resolved. The job stays as it is.",
-    );
-    isBusy.value = false;
-    if (isDone) onClose();
+      );
+      onClose();
+    } catch (error) {
+      problem.value = {
+        code: isAiJobsError(error) ? error.code : "",
+        text: describeError(error).text,
+      };
+    } finally {
+      isBusy.value = false;
+      refresh();
+    }
   };
+  const canSkip = isUnchecked.value ||
+    problem.value?.code === "provider_not_checked";
   return (
     <Dialog
       title={wasMade ? "It was made" : "It was not made"}
@@ -118,15 +133,21 @@ function Answer(
             )}
           </Field>
         )}
-        <label class="row small">
-          <input
-            type="checkbox"
-            checked={isUnchecked.value}
-            onChange={(event) =>
-              isUnchecked.value = event.currentTarget.checked}
-          />
-          Record it even if {job.provider} cannot be asked
-        </label>
+        {problem.value !== null && (
+          <Notice kind="bad">{problem.value.text}</Notice>
+        )}
+        {canSkip && (
+          <label class="row">
+            <input
+              type="checkbox"
+              checked={isUnchecked.value}
+              onChange={(event) =>
+                isUnchecked.value = event.currentTarget.checked}
+            />
+            I have looked myself: record the answer without asking{" "}
+            {job.provider}
+          </label>
+        )}
       </form>
     </Dialog>
   );

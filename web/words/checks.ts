@@ -49,8 +49,11 @@ export const CHECK_WORDS: Readonly<
     to: { anchor: "#needs", name: "Answer below" },
   },
   failed_share: {
-    say: (share) =>
-      `${shareOf(share)} of the jobs of the last 15 minutes failed.`,
+    // The sentence above it has the numbers.
+    say: (share, { failing_since }) =>
+      failing_since === null
+        ? `${shareOf(share)} of the jobs of the last 15 minutes failed.`
+        : "Too many jobs fail.",
     to: { view: "view=activity", name: "Show failures by code" },
   },
   counters_age: {

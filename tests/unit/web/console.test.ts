@@ -9,6 +9,7 @@ import {
   judgeWaiting,
   probeOf,
   standingOf,
+  toneOf,
 } from "../../../web/console/overview.ts";
 import { CHECK_WORDS } from "../../../web/words/checks.ts";
 import { searchOf } from "../../../web/words/searches.ts";
@@ -66,6 +67,24 @@ Deno.test("console: waiting jobs are not called good while a breaker is open", (
   assertEquals(judgeWaiting(late, { waiting: two, open_breakers }), late);
   assertEquals(judgeWaiting(none, { waiting: none, open_breakers }), none);
   assertEquals(judgeWaiting(two, { waiting: two, open_breakers: [] }), two);
+});
+
+Deno.test("console: the state is not called good beside a number that is not", () => {
+  const good = { value: 0, verdict: "good", words: "None." } as const;
+  const numbers = {
+    waiting: good,
+    running: good,
+    oldest_waiting: good,
+    failed_last_hour: good,
+  };
+  const bad = { ...good, verdict: "bad" } as const;
+  assertEquals(toneOf({ ...numbers, status: "ok" }), "good");
+  assertEquals(
+    toneOf({ ...numbers, failed_last_hour: bad, status: "ok" }),
+    "warn",
+  );
+  assertEquals(toneOf({ ...numbers, status: "degraded" }), "warn");
+  assertEquals(toneOf({ ...numbers, status: "failing" }), "bad");
 });
 
 Deno.test("console: a probe is offered while the breaker is open, and otherwise says why not", () => {
