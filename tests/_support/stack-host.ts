@@ -82,11 +82,12 @@ async function followEvents(
   return { events, sql };
 }
 
+const logFields = z.record(z.string(), z.unknown());
+
 function toLogLine({ source, stream, line }: LogRecord): LogLine {
+  if (!line.startsWith("{")) return { source, stream, line, fields: null };
   try {
-    const fields = z.record(z.string(), z.unknown()).safeParse(
-      JSON.parse(line),
-    );
+    const fields = logFields.safeParse(JSON.parse(line));
     return { source, stream, line, fields: fields.data ?? null };
   } catch {
     return { source, stream, line, fields: null };

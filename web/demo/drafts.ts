@@ -62,7 +62,8 @@ export function begunIn({ voice, speech, film, call, book }: Drafts): ToolId[] {
 
 const TOOL_IDS: readonly ToolId[] = ["voice", "speech", "film", "call", "book"];
 
-const TOOL_OF: Readonly<Record<Job["job_type"], ToolId>> = {
+/** A new job type has no form until it gets a line here. */
+const TOOL_OF: Readonly<Partial<Record<Job["job_type"], ToolId>>> = {
   voice_clone: "voice",
   text_to_speech: "speech",
   avatar_video: "film",
@@ -70,11 +71,16 @@ const TOOL_OF: Readonly<Record<Job["job_type"], ToolId>> = {
   pdf_render: "book",
 };
 
+/** Whether the studio has a form for jobs of a type. */
+export function hasForm(jobType: Job["job_type"]): boolean {
+  return TOOL_OF[jobType] !== undefined;
+}
+
 /** Puts what a job was made of into its form, as far as it is text, and returns which form that is. */
 export function draftAgain(
   drafts: Drafts,
   { job_type, metadata }: Pick<Job, "job_type" | "metadata">,
-): ToolId {
+): ToolId | null {
   const fields = isFields(metadata) ? metadata : {};
   const fill = (to: Signal<string>, name: string) =>
     to.value = textOf(fields, name) ?? to.value;
@@ -84,5 +90,5 @@ export function draftAgain(
     fill(drafts.speech.voice, "voice_id");
   }
   if (job_type === "pdf_render") fill(drafts.book.title, "title");
-  return TOOL_OF[job_type];
+  return TOOL_OF[job_type] ?? null;
 }

@@ -20,7 +20,7 @@ import {
 } from "../words/jobs.ts";
 import { lengthOf, microsOf, secondOf, whenOf } from "../words/times.ts";
 import { now } from "./clock.ts";
-import { draftAgain } from "./drafts.ts";
+import { draftAgain, hasForm } from "./drafts.ts";
 import { Result } from "./results.tsx";
 import { useStudio } from "./studio.ts";
 
@@ -165,7 +165,7 @@ export function JobCard({ job }: { job: Job }) {
             </Button>
           )}
           {isOver && status !== "completed" && !canRunAgain &&
-            !isParked && (
+            !isParked && hasForm(job.job_type) && (
             <Button
               isSmall
               icon="retry"

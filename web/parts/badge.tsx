@@ -1,8 +1,8 @@
 /** A word in a coloured frame: the state of something. Colour alone never says it. */
 import type { ComponentChildren } from "preact";
+import type { Tone } from "./tone.ts";
 
-/** The meaning of a colour. */
-export type Tone = "plain" | "busy" | "good" | "warn" | "bad";
+export type { Tone };
 
 /** The badge. */
 export function Badge(

@@ -1,7 +1,7 @@
 /** Jobs in words: their types, stages and the entries of their timeline. */
 import type { Job, JobEvent, JobStatus, JobType } from "../../client/mod.ts";
-import type { Tone } from "../parts/badge.tsx";
-import type { IconName } from "../parts/icon.tsx";
+import type { Tone } from "../parts/tone.ts";
+import type { IconName } from "../parts/icon-paths.ts";
 import { placeOf } from "./places.ts";
 
 /** Name and icon of a type. */
