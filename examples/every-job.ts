@@ -59,7 +59,7 @@ const clone = await jobs.create({
 });
 const letter = await jobs.create({
   job_type: "text_to_speech",
-  metadata: { text: "Good evening, everybody." },
+  metadata: { text: "Good evening, everyone." },
   depends_on: clone.id,
 });
 const film = await jobs.create({

@@ -9,7 +9,7 @@ export interface JobTimes {
 }
 
 /** Whose jobs: spread over ten users, or all of one. */
-export type Owner = "anybody" | "first" | "second";
+export type Owner = "anyone" | "first" | "second";
 
 /** How a contender is to run. */
 export interface RunOptions {

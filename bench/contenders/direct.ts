@@ -19,7 +19,7 @@ export function directContender(
   let settings: Record<string, unknown> = {};
   let recovering = Promise.resolve();
 
-  /** A worker that follows a killed one listens elsewhere: its port may be somebody's by then. */
+  /** A worker that follows a killed one listens elsewhere: its port may be someone's by then. */
   async function redirect(): Promise<void> {
     const { port } = await worker.ready();
     await database.sendDispatchesTo(addressOf(port));
@@ -50,7 +50,7 @@ export function directContender(
       await worker.stop();
     },
     async create() {
-      const [id] = await database.insert(1, "anybody");
+      const [id] = await database.insert(1, "anyone");
       if (id === undefined) throw new Error("no job was inserted");
       return id;
     },

@@ -131,7 +131,7 @@ export class EngineDatabase {
   #usersOf(owner: Owner): string[] {
     const ids = this.users.map(({ id }) => id);
     switch (owner) {
-      case "anybody":
+      case "anyone":
         return ids;
       case "first":
         return ids.slice(0, 1);
@@ -188,7 +188,7 @@ export class EngineDatabase {
           t.at, t.at, t.at + interval '1 second', t.at + interval '9 seconds', t.at + interval '9 seconds'
         from generate_series(1, ${rows - count}::integer) as n
         join unnest(${
-        this.#usersOf("anybody")
+        this.#usersOf("anyone")
       }::uuid[]) with ordinality as u (id, position)
           on u.position = n % ${USERS}::integer + 1
         cross join lateral (select now() - n * interval '2.6 seconds' as at) as t`;

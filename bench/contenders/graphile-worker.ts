@@ -100,7 +100,7 @@ export async function graphileWorkerContender(
     },
     end: () => worker.stop(),
     async create() {
-      const [id] = await insert(1, "anybody");
+      const [id] = await insert(1, "anyone");
       if (id === undefined) throw new Error("no job was inserted");
       return id;
     },

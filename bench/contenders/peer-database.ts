@@ -78,7 +78,7 @@ export class PeerDatabase {
 
   /** The ids of users, one for each job. */
   ownersOf(count: number, owner: Owner): string[] {
-    const users = owner === "anybody" ? this.userIds : this.userIds.slice(
+    const users = owner === "anyone" ? this.userIds : this.userIds.slice(
       owner === "first" ? 0 : 1,
       owner === "first" ? 1 : 2,
     );

@@ -11,7 +11,7 @@ export interface Cost {
 
 /**
  * The stand-ins of pg_net and pg_cron talk to the database as clients; the real ones are parts of it. Neither they nor
- * the look-ups of a new connection are round trips of anybody's job.
+ * the look-ups of a new connection are round trips of anyone's job.
  */
 const NOT_A_CLIENT = [
   "net\\.(http_request_queue|_http_response)",

@@ -21,7 +21,7 @@ export function userIdSql(n: string): string {
   return `md5('user ' || ${n})::uuid`;
 }
 
-/** Users drawn at random; nobody has much more than anybody else. */
+/** Users drawn at random; nobody has much more than anyone else. */
 const randomUser = (users: number) =>
   userIdSql(`(1 + floor(random() * ${users}))::bigint`);
 

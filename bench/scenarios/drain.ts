@@ -17,7 +17,7 @@ export const drain: Scenario = {
         const already = await warmUp(environment, contender);
         const work = async () => {
           const asked = wallMs();
-          const ids = await contender.insert(sizes.jobs, "anybody");
+          const ids = await contender.insert(sizes.jobs, "anyone");
           const begun = wallMs();
           const finish = await waitFinished(
             environment,

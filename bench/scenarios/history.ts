@@ -22,7 +22,7 @@ export const history: Scenario = {
       );
     // A library's defaults that poll for each job show nothing here.
     const measured = contenders.filter(({ isPolling }) => !isPolling);
-    // Two contenders share a database, so everybody's empty tables come first.
+    // Two contenders share a database, so everyone's empty tables come first.
     const without = new Map<string, number>();
     for (const contender of measured) {
       const { jobs_per_second } = await measure(contender, false);

@@ -25,7 +25,7 @@ async function killOne(
 ): Promise<Figures> {
   return await whileRunning(contender, OPTIONS, async () => {
     const provider = environment.account(contender.name);
-    const ids = await contender.insert(JOBS, "anybody");
+    const ids = await contender.insert(JOBS, "anyone");
     if (!await provider.waitOpen(JOBS, IN_FLIGHT_WITHIN_MS)) {
       throw new Error(`${contender.name}: not ${JOBS} calls at the same time`);
     }

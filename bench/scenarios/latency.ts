@@ -43,7 +43,7 @@ export const latency: Scenario = {
           total.push(await completionOf(contender, id) - created);
           await breath();
           const at = wallMs();
-          const [other] = await contender.insert(1, "anybody");
+          const [other] = await contender.insert(1, "anyone");
           if (other === undefined) throw new Error("no job was inserted");
           inserted.set(other, at);
           await completionOf(contender, other);

@@ -42,7 +42,7 @@ export async function warmUp(
   environment: Environment,
   contender: Contender,
 ): Promise<number> {
-  const ids = await contender.insert(WARM_UP_JOBS, "anybody");
+  const ids = await contender.insert(WARM_UP_JOBS, "anyone");
   const { finished } = await waitFinished(
     environment,
     contender,

@@ -15,7 +15,7 @@ export const makespan: Scenario = {
     for (const contender of contenders) {
       const figures = await whileRunning(contender, OPTIONS, async () => {
         const already = await warmUp(environment, contender);
-        const ids = await contender.insert(sizes.makespanJobs, "anybody");
+        const ids = await contender.insert(sizes.makespanJobs, "anyone");
         const begun = wallMs();
         const { finished, lastCompletedAt } = await waitFinished(
           environment,

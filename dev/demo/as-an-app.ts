@@ -41,7 +41,7 @@ export async function signUp(
   };
 }
 
-/** A file on its way into the user's folder. */
+/** A file to be uploaded to the user's folder. */
 export interface AppFile {
   readonly bucket: string;
   readonly name: string;

@@ -40,7 +40,7 @@ const BY_CALLER: Readonly<Record<Caller, readonly ErrorCode[]>> = {
   user: ["unauthenticated", "account_not_found"],
   operator: ["unauthenticated", "operator_required"],
   prometheus: [],
-  anybody: [],
+  anyone: [],
   database: [],
   provider: [],
 };
@@ -210,7 +210,7 @@ const SECURITY: Readonly<
   provider: [],
   prometheus: [{ metricsToken: [] }],
   // With or without a trailing slash.
-  anybody: [{}, ...USER_TOKEN],
+  anyone: [{}, ...USER_TOKEN],
 };
 
 const TAGS = {
@@ -233,7 +233,7 @@ const TAGS = {
     name: "Prometheus",
     description: "With the token that METRICS_TOKEN is.",
   },
-  anybody: { name: "Anybody", description: "Without a token." },
+  anyone: { name: "Anyone", description: "Without a token." },
   provider: {
     name: "Providers",
     description: "Called by AI providers, each with its own signature.",

@@ -268,7 +268,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       summary: "Speak a letter in that voice, once it is cloned",
       body: {
         job_type: "text_to_speech",
-        metadata: { text: "Good evening, everybody." },
+        metadata: { text: "Good evening, everyone." },
         depends_on: CLONE,
       },
       answer: accepted(SPEECH),

@@ -38,7 +38,7 @@ export type Caller =
   | "database"
   | "provider"
   | "prometheus"
-  | "anybody";
+  | "anyone";
 
 /** One operation of one function. */
 export interface Operation {
@@ -472,7 +472,7 @@ export const OPERATIONS: readonly Operation[] = [
     id: "readHealth",
     path: "/health",
     method: "get",
-    caller: "anybody",
+    caller: "anyone",
     summary: "Whether jobs make progress",
     description:
       "The status, at most five seconds old; with an operator's token also every check.",

@@ -1,4 +1,4 @@
-/** One request to a simulated provider, and the faults on its way. */
+/** One request to a simulated provider, and its faults. */
 import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Fault } from "./faults.ts";
 import type { End, Holds } from "./holds.ts";

@@ -3,7 +3,7 @@
 
 -- ===== supabase/schemas/foundation.sql
 
--- Extensions, the schema private that the API never exposes, and privileges that start closed. Everything else
+-- Extensions, the schema private, which the API never exposes, and default privileges that grant nothing. Everything else
 -- builds on this.
 
 create extension if not exists pgcrypto with schema extensions;
@@ -14,7 +14,7 @@ create extension if not exists pg_net with schema extensions;
 
 create extension if not exists pg_cron with schema pg_catalog;
 
--- PostgreSQL lets everybody execute a new function by default. Here each function names its callers.
+-- PostgreSQL lets everyone execute a new function by default. Here each function names its callers.
 alter default privileges revoke execute on functions from public;
 
 create schema if not exists private;
@@ -63,7 +63,7 @@ $$;
 comment on function private.uuid_v7() is
   'A UUID of version 7 (RFC 9562): 48 bits of the time in milliseconds, then 74 random bits. The default of ids, because '
   'new entries of an index are then neighbours: with random ids, each of them changes another page of a large index.';
--- Defaults run with the rights of the role that inserts. Nobody can call it by name without usage of the schema.
+-- Defaults run with the rights of the role that inserts. Without usage of the schema, a role cannot call it by name.
 grant execute on function private.uuid_v7() to authenticated, service_role;
 
 -- ===== supabase/schemas/data/mime_types.sql
@@ -1968,7 +1968,7 @@ create table public.ai_result_cache (
   -- Not as {64}, for which Postgres takes ten times as long.
   constraint ai_result_cache_key_is_hash check (length(cache_key) = 71 and cache_key ~ '^ai_job:[0-9a-f]+$')
 );
-comment on table public.ai_result_cache is 'Where the result of an equal earlier request is, by hash of the request; kept cache_ttl_seconds.';
+comment on table public.ai_result_cache is 'The earlier job with the same request, by the hash of the request; kept for cache_ttl_seconds.';
 comment on column public.ai_result_cache.value is '{"job_id": "<uuid>"}';
 
 create index ai_result_cache_user_id_idx on public.ai_result_cache (user_id, cache_key);
@@ -2011,7 +2011,7 @@ create table private.dispatch_receipts (
   constraint dispatch_receipts_message_id_length check (length(message_id) between 1 and 128)
 );
 comment on table private.dispatch_receipts is
-  'Ids of the dispatches of the last minutes, so that a recorded request cannot be played again. The sweep prunes it.';
+  'Ids of the dispatches of the last minutes, so that a recorded request cannot be replayed. The sweep prunes it.';
 
 create index dispatch_receipts_received_at_idx on private.dispatch_receipts (received_at);
 
@@ -2020,7 +2020,7 @@ revoke all on private.dispatch_receipts from public, anon, authenticated, servic
 
 -- ===== supabase/schemas/dispatch/pending.sql
 
--- Inserts that share a dispatch: which of them rely on one that is on its way.
+-- Inserts that share a dispatch: which of them rely on one that is in flight.
 
 create table private.pending_dispatches (
   message_id text not null,
@@ -2029,9 +2029,10 @@ create table private.pending_dispatches (
   constraint pending_dispatches_pkey primary key (message_id)
 );
 comment on table private.pending_dispatches is
-  'Dispatches that were sent and not received yet, as far as is known: inserts rely on one of the last half second instead of '
-  'sending another. A row commits with the transaction that sends it, so that a dispatch that is rolled back is relied upon '
-  'by nobody. The sweep prunes it.';
+  'Dispatches that were sent and not received yet, as far as is known: inserts rely on one of the last half second '
+  'instead of '
+  'sending another. A row commits with the transaction that sends it, so that no insert relies on a dispatch that is '
+  'rolled back. The sweep prunes it.';
 create index pending_dispatches_worker_sent_at_idx on private.pending_dispatches (worker, sent_at);
 alter table private.pending_dispatches enable row level security;
 revoke all on private.pending_dispatches from public, anon, authenticated, service_role;
@@ -2052,7 +2053,7 @@ begin
     return false;
   end if;
   -- Held until this transaction ends: the claim that the dispatch causes waits for it, and finds the jobs. Not available
-  -- while such a claim is under way, which may not find them any more.
+  -- while such a claim runs, because it may no longer find them.
   return pg_try_advisory_xact_lock_shared(hashtextextended('pending_dispatches:' || p_worker, 0))
     -- Again, since that claim may have ended in between.
     and exists (
@@ -2062,7 +2063,7 @@ begin
 end;
 $$;
 comment on function private.relies_on_dispatch(text) is
-  'Whether a dispatch that is on its way to the worker will find the jobs of this transaction, so that it need not send one. '
+  'Whether a dispatch that is in flight to the worker will find the jobs of this transaction, so that it need not send one. '
   'Security definer because inserting roles may not read schema private.';
 
 create function private.wait_for_relying_inserts(p_worker text)
@@ -2105,7 +2106,8 @@ declare
 begin
   select s.decrypted_secret into v_url from vault.decrypted_secrets as s where s.name = 'project_url';
   select s.decrypted_secret into v_secret from vault.decrypted_secrets as s where s.name = 'dispatch_secret';
-  -- A secret of another form (the receiver checks the same) would sign with some other key, and every call be refused.
+  -- A secret in another format (the receiver checks the same) would sign with a different key, and every call would be
+  -- refused.
   if v_url is null
     or coalesce(v_secret !~ '^whsec_([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$', true)
   then
@@ -2147,7 +2149,7 @@ comment on function private.post_signed(text, jsonb, text) is
 
 -- ===== supabase/schemas/dispatch/dispatch.sql
 
--- Dispatch: a hint that makes a job start within milliseconds. It may be lost, late or doubled; the sweep is the
+-- Dispatch: a hint that makes a job start within milliseconds. It may be lost, late or duplicated; the sweep is the
 -- guarantee.
 
 create function private.dispatch_to_worker(p_worker text, p_job_ids uuid[])
@@ -2181,7 +2183,7 @@ begin
 end;
 $$;
 comment on function private.dispatch_to_worker(text, uuid[]) is
-  'Asks one worker by pg_net, signed with the Vault''s dispatch_secret, to work on these jobs, and remembers the dispatch as '
+  'Sends one worker a dispatch for these jobs by pg_net, signed with the Vault''s dispatch_secret, and records it as '
   'pending. Returns the pg_net request id, or null when nothing could be sent. Security definer because it is called by '
   'functions that are.';
 
@@ -2210,8 +2212,9 @@ begin
 end;
 $$;
 comment on function private.dispatch_ai_jobs(uuid[]) is
-  'Asks the worker of these jobs, or each of their workers, by pg_net and signed with the Vault''s dispatch_secret, to work on '
-  'them. Returns a pg_net request id, or null when nothing could be sent. Never raises. Security definer because the inserting role may not call '
+  'Sends each worker of these jobs a dispatch by pg_net, signed with the Vault''s dispatch_secret. Returns a pg_net '
+  'request id, or null when nothing could be sent. Never raises. Security definer because the '
+  'inserting role may not call '
   'private.post_signed.';
 
 create function public.wake_ai_job_worker(p_worker text default 'process-ai-job')
@@ -2222,7 +2225,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- What was snoozed for no time at all has no turn yet.
+  -- A job that was snoozed without delay has no turn yet.
   perform private.ready_due_ai_jobs(200);
   return private.dispatch_ai_jobs((
     select array_agg(due.id)
@@ -2242,14 +2245,15 @@ begin
 end;
 $$;
 comment on function public.wake_ai_job_worker(text) is
-  'Asks a worker for a request more while jobs of its types are waiting: called by an isolate that is too old to claim, or '
-  'that works on one job a request. False: nothing waits, or it could not be sent. service_role only; security definer for the dispatch in schema private.';
+  'Dispatches a worker again while jobs of its types wait: called by an isolate that is too old to claim, or that runs '
+  'one job per request. False: nothing waits, or it could not be sent. service_role only; security definer '
+  'for the dispatch in schema private.';
 revoke execute on function public.wake_ai_job_worker(text) from public, anon, authenticated;
 grant execute on function public.wake_ai_job_worker(text) to service_role;
 
 -- ===== supabase/schemas/dispatch/sweep.sql
 
--- The sweep: the guarantee that every due job that nobody works on is dispatched again.
+-- The sweep: guarantees that every due job that no worker runs is dispatched again.
 
 create function private.sweep_ai_jobs()
 returns jsonb
@@ -2273,7 +2277,7 @@ begin
     raise warning 'stalled ai jobs could not be rescued (%)', v_rescue_error;
   end;
 
-  -- After the rescue: what was taken back from the dead is room.
+  -- After the rescue, because rescued jobs leave room.
   v_blocked_users := private.users_without_room();
   perform private.ready_due_ai_jobs(1000);
   for v_chunk in
@@ -2287,7 +2291,7 @@ begin
         from public.ai_jobs as w
         where w.job_type = t.job_type and w.provider = p.provider and w.status = 'pending' and w.queue_key is not null
           and w.attempt < w.max_attempts
-          -- Nobody could claim them, and each call costs. In coalesce for the planner's sake, as in claim_ai_jobs.
+          -- No worker could claim them, and each call has a cost. In coalesce for the planner's sake, as in claim_ai_jobs.
           and coalesce(w.user_id <> all (v_blocked_users), true)
         order by w.scheduled_at
         limit 200
@@ -2315,8 +2319,8 @@ begin
 end;
 $$;
 comment on function private.sweep_ai_jobs() is
-  'The delivery guarantee, run by pg_cron every few seconds: takes back expired leases, dispatches what is due (up to '
-  '200 jobs in calls of 20), forgets old receipts. Returns the counts.';
+  'The delivery guarantee, run by pg_cron every few seconds: rescues jobs with an expired lease, dispatches due jobs (up to '
+  '200 jobs in calls of 20), deletes old receipts. Returns the counts.';
 
 create function private.prune_ai_job_leftovers()
 returns void
@@ -2333,8 +2337,8 @@ begin
 end;
 $$;
 comment on function private.prune_ai_job_leftovers() is
-  'Hourly: removes cache entries that have ended, what is written down about files that were removed a month ago (their '
-  'names are those of people who may have left), upload URLs that have ended, and pg_cron''s own history, which grows for ever otherwise.';
+  'Hourly: removes expired cache entries, records of files that were removed a month ago (their names may identify '
+  'people who have left), expired upload URLs, and pg_cron''s own history, which would grow forever.';
 
 -- ===== supabase/schemas/jobs/input_hash.sql
 
@@ -3305,7 +3309,7 @@ begin
     begin
       v_source_id := (public.get_ai_result_cache('ai_job:' || v_hash) ->> 'job_id')::uuid;
     exception when others then
-      -- The cache saves a call of the provider; without it the job is created all the same.
+      -- The cache saves a call of the provider; without it the job is created anyway.
       raise warning 'the result cache was not read: %', sqlerrm;
     end;
   end if;
@@ -4979,7 +4983,7 @@ begin
 end;
 $$;
 comment on function private.record_call_change(uuid) is
-  'Updates a job after somebody other than its worker has changed the outcome of its call: what the journal says about the '
+  'Updates a job after someone other than its worker has changed the outcome of its call: what the journal says about the '
   'money, and the provider''s id of what was created last.';
 
 create function private.refuse_provider_object(p_call public.ai_provider_calls, p_object_id text)
@@ -5013,9 +5017,9 @@ begin
 end;
 $$;
 comment on function private.refuse_provider_object(public.ai_provider_calls, text) is
-  'Raises an error unless this id can be of what the call created: AJ099 when it has not the form of an id, AJ098 when '
-  'another call made the object, a row names it, it bears another job''s marker, or it was or will be removed. What the '
-  'provider has under the id is not known here.';
+  'Raises an error unless this id can be of what the call created: AJ099 when it does not have the form of an id, AJ098 '
+  'when another call created the object, a row names it, it has another job''s marker, or it was or will be removed. '
+  'What the provider has under this id is not known here.';
 
 create function private.first_unknown_call(p_job_id uuid)
 returns public.ai_provider_calls
@@ -5031,7 +5035,7 @@ as $$
   limit 1;
 $$;
 comment on function private.first_unknown_call(uuid) is
-  'The call of a job with an unknown outcome that was sent first: the one that an operator answers next.';
+  'The call of a job with an unknown outcome that was sent first: the one that an operator''s next answer resolves.';
 
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
 returns boolean
@@ -5061,7 +5065,7 @@ begin
     return false;
   end if;
   if p_was_made then
-    -- Two jobs that are resolved at once must not both get the object.
+    -- Two jobs that are resolved at the same time must not both get the object.
     perform pg_advisory_xact_lock(hashtextextended('provider_object:' || v_call.provider || ':' || p_provider_object_id, 0));
     perform private.refuse_provider_object(v_call, p_provider_object_id);
   end if;
@@ -5194,7 +5198,8 @@ $$;
 comment on function public.doubt_provider_call(uuid, uuid, text) is
   'For a worker to which the provider said that the object of a step does not exist. doubted: an operator or a lookup had '
   'named the object, and the outcome of the call is unknown again, so that the job ends as outcome_unknown and nothing is '
-  'sent again; too_early: that was less than a minute ago, and a list may lag, so ask again; kept: the call itself returned the object, '
+  'sent again; too_early: that was less than a minute ago, and a list may lag, so query again; kept: the call itself '
+  'returned the object, '
   'and nothing changed. Null: the lease is lost. service_role only; security definer for its part in schema private.';
 revoke execute on function public.doubt_provider_call(uuid, uuid, text) from public, anon, authenticated;
 grant execute on function public.doubt_provider_call(uuid, uuid, text) to service_role;
@@ -5455,7 +5460,7 @@ begin
       cross join lateral (
         select n.outcome in ('rejected', 'unknown') and private.is_provider_failure(n.error_code) as is_failure
       ) as f
-      -- What an operator answers, or takes back, says nothing about the provider.
+      -- An operator's answer, or taking it back, says nothing about the provider.
       where n.outcome <> o.outcome and o.settled_at is null and n.answered_at is null
         and case
           -- A call that its owner cancelled says nothing about the provider.
@@ -5753,7 +5758,7 @@ begin
     where p.provider = any (p_providers) and p.max_voices is not null
   loop
     if private.count_provider_voices(v_provider.provider) > v_provider.max_voices then
-      raise exception 'All places for voices at the AI provider are taken. Try again later.' using errcode = 'AJ037', detail = 'job_type';
+      raise exception 'The project has reached its limit of voices at the AI provider. Try again later.' using errcode = 'AJ037', detail = 'job_type';
     end if;
   end loop;
 end;
@@ -5905,8 +5910,9 @@ begin
 end;
 $$;
 comment on function private.follow_inserted_ai_jobs() is
-  'Statement trigger: records and counts new jobs, dispatches each worker once for any number of rows (what is due of '
-  'them and of the jobs that they wait for), then charges their owners, parts their turns, checks the room for voices, and '
+  'Statement trigger: records and counts new jobs, dispatches each worker once for any number of rows (those that are '
+  'due, and due jobs that they depend on), then charges their owners, separates their turns, checks the room for voices, '
+  'and '
   'lets at most 500 jobs of an owner wait for other jobs. One trigger, because each one and each of its statements costs '
   'time at every insert. Security definer because owners insert jobs but may not write events, counts or quotas.';
 
@@ -5984,7 +5990,7 @@ begin
   update private.ai_schedule_runs as r set last_run_at = clock_timestamp() where r.name = p_name;
 end;
 $$;
-comment on function private.note_schedule_run(text) is 'Writes down that the sweep, the fold or the janitor has just run.';
+comment on function private.note_schedule_run(text) is 'Records that the sweep, the fold or the janitor has just run.';
 
 -- ===== supabase/schemas/ops/counters.sql
 
@@ -5993,7 +5999,7 @@ comment on function private.note_schedule_run(text) is 'Writes down that the swe
 --
 -- Every statement that changes jobs or paid calls appends what it did to a queue, in its own transaction, so that the
 -- counts are exact under rollbacks and crashes. One fold at a time moves the queue into the counters: the rows
--- that everybody would update are written by one session only, and no job waits for another one's count.
+-- that everyone would update are written by one session only, and no job waits for another one's count.
 
 create table private.ai_counter_queue (
   id bigint generated always as identity,
@@ -6018,7 +6024,7 @@ comment on table private.ai_counter_queue is
 comment on column private.ai_counter_queue.counted_at is 'Start of the minute in which it happened.';
 comment on column private.ai_counter_queue.event is
   'created, deleted, the last_event of a job whose status changed, call (the response to a paid call, or the lack of one), '
-  'reconciled (its unknown outcome is known now), or revised (it cost something else than was written down).';
+  'reconciled (its unknown outcome is known now), or revised (its recorded cost was corrected).';
 comment on column private.ai_counter_queue.slot is 'private.duration_slot of the wait or the work that ended with this.';
 comment on column private.ai_counter_queue.millis is 'Sum of these durations.';
 comment on column private.ai_counter_queue.micros is 'Money spent, in millionths of a US dollar.';
@@ -6153,7 +6159,7 @@ end;
 $$;
 comment on function private.count_updated_ai_jobs() is
   'Statement trigger: counts the jobs whose status the statement changed, with how long they waited to be claimed or ran. '
-  'Security definer because those who change jobs may not write counts.';
+  'Security definer because the roles that change jobs may not write counts.';
 
 create function private.count_deleted_ai_jobs()
 returns trigger
@@ -6171,8 +6177,8 @@ begin
 end;
 $$;
 comment on function private.count_deleted_ai_jobs() is
-  'Statement trigger: jobs that are deleted while they wait or run no longer count as such. Security definer because those '
-  'who delete accounts may not write counts.';
+  'Statement trigger: jobs that are deleted while they wait or run no longer count as such. Security definer because the '
+  'roles that delete accounts may not write counts.';
 
 create function private.count_updated_provider_calls()
 returns trigger
@@ -6216,8 +6222,8 @@ end;
 $$;
 comment on function private.count_updated_provider_calls() is
   'Statement trigger: counts each paid call once, by its response or the lack of one, with the provider''s response time; '
-  'apart from that what became of calls with an unknown outcome, and the cost. Security definer because those who settle '
-  'calls may not write counts.';
+  'apart from that what became of calls with an unknown outcome, and the cost. Security definer because the roles that '
+  'settle calls may not write counts.';
 
 create trigger ai_provider_calls_after_update_count
 after update on public.ai_provider_calls referencing old table as outdated new table as updated
@@ -6238,7 +6244,7 @@ declare
   v_until bigint;
   v_written integer;
 begin
-  -- One at a time: only so does nobody wait for a row of the counters.
+  -- One at a time, so that no session waits for a row of the counters.
   if not pg_try_advisory_xact_lock(hashtextextended('fold_ai_counters', 0)) then
     return 0;
   end if;
@@ -6737,7 +6743,7 @@ create policy "users can read their own pending uploads"
 on public.pending_uploads for select to authenticated
 using (user_id = (select auth.uid()));
 
-create policy "users can write down uploads of their own"
+create policy "users can record their own uploads"
 on public.pending_uploads for insert to authenticated
 with check (user_id = (select auth.uid()));
 
@@ -7359,7 +7365,7 @@ end;
 $$;
 comment on function public.scan_stored_files(integer) is
   'Continues the scan of our buckets by up to p_limit objects. Queues an object that is older than the grace period '
-  'and lies in the folder of no account, or in that of a deleted job and no row names it. Returns how many objects it '
+  'and is in the folder of no account, or in that of a deleted job and no row names it. Returns how many objects it '
   'scanned; fewer than p_limit: the scan is complete, and the next one starts after scan_interval_seconds. '
   'service_role only; security definer because it reads accounts and a table in schema private.';
 revoke execute on function public.scan_stored_files(integer) from public, anon, authenticated;
@@ -8217,7 +8223,7 @@ comment on function private.check_text_to_speech(public.ai_jobs) is
 
 -- ===== supabase/schemas/ops/health.sql
 
--- Health: what somebody on call has to know, at a cost that does not grow with the number of jobs.
+-- Health: what an operator on call must know, at a cost that does not grow with the number of jobs.
 
 create function private.count_stuck_ai_jobs()
 returns bigint
@@ -8234,12 +8240,12 @@ begin
   from private.ai_schedule_runs as r
   where r.name = 'sweep';
   return (
-    -- Nobody holds them any more, and the sweep has not taken them back.
+    -- No worker holds them any more, and the sweep has not rescued them.
     select count(*)
     from public.ai_jobs as j
     where j.status = 'processing' and j.lease_expires_at < statement_timestamp() - interval '1 minute'
   ) + (
-    -- Due, with room to run, and for two minutes nobody has claimed any job of the kind.
+    -- Due, with room to run, and no job of the kind was claimed for two minutes.
     select count(*)
     from (
       select t.job_type, p.provider
@@ -8314,7 +8320,7 @@ from public.ai_provider_calls as c
 join public.ai_jobs as j on j.id = c.job_id
 where c.outcome = 'unknown' and j.status in ('failed', 'cancelled');
 comment on view private.ai_parked_jobs is
-  'Ended jobs with a paid call of which nobody knows what became of it, one row for each such call. The marker is what to '
+  'Ended jobs with a paid call of unknown outcome, one row for each such call. The marker is what to '
   'search for at the provider; public.resolve_unknown_ai_job takes the answer. For the operator.';
 revoke all on private.ai_parked_jobs from public, anon, authenticated, service_role;
 
@@ -8384,7 +8390,7 @@ select
       limit 200
     ) as h
     where h.created > statement_timestamp() - interval '10 minutes'
-      -- 409 says that it had been delivered already.
+      -- 409 means that it had already been delivered.
       and (h.timed_out or h.error_msg is not null or (h.status_code >= 400 and h.status_code <> 409))
   ) as dispatch_failures,
   (
@@ -8420,7 +8426,7 @@ from (
   ) as w
 ) as d;
 comment on view private.ai_health is
-  'What somebody on call has to know, in one row: the job that has been due longest, stuck and parked jobs (1000 at most), '
+  'What an operator on call must know, in one row: the job that has been due longest, stuck and parked jobs (1000 at most), '
   'open breakers, when sweep, fold and janitor last ran, how many of the last 200 calls to our functions failed in ten '
   'minutes, and the queue by provider. As quick with a million jobs as with ten.';
 revoke all on private.ai_health from public, anon, authenticated, service_role;
@@ -8527,7 +8533,7 @@ end;
 $$;
 comment on function private.check_ai_health() is
   'private.ai_health, judged: {status: ok | degraded | failing, checked_at, oldest_waiting_seconds, queue, open_breakers, '
-  'failing_since (private.ai_failure_share), checks: [{name, status, observed, limit, unit}]}. Failing: jobs do not move. Degraded: somebody should look.';
+  'failing_since (private.ai_failure_share), checks: [{name, status, observed, limit, unit}]}. Failing: jobs do not make progress. Degraded: something needs attention.';
 
 -- ===== supabase/schemas/ops/metrics.sql
 
@@ -8643,8 +8649,8 @@ grant execute on function public.read_ai_metrics() to service_role;
 
 -- ===== supabase/schemas/ops/operators.sql
 
--- Operators: who they are, and what each of them has done. The functions of the console check the role themselves, so that
--- a caller with the secret key can act for nobody who does not have it.
+-- Operators: who they are, and what each of them has done. The functions of the console check the role themselves, so that a
+-- caller with the secret key can act only for accounts that have it.
 
 create table private.operator_actions (
   id bigint generated always as identity,
@@ -8699,7 +8705,7 @@ begin
 end;
 $$;
 comment on function private.record_operator_action(uuid, text, jsonb) is
-  'Checks the role (AJ095) and writes down what the operator is about to do; rolled back with it.';
+  'Checks the role (AJ095) and records what the operator is about to do; the record is rolled back with it.';
 
 create function private.prune_operator_actions(p_limit integer default 1000)
 returns integer
@@ -8760,8 +8766,8 @@ begin
 end;
 $$;
 comment on function public.ops_actions(uuid, integer, bigint) is
-  'For the console: what operators did, newest first; the next page begins before the last one''s id. AJ095 for anybody but '
-  'an operator. service_role only; security definer because the record lies in schema private.';
+  'For the console: what operators did, newest first; the next page begins before the last one''s id. AJ095 for anyone but '
+  'an operator. service_role only; security definer because the record is in schema private.';
 revoke execute on function public.ops_actions(uuid, integer, bigint) from public, anon, authenticated;
 grant execute on function public.ops_actions(uuid, integer, bigint) to service_role;
 
@@ -8802,7 +8808,7 @@ end;
 $$;
 comment on function public.ops_overview(uuid) is
   'For the console: private.check_ai_health with the jobs that wait, are scheduled for later and run, and what ended and was '
-  'spent in the last hour. Counted, at most some seconds old. AJ095 for anybody but an operator. service_role only; security definer because it '
+  'spent in the last hour. Counted, at most some seconds old. AJ095 for anyone but an operator. service_role only; security definer because it '
   'reads schema private.';
 revoke execute on function public.ops_overview(uuid) from public, anon, authenticated;
 grant execute on function public.ops_overview(uuid) to service_role;
@@ -8819,7 +8825,7 @@ begin
     when '1h' then return query select 60, 60;
     when '24h' then return query select 900, 96;
     when '7d' then return query select 7200, 84;
-    else raise exception 'there is no range %; take 1h, 24h or 7d', p_range using errcode = '22023';
+    else raise exception 'there is no range %; use 1h, 24h or 7d', p_range using errcode = '22023';
   end case;
 end;
 $$;
@@ -8935,8 +8941,8 @@ begin
 end;
 $$;
 comment on function public.ops_charts(uuid, text) is
-  'For the console: private.ai_charts. AJ095 for anybody but an operator. service_role only; security definer because the '
-  'counters lie in schema private.';
+  'For the console: private.ai_charts. AJ095 for anyone but an operator. service_role only; security definer because the '
+  'counters are in schema private.';
 revoke execute on function public.ops_charts(uuid, text) from public, anon, authenticated;
 grant execute on function public.ops_charts(uuid, text) to service_role;
 
@@ -8962,7 +8968,7 @@ begin
         and c.bucket_at > statement_timestamp() - v_buckets * make_interval(secs => v_resolution)
       group by 1, 2, 3
     ),
-    -- Bounded, so that the table may be as long as it likes: what is not among these has no sample.
+    -- Bounded, so that the cost does not depend on the size of the table: codes that are not among these rows have no sample.
     newest as (
       select j.id, j.error_code, j.error_message, j.job_type, j.provider, j.completed_at
       from public.ai_jobs as j
@@ -8999,8 +9005,8 @@ end;
 $$;
 comment on function public.ops_failures(uuid, text) is
   'For the console: how often jobs failed in the range (one that is retried and fails again counts again), by code, job '
-  'type and provider, with the buckets in which the first and the last did, and one of the newest thousand failed jobs as a sample. AJ095 for anybody but an operator. '
-  'service_role only; security definer because the counters lie in schema private.';
+  'type and provider, with the buckets in which the first and the last did, and one of the newest thousand failed jobs as a sample. AJ095 for anyone but an operator. '
+  'service_role only; security definer because the counters are in schema private.';
 revoke execute on function public.ops_failures(uuid, text) from public, anon, authenticated;
 grant execute on function public.ops_failures(uuid, text) to service_role;
 
@@ -9017,8 +9023,8 @@ begin
 end;
 $$;
 comment on function public.ops_providers(uuid) is
-  'For the console: private.ai_provider_standing. AJ095 for anybody but an operator. service_role only; security definer '
-  'because the view lies in schema private.';
+  'For the console: private.ai_provider_standing. AJ095 for anyone but an operator. service_role only; security definer '
+  'because the view is in schema private.';
 revoke execute on function public.ops_providers(uuid) from public, anon, authenticated;
 grant execute on function public.ops_providers(uuid) to service_role;
 
@@ -9087,13 +9093,13 @@ $$;
 comment on function public.ops_budgets(uuid, integer, bigint, uuid) is
   'For the console: budgets, spend and reservations of this month (UTC) by provider, and by user, those who spent most '
   'first; the next page begins after the last one''s spent_micros and user_id. In millionths of a US dollar. AJ095 for '
-  'anybody but an operator. service_role only; security definer because it reads schemas private and auth.';
+  'anyone but an operator. service_role only; security definer because it reads schemas private and auth.';
 revoke execute on function public.ops_budgets(uuid, integer, bigint, uuid) from public, anon, authenticated;
 grant execute on function public.ops_budgets(uuid, integer, bigint, uuid) to service_role;
 
 -- ===== supabase/schemas/ops/jobs.sql
 
--- What the console shows of jobs: search, one job, its payload, and those that need a person.
+-- What the console shows of jobs: search, one job, its payload, and the parked jobs.
 
 create function public.ops_search_jobs(
   p_operator_id uuid,
@@ -9183,7 +9189,7 @@ end;
 $$;
 comment on function public.ops_search_jobs(uuid, uuid, uuid, text, text, text, text, text, integer, timestamptz, uuid) is
   'For the console: jobs that match every filter given, newest first, without parameters and results; with a code and no '
-  'status those that failed. The next page begins before the last one''s created_at and job_id. AJ095 for anybody but an '
+  'status those that failed. The next page begins before the last one''s created_at and job_id. AJ095 for anyone but an '
   'operator. service_role only; security definer because it reads the jobs of all users and schema auth.';
 revoke execute on function public.ops_search_jobs(uuid, uuid, uuid, text, text, text, text, text, integer, timestamptz, uuid) from public, anon, authenticated;
 grant execute on function public.ops_search_jobs(uuid, uuid, uuid, text, text, text, text, text, integer, timestamptz, uuid) to service_role;
@@ -9253,7 +9259,7 @@ end;
 $$;
 comment on function public.ops_job(uuid, uuid) is
   'For the console: one job with its costs, the last 500 events of its timeline and the last 200 calls of its journal, '
-  'without what the user put in or got out. Null: there is no such job. AJ095 for anybody but an operator. service_role '
+  'without parameters, input and result. Null: there is no such job. AJ095 for anyone but an operator. service_role '
   'only; security definer because it reads the jobs of all users and schema auth.';
 revoke execute on function public.ops_job(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.ops_job(uuid, uuid) to service_role;
@@ -9282,8 +9288,8 @@ begin
 end;
 $$;
 comment on function public.ops_job_payload(uuid, uuid) is
-  'For the console: what the user put into a job and got out of it. That it was read, by whom and when, is written down. '
-  'Null: there is no such job. AJ095 for anybody but an operator. service_role only; security definer because it reads the '
+  'For the console: parameters, input and result of a job. The access is recorded, with the operator and the time. '
+  'Null: there is no such job. AJ095 for anyone but an operator. service_role only; security definer because it reads the '
   'jobs of all users and writes schema private.';
 revoke execute on function public.ops_job_payload(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.ops_job_payload(uuid, uuid) to service_role;
@@ -9307,7 +9313,7 @@ end;
 $$;
 comment on function public.ops_parked(uuid, integer) is
   'For the console: the rows of private.ai_parked_jobs that have waited longest, p_limit of them, 1000 at most. AJ095 for '
-  'anybody but an operator. service_role only; security definer because the view lies in schema private.';
+  'anyone but an operator. service_role only; security definer because the view is in schema private.';
 revoke execute on function public.ops_parked(uuid, integer) from public, anon, authenticated;
 grant execute on function public.ops_parked(uuid, integer) to service_role;
 
@@ -9334,7 +9340,7 @@ begin
   select f.*
   from public.ai_jobs as f
   where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
-    -- These come back with the job that they depend on.
+    -- These are retried with the job that they depend on.
     and f.error_code <> 'dependency_failed'
     and (p_job_type is null or f.job_type = p_job_type)
     and (p_provider is null or f.provider = p_provider)
@@ -9366,7 +9372,7 @@ begin
     with jobs as materialized (
       select f.id, f.user_id, f.completed_at,
         (
-          -- What was never made is paid for again; what was, is there.
+          -- Objects that were never created are paid for again; existing ones are used.
           select sum(s.estimate)
           from (
             select c.operation, max(c.estimated_cost_micros) as estimate
@@ -9414,7 +9420,7 @@ $$;
 comment on function public.ops_preview_redrive(uuid, text, text, text, uuid, timestamptz) is
   'For the console: how many failed jobs a redrive of this filter would run again, of how many users, what their calls are '
   'estimated to cost, as far as one was sent before (without_estimate: jobs with a price of which nothing is known), and '
-  'what would be left out and why. Changes nothing. AJ095 for anybody but an operator. service_role only; security definer '
+  'what would be left out and why. Changes nothing. AJ095 for anyone but an operator. service_role only; security definer '
   'because it reads the jobs of all users.';
 revoke execute on function public.ops_preview_redrive(uuid, text, text, text, uuid, timestamptz) from public, anon, authenticated;
 grant execute on function public.ops_preview_redrive(uuid, text, text, text, uuid, timestamptz) to service_role;
@@ -9459,7 +9465,7 @@ begin
     ) as o
     order by o.user_id, o.id
   loop
-    -- One that somebody else has just retried, or deleted, is left to them.
+    -- Skips a job that another caller has just retried or deleted.
     perform 1 from public.ai_jobs as j where j.id = v_id and j.status = 'failed' for update skip locked;
     if found and private.retry_failed_ai_job(v_id) then
       v_retried := v_retried + 1;
@@ -9481,14 +9487,14 @@ $$;
 comment on function public.ops_redrive(uuid, integer, text, text, text, uuid, timestamptz, integer) is
   'For the console: runs the failed jobs of the filter again, oldest first, if there are as many as were expected (AJ096), '
   'p_limit in one call. {retried, refused: their owner has no room, or they are gone, remaining: for the next call}. AJ095 '
-  'for anybody but an operator. service_role only; security definer for the retry in schema private.';
+  'for anyone but an operator. service_role only; security definer for the retry in schema private.';
 revoke execute on function public.ops_redrive(uuid, integer, text, text, text, uuid, timestamptz, integer) from public, anon, authenticated;
 grant execute on function public.ops_redrive(uuid, integer, text, text, text, uuid, timestamptz, integer) to service_role;
 
 -- ===== supabase/schemas/ops/actions.sql
 
--- What an operator can do from the console. Each action checks the role, is written down, and happens in one transaction
--- with its record: there is no action without a record, and no record of what did not happen.
+-- What an operator can do from the console. Each action checks the role, and is one transaction with its record: there is no
+-- action without a record, and no record without its action.
 
 create function public.ops_pause(
   p_operator_id uuid,
@@ -9513,8 +9519,8 @@ begin
 end;
 $$;
 comment on function public.ops_pause(uuid, boolean, text, text, uuid) is
-  'For the console: public.pause_ai_jobs. AJ095 for anybody but an operator. service_role only; security definer because the '
-  'record lies in schema private.';
+  'For the console: public.pause_ai_jobs. AJ095 for anyone but an operator. service_role only; security definer because the '
+  'record is in schema private.';
 revoke execute on function public.ops_pause(uuid, boolean, text, text, uuid) from public, anon, authenticated;
 grant execute on function public.ops_pause(uuid, boolean, text, text, uuid) to service_role;
 
@@ -9537,8 +9543,8 @@ begin
 end;
 $$;
 comment on function public.ops_probe_provider(uuid, text) is
-  'For the console: lets one job try a provider whose breaker is open, now. False: it is not open. AJ095 for anybody but an '
-  'operator. service_role only; security definer because the record lies in schema private.';
+  'For the console: lets one job try a provider whose breaker is open, now. False: it is not open. AJ095 for anyone but an '
+  'operator. service_role only; security definer because the record is in schema private.';
 revoke execute on function public.ops_probe_provider(uuid, text) from public, anon, authenticated;
 grant execute on function public.ops_probe_provider(uuid, text) to service_role;
 
@@ -9562,7 +9568,7 @@ begin
 end;
 $$;
 comment on function private.standing_of_ai_job(uuid) is
-  'What an action of the console answers about a job: {job_id, status, spend}. Raises AJ075 when there is none.';
+  'What an action of the console returns about a job: {job_id, status, spend}. Raises AJ075 when there is none.';
 
 create function public.ops_parked_call(p_operator_id uuid, p_job_id uuid)
 returns jsonb
@@ -9591,9 +9597,10 @@ begin
 end;
 $$;
 comment on function public.ops_parked_call(uuid, uuid) is
-  'For the Edge Function ops: the call of a parked job that is answered next, {provider, operation, sent_at, text}, to look '
+  'For the Edge Function ops: the call of a parked job that the next answer resolves, {provider, operation, sent_at, '
+  'text}, to look '
   'its object up at the provider; text is that of the job''s parameters, which ops compares and never returns. AJ097 when '
-  'there is none, AJ095 for anybody but an operator. service_role only; security definer because it reads the jobs of all '
+  'there is none, AJ095 for anyone but an operator. service_role only; security definer because it reads the jobs of all '
   'users.';
 revoke execute on function public.ops_parked_call(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.ops_parked_call(uuid, uuid) to service_role;
@@ -9622,9 +9629,10 @@ begin
 end;
 $$;
 comment on function public.ops_resolve(uuid, uuid, boolean, text, boolean) is
-  'For the console: public.resolve_unknown_ai_job, and where the job stands then. p_is_unchecked, which is only recorded: the '
-  'provider could not be asked. AJ097 when no call of the job waits for an answer, AJ095 for anybody but an operator; then '
-  'nothing changes. service_role only; security definer because the record lies in schema private.';
+  'For the console: public.resolve_unknown_ai_job; returns the job''s new status. p_is_unchecked, which is only '
+  'recorded: the provider could not be queried. AJ097 when no call of the job waits for an answer, AJ095 for anyone but '
+  'an operator; then '
+  'nothing changes. service_role only; security definer because the record is in schema private.';
 revoke execute on function public.ops_resolve(uuid, uuid, boolean, text, boolean) from public, anon, authenticated;
 grant execute on function public.ops_resolve(uuid, uuid, boolean, text, boolean) to service_role;
 
@@ -9650,9 +9658,9 @@ begin
 end;
 $$;
 comment on function public.ops_take_back(uuid, uuid) is
-  'For the console: public.take_back_ai_job_answer, and where the job stands then. AJ097 when there is no answer that can be '
-  'taken back, AJ095 for anybody but an operator; then nothing changes. service_role only; security definer because the '
-  'record lies in schema private.';
+  'For the console: public.take_back_ai_job_answer; returns the job''s new status. AJ097 when there is no answer that can be '
+  'taken back, AJ095 for anyone but an operator; then nothing changes. service_role only; security definer because the '
+  'record is in schema private.';
 revoke execute on function public.ops_take_back(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.ops_take_back(uuid, uuid) to service_role;
 
@@ -9670,8 +9678,8 @@ begin
 end;
 $$;
 comment on function public.ops_cancel(uuid, uuid) is
-  'For the console: cancels a job as its owner would (AJ071 when it has ended, AJ075 when there is none). AJ095 for anybody '
-  'but an operator. service_role only; security definer because the record lies in schema private.';
+  'For the console: cancels a job as its owner would (AJ071 when it has ended, AJ075 when there is none). AJ095 for anyone '
+  'but an operator. service_role only; security definer because the record is in schema private.';
 revoke execute on function public.ops_cancel(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.ops_cancel(uuid, uuid) to service_role;
 
@@ -9690,7 +9698,7 @@ end;
 $$;
 comment on function public.ops_retry(uuid, uuid) is
   'For the console: retries a failed job as its owner would (AJ070, AJ072, AJ034 and others when it may not; AJ075 when '
-  'there is none). AJ095 for anybody but an operator. service_role only; security definer because the record lies in schema '
+  'there is none). AJ095 for anyone but an operator. service_role only; security definer because the record is in schema '
   'private.';
 revoke execute on function public.ops_retry(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.ops_retry(uuid, uuid) to service_role;
@@ -9725,9 +9733,9 @@ exception
 end;
 $$;
 comment on function public.ops_set_budget(uuid, bigint, uuid, text) is
-  'For the console: sets the monthly budget of a provider, of a user, or, without either, of everybody who has none of their '
-  'own; null: no limit, or for a user the default. In millionths of a US dollar. AJ095 for anybody but an operator. '
-  'service_role only; security definer because the record lies in schema private.';
+  'For the console: sets the monthly budget of a provider, of a user, or, without either, of everyone who has none of their '
+  'own; null: no limit, or for a user the default. In millionths of a US dollar. AJ095 for anyone but an operator. '
+  'service_role only; security definer because the record is in schema private.';
 revoke execute on function public.ops_set_budget(uuid, bigint, uuid, text) from public, anon, authenticated;
 grant execute on function public.ops_set_budget(uuid, bigint, uuid, text) to service_role;
 

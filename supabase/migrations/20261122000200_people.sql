@@ -270,7 +270,7 @@ using (
   or (is_published and share_token = (select current_setting('app.share_token', true)))
 );
 
-create policy "anybody can read a shared slideshow by link" on public.slideshows for select to anon
+create policy "anyone can read a shared slideshow by link" on public.slideshows for select to anon
 using (is_published and share_token = (select current_setting('app.share_token', true)));
 
 create policy "users can make slideshows of their own" on public.slideshows for insert to authenticated
@@ -339,7 +339,7 @@ using (
   ))
 );
 
-create policy "anybody can read the slides of a shared slideshow by link" on public.slideshow_items for select to anon
+create policy "anyone can read the slides of a shared slideshow by link" on public.slideshow_items for select to anon
 using (
   slideshow_id = any (array(
     select s.id from public.slideshows as s

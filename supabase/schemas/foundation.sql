@@ -1,4 +1,4 @@
--- Extensions, the schema private that the API never exposes, and privileges that start closed. Everything else
+-- Extensions, the schema private, which the API never exposes, and default privileges that grant nothing. Everything else
 -- builds on this.
 
 create extension if not exists pgcrypto with schema extensions;
@@ -9,7 +9,7 @@ create extension if not exists pg_net with schema extensions;
 
 create extension if not exists pg_cron with schema pg_catalog;
 
--- PostgreSQL lets everybody execute a new function by default. Here each function names its callers.
+-- PostgreSQL lets everyone execute a new function by default. Here each function names its callers.
 alter default privileges revoke execute on functions from public;
 
 create schema if not exists private;
@@ -58,5 +58,5 @@ $$;
 comment on function private.uuid_v7() is
   'A UUID of version 7 (RFC 9562): 48 bits of the time in milliseconds, then 74 random bits. The default of ids, because '
   'new entries of an index are then neighbours: with random ids, each of them changes another page of a large index.';
--- Defaults run with the rights of the role that inserts. Nobody can call it by name without usage of the schema.
+-- Defaults run with the rights of the role that inserts. Without usage of the schema, a role cannot call it by name.
 grant execute on function private.uuid_v7() to authenticated, service_role;

@@ -53,7 +53,7 @@ export const OWN_SHARED: ReadonlyMap<string, string> = new Map([
     "supabase/migrations/20250301090000_notes.sql",
     `create table public.notes (id bigint generated always as identity primary key, body text not null);
 alter table public.notes enable row level security;
-create policy "everybody can read notes" on public.notes for select to anon, authenticated using (true);
+create policy "everyone can read notes" on public.notes for select to anon, authenticated using (true);
 grant select on public.notes to anon, authenticated;
 insert into public.notes (body) values ('was here before');
 create table public.orders (id bigint primary key);

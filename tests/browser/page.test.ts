@@ -198,7 +198,7 @@ browserTest(
 );
 
 browserTest(
-  "call: a file and an MP4 recording are written down, with speakers and times, and played from a line",
+  "call: a file and an MP4 recording are transcribed, with speakers and times, and played from a line",
   async () => {
     await using visitor = await visit(site(), { initScript: MP4_ONLY });
     const { page } = visitor;

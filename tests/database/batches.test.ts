@@ -53,7 +53,7 @@ async function claimed(bench: Bench, count: number): Promise<ClaimedJob[]> {
   return jobs;
 }
 
-/** A job whose lease is somebody else's. */
+/** A job whose lease is someone else's. */
 const lost = (job: Lease): Lease => ({
   id: job.id,
   lease_token: crypto.randomUUID(),

@@ -1,4 +1,4 @@
-/** What a job that takes several claims writes down, and what becomes of an upload that it does not finish. */
+/** What a job that takes several claims saves, and what happens to an upload that it does not finish. */
 import { assert, assertEquals } from "@std/assert";
 import type { TestDatabase } from "../_support/database.ts";
 import {

@@ -618,7 +618,7 @@ Deno.test("account: a worker in the middle of its job neither holds up the delet
       on conflict (job_type, provider) do update set price_micros = excluded.price_micros`;
     const pid = await backendOf(other);
     const answers = await deleting.begin(async (sql) => {
-      // As a deletion begins: it holds the account while it writes down what has to go.
+      // As a deletion begins: it holds the account while it records what must be removed.
       await sql`select 1 from auth.users where id = ${paying.user_id} for update`;
       const begun = await beginCall(worker, paying);
       const completed = completeJob(other, ending, {

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import type { TestDatabase } from "../_support/database.ts";
 import { insertJob, refusalOf, withQueue } from "./_support/factories.ts";
 
-/** Requires it of one user, or of everybody who has no limits of their own. */
+/** Requires it of one user, or of everyone who has no limits of their own. */
 async function require(db: TestDatabase, userId: string | null, is: boolean) {
   await db.asService((sql) =>
     userId === null
@@ -40,7 +40,7 @@ Deno.test("established account: when required, an unconfirmed or less than an ho
       );
     };
     const confirmed = "2026-01-01T00:00:00Z";
-    // Off unless somebody switches it on.
+    // Off unless someone switches it on.
     assertEquals(await codeFor({ email: null, age: "1 second" }), null);
     await require(db, null, true);
     const no = "AJ038 user_id";

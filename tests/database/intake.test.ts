@@ -189,7 +189,7 @@ Deno.test("admit_ai_job: each refusal has its own code, names the field and chan
         refused: async () => ({ input_url: await stripped("size") }),
       },
       {
-        name: "an object of somebody else",
+        name: "an object of someone else",
         code: "AJ015",
         field: "input_url",
         refused: async () => ({ input_url: await uploadSample(db, otherId) }),

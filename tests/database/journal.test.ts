@@ -1,4 +1,4 @@
-/** begin_provider_calls and settle_provider_calls: a paid call is written down before it is sent, and never sent blindly. */
+/** begin_provider_calls and settle_provider_calls: a paid call is recorded before it is sent, and never sent blindly. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type postgres from "postgres";
 import type { TestDatabase } from "../_support/database.ts";
@@ -384,7 +384,7 @@ Deno.test("begin_provider_calls: the same id repeats the call; another id reconc
       await ask(job, crypto.randomUUID()),
       { call_id: id, decision: "reconcile" },
     );
-    // What is looked for was sent, as far as anybody knows.
+    // What is looked for was sent, as far as anyone knows.
     assertEquals(
       await ask(job, id),
       { call_id: id, decision: "reconcile" },

@@ -10,7 +10,7 @@ interface Product {
   constraint: string;
   /** What stays in the row when the job is deleted. */
   kept: string;
-  /** What refuses to hand the row to somebody else: the reference, or before it the folder of its file. */
+  /** What refuses to hand the row to someone else: the reference, or before it the folder of its file. */
   handedOver: "23503" | "23514";
   values(userId: string): Record<string, string | number>;
 }

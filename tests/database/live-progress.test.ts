@@ -166,9 +166,9 @@ Deno.test("live progress: only the owner may join the topic, and no client may s
       for (const caller of [user(ann), user(bob), anon]) {
         assertEquals(await access.mayWrite(topic, caller), false);
       }
-      // The twin: a policy that lets everybody in is seen.
+      // The twin: a policy that lets everyone in is seen.
       await db.sql`
-        create policy "anybody" on realtime.messages for select to authenticated using (true)`;
+        create policy "anyone" on realtime.messages for select to authenticated using (true)`;
       assertEquals(await access.mayRead(topic, user(bob)), true);
       await db.asUser(
         ann.id,

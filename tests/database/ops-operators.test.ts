@@ -595,11 +595,11 @@ Deno.test("budgets: sorted by spend, page by page, with the budgets that apply",
     });
     const [rows] = await db.sql`
       select
-        (select budget_micros::integer from public.ai_limits where user_id is null) as everybody,
+        (select budget_micros::integer from public.ai_limits where user_id is null) as everyone,
         (select budget_micros::integer from public.ai_limits where user_id = ${
       first[0]?.user_id ?? null
     }) as one`;
-    assertEquals({ ...rows }, { everybody: 88, one: 77 });
+    assertEquals({ ...rows }, { everyone: 88, one: 77 });
   });
 });
 

@@ -1,4 +1,4 @@
-/** What a user may have on its way to Storage, or lying there unused: exact, however much comes at once. */
+/** Limits on a user's open uploads and unused files: exact under parallel requests. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import { BUCKETS } from "../../supabase/functions/_shared/storage/buckets.ts";
@@ -17,7 +17,7 @@ async function setLimits(
 
 const pathOf = (userId: string) => `${userId}/${crypto.randomUUID()}.mp3`;
 
-/** What create-upload-url does: the owner writes down what they will upload. */
+/** What create-upload-url does: the owner records what they will upload. */
 function reserve(
   db: TestDatabase,
   userId: string,
@@ -138,7 +138,7 @@ Deno.test("pending uploads: 20 parallel connections never exceed the number or t
   }
 });
 
-Deno.test("pending uploads: an address is signed for what its owner has written down, until it is used or ends", async () => {
+Deno.test("pending uploads: a URL is signed for an upload that its owner recorded, until it is used or expires", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();
     const { id: other } = await db.createUser();
@@ -286,7 +286,7 @@ Deno.test("pending uploads: a moved file counts under its new name only; the ser
   });
 });
 
-Deno.test("pending uploads: every bucket into which users upload counts, and no other can be written down", async () => {
+Deno.test("pending uploads: every bucket into which users upload counts, and no other can be recorded", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();
     const written: string[] = [];
@@ -313,7 +313,7 @@ Deno.test("pending uploads: every bucket into which users upload counts, and no 
   });
 });
 
-Deno.test("pending uploads: users write down their own and see their own, and change nothing afterwards", async () => {
+Deno.test("pending uploads: users record and see their own, and cannot change them afterwards", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();
     const { id: other } = await db.createUser();

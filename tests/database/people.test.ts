@@ -253,18 +253,18 @@ Deno.test("calls, avatars, keepsakes: what a job writes is not the owner's to wr
   });
 });
 
-Deno.test("slideshows: with the link anybody reads title and public photos in order, and nothing else", async () => {
+Deno.test("slideshows: with the link anyone reads title and public photos in order, and nothing else", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     const paul = (await db.createUser()).id;
     const { id } = await makeSlideshow(db, anna, 4);
     await makeSlideshow(db, anna, 1);
     const token = await tokenOf(db, id);
-    const everybody = [
+    const everyone = [
       (act: (sql: Transaction) => Promise<unknown>) => db.asAnon(act),
       (act: (sql: Transaction) => Promise<unknown>) => db.asUser(paul, act),
     ];
-    for (const as of everybody) {
+    for (const as of everyone) {
       assertEquals(await as((sql) => openLink(sql, token)), null);
     }
     await publish(db, anna, id);
@@ -276,7 +276,7 @@ Deno.test("slideshows: with the link anybody reads title and public photos in or
         public_path: `published-media/${anna}/${n}.jpg`,
       })),
     };
-    for (const as of everybody) {
+    for (const as of everyone) {
       assertEquals(await as((sql) => openLink(sql, token)), expected);
       for (
         const wrong of [null, "", token.slice(1), token.toUpperCase(), "%"]

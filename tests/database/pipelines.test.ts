@@ -194,7 +194,7 @@ Deno.test("depends_on_job_id: the service can insert a whole pipeline in one sta
   });
 });
 
-Deno.test("depends_on_job_id: somebody else's job, one that is not there and the job itself are refused alike", async (t) => {
+Deno.test("depends_on_job_id: another user's job, one that is not there and the job itself are refused alike", async (t) => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertJob(db);
@@ -216,7 +216,7 @@ Deno.test("depends_on_job_id: somebody else's job, one that is not there and the
     for (
       const [name, insert] of [
         [
-          "somebody else's",
+          "someone else's",
           () => db.asUser(job.user_id, (sql) => after(sql, foreign.id, {})),
         ],
         [
@@ -506,7 +506,7 @@ Deno.test("depends_on_job_id: an end and the insert of a job that waits for it a
   );
 });
 
-Deno.test("depends_on_job_id: of 60 jobs inserted while others end, none waits for ever, none runs before", async () => {
+Deno.test("depends_on_job_id: of 60 jobs inserted while others end, none waits forever, none runs before", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const jobs: Awaited<ReturnType<typeof insertClaimedJob>>[] = [];

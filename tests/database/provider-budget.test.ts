@@ -107,7 +107,7 @@ Deno.test("provider budget: 400 parallel calls of 40 users never exceed it by on
       reserved: 137 * 70,
       left: 69,
     });
-    // What was refused is not reserved of anybody's own budget.
+    // What was refused is not reserved of anyone's own budget.
     assertEquals(await ofUsers(bench), { spent: 0, reserved: 137 * 70 });
     const [journal] = await bench.db.sql<{ calls: number }[]>`
       select count(*)::int as calls from public.ai_provider_calls`;

@@ -99,7 +99,7 @@ const obstacles: Obstacle[] = [
     spoil: (db) => db.sql`delete from public.voices`,
   },
   {
-    name: "a voice that is somebody else's by now",
+    name: "a voice that is another user's by now",
     spoil: async (db) => {
       const { id } = await db.createUser();
       await db.sql`update public.voices set user_id = ${id}, job_id = null`;

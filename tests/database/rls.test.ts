@@ -1,4 +1,4 @@
-/** Row Level Security and grants of the job's tables and functions: everybody sees their own, and nothing but that. */
+/** Row Level Security and grants of the job's tables and functions: everyone sees their own, and nothing but that. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import type { TestDatabase } from "../_support/database.ts";
@@ -190,7 +190,7 @@ Deno.test("media: owners add, retitle and remove their own; nothing else of a ro
         assertEquals(code, "42501");
       });
     }
-    await t.step("not for somebody else", async () => {
+    await t.step("not for someone else", async () => {
       const { code } = await refusalOf(() =>
         db.asUser(b, (sql) => add(sql, a, "b.png"))
       );

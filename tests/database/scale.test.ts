@@ -1,6 +1,6 @@
 /**
  * The plans of frequent statements, on tables of a realistic size: what an owner, a vendor or the queue requests is
- * found through an index, and its cost depends on their rows, not on everybody's.
+ * found through an index, and its cost depends on their rows, not on everyone's.
  */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
@@ -179,7 +179,7 @@ interface Case extends Expected {
   prelude?: string;
 }
 
-/** Somebody with a hundred jobs among a hundred thousand, somebody who works for a vendor, and one thing of each kind. */
+/** Someone with a hundred jobs among a hundred thousand, someone who works for a vendor, and one thing of each kind. */
 interface Sample {
   owner: Caller & { userId: string };
   clerk: Caller;
@@ -485,7 +485,7 @@ const SPOILED: {
     fault: /^reads all of orders/,
   },
   {
-    name: "a vendor who may be anybody to the planner",
+    name: "a vendor who may be anyone to the planner",
     statement: `
       alter policy "customers can read their orders, and vendors those to fulfil" on public.orders
       using (

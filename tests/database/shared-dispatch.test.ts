@@ -1,4 +1,4 @@
-/** Inserts that share a dispatch: which of them rely on one that is on its way, and that none is left behind. */
+/** Inserts that share a dispatch: which of them rely on one that is in flight, and that none is left behind. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import { z } from "zod";
@@ -97,7 +97,7 @@ Deno.test("dispatch: no insert relies on one that is rolled back or not committe
   });
 });
 
-Deno.test("dispatch: one that has been on its way for half a second is no longer relied on", async () => {
+Deno.test("dispatch: no insert relies on one that has been in flight for half a second", async () => {
   await withDispatch(async (bench) => {
     const { db, insert } = bench;
     await insert(db.sql);

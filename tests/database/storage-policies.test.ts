@@ -1,4 +1,4 @@
-/** Buckets and policies of Storage: everybody in their own folder, outputs made by the service alone. */
+/** Buckets and policies of Storage: everyone in their own folder, outputs made by the service alone. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import { BUCKETS } from "../../supabase/functions/_shared/storage/buckets.ts";

@@ -103,7 +103,7 @@ Deno.test("storage.objects: no file can be stored for a missing account, not eve
         await db.asService(async (sql) =>
           await storeObject(sql, `${bucket}/${anna}/a.bin`)
         );
-        // Not the folder of anybody.
+        // Not the folder of anyone.
         for (
           const name of ["a.bin", "templates/a.bin", gone, `${gone}x/a.bin`]
         ) {

@@ -163,7 +163,7 @@ Deno.test("sweep_ai_jobs: jobs that cannot be claimed (later, disabled, paused, 
       keep: (db) => db.sql`update public.ai_job_types set is_enabled = false`,
       free: (db) => db.sql`update public.ai_job_types set is_enabled = true`,
     },
-    "of somebody who is paused": {
+    "of someone who is paused": {
       keep: (db, id) =>
         db.sql`
         select public.pause_ai_jobs(p_user_id => (select user_id from public.ai_jobs where id = ${id}))`,

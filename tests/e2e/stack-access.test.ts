@@ -254,7 +254,7 @@ Deno.test(
     );
 
     await t.step(
-      "functions: verify_jwt admits users and refuses everybody else before the code runs",
+      "functions: verify_jwt admits users and refuses everyone else before the code runs",
       async () => {
         const answer = await dataOf(
           ann.client.functions.invoke("hello", { body: { a: 1 } }),

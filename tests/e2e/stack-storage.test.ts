@@ -463,7 +463,7 @@ Deno.test("storage: the unmodified storage-js works as on a hosted project", asy
   );
 
   await t.step(
-    "public bucket: anybody reads it without a key; policies decide who writes",
+    "public bucket: anyone reads it without a key; policies decide who writes",
     async () => {
       const open = ann.client.storage.from("public");
       await dataOf(

@@ -448,7 +448,7 @@ Deno.test("avatar video: a photo speaks the speech of another job, once that has
     body: {
       job_type: "text_to_speech",
       metadata: {
-        text: "Good evening, everybody.",
+        text: "Good evening, everyone.",
         voice_id: "21m00Tcm4TlvDq8ikWAM",
       },
     },

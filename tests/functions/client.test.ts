@@ -80,7 +80,7 @@ liveTest(
     const seen: (string | null)[] = [];
     const speech = await jobs.run({
       job_type: "text_to_speech",
-      metadata: { text: "Good evening, everybody.", voice_id: voice.id },
+      metadata: { text: "Good evening, everyone.", voice_id: voice.id },
     }, { onProgress: ({ stage }) => seen.push(stage) });
     assertEquals(speech.result.parts, 1);
     assert(seen.includes("speaking"), JSON.stringify(seen));

@@ -149,7 +149,7 @@ Deno.test("functions deploy: sends every function with exactly the files it impo
   assertEquals(await auditAll(root, uploads), []);
 });
 
-Deno.test("functions deploy: leaves out .env files that lie beside the functions", async () => {
+Deno.test("functions deploy: leaves out .env files that are next to the functions", async () => {
   await withCopyOfProject(async (project) => {
     for (const folder of ["", "get-ai-job/"]) {
       await Deno.writeTextFile(

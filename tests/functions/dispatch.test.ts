@@ -274,7 +274,7 @@ Deno.test("process-ai-job: nothing in the body is used except the ids", async ()
       id: jobId,
       user_id: crypto.randomUUID(),
       job_type: "text_to_speech",
-      input_url: "outputs/somebody/else.mp3",
+      input_url: "outputs/another/user.mp3",
       metadata: { voice_name: "Forged" },
       attempt: 99,
     },

@@ -145,7 +145,7 @@ async function withNothingChanged(
   const before = await everything(stack, except);
   await work(canary);
   assertEquals(await everything(stack, except), before, "a row has changed");
-  assertEquals(canary.visits, [], "somebody was asked");
+  assertEquals(canary.visits, [], "someone was asked");
   // The twin: a request to a disguised address does reach the canary.
   const disguised = writingsOf("127.0.0.1").find((host) =>
     host.startsWith("0x")
@@ -303,7 +303,7 @@ Deno.test("audio_url in every disguise: refused by field name; no row changes, n
       assertNames(problem, ["metadata.audio_url"]);
     });
   });
-  assertEquals(await lastAccess(), accessed, "somebody else's file was read");
+  assertEquals(await lastAccess(), accessed, "another user's file was read");
 });
 
 Deno.test("provider-webhook: forged, corrupt, old and replayed webhooks change no row", async () => {
@@ -353,8 +353,8 @@ Deno.test("provider-webhook: forged, corrupt, old and replayed webhooks change n
       forged.push(
         { ...await heyGen(body), body: text },
         { ...await elevenLabs(body), body: text },
-        await heyGen(text, "whsec_of-somebody-else-0123456789"),
-        await elevenLabs(text, "whsec_of-somebody-else-0123456789"),
+        await heyGen(text, "whsec_of-another-user-0123456789"),
+        await elevenLabs(text, "whsec_of-another-user-0123456789"),
         {
           provider: `d-id/${crypto.randomUUID()}/${"0".repeat(64)}`,
           body: text,

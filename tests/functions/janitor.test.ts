@@ -140,7 +140,7 @@ async function lostVoice(
 /** A voice that another installation made in the same account, with a marker of the same form. */
 async function foreignVoice(stack: TestStack, jobId: string): Promise<string> {
   const form = new FormData();
-  form.append("name", "Somebody else's");
+  form.append("name", "Another user's");
   form.append("description", `Not ours (job:${jobId})`);
   form.append(
     "files",
@@ -234,7 +234,7 @@ Deno.test("janitor: an object that the provider no longer has counts as removed"
   const { voiceId } = await cloneVoice(stack, user);
   await fetch(`${stack.simulatorUrl}/elevenlabs/v1/voices/${voiceId}`, {
     method: "DELETE",
-    headers: { "xi-api-key": "somebody" },
+    headers: { "xi-api-key": "someone" },
   }).then((response) => response.body?.cancel());
   await deleteVoice(user);
   await clean(stack);

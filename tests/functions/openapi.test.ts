@@ -193,7 +193,7 @@ async function sign(
   filledPath: string,
 ): Promise<{ path: string; headers: Record<string, string> }> {
   const isSigned = name !== "unsigned";
-  const secret = isSigned ? SECRET : "whsec_of-somebody-else-0123456789abcd";
+  const secret = isSigned ? SECRET : "whsec_of-another-user-0123456789abcd";
   const time = String(Math.floor(Date.now() / 1000));
   switch (id) {
     case "processAiJob":

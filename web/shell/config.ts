@@ -1,4 +1,4 @@
-/** The page's project, read from `config.json`, which lies beside the page and is never built in. */
+/** The page's project, read from `config.json`, which is next to the page and never built into it. */
 
 /** An account whose password is no secret. */
 interface Account {
@@ -106,7 +106,7 @@ export async function loadConfig(address: URL): Promise<PageConfig> {
     value = await response.json();
   } catch (cause) {
     throw new ConfigError(
-      `config.json cannot be read. It has to lie beside index.html and be JSON, with "url" and "publishableKey".`,
+      `config.json cannot be read. It must be next to index.html and be JSON, with "url" and "publishableKey".`,
       { cause },
     );
   }

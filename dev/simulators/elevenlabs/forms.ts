@@ -5,7 +5,7 @@ import type { Sample } from "./voices.ts";
 import type { ReceivedRequest } from "../provider.ts";
 import { decodedSeconds, sha256 } from "../sound.ts";
 
-/** Uploads with less decodable sound are answered as corrupted. */
+/** Uploads with less decodable sound are refused as corrupted. */
 const MINIMUM_SECONDS = 1;
 
 const labelsSchema = z.record(z.string(), z.string());

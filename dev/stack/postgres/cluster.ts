@@ -119,8 +119,8 @@ export interface ClusterFolder {
 }
 
 /**
- * Finds the cluster of a data folder, or creates it as a copy of the prepared one. It lies in the data folder; if the
- * server user cannot reach that (for example root's home), it lies in /var/lib and the data folder has a link to it, so
+ * Finds the cluster of a data folder, or creates it as a copy of the prepared one. It is in the data folder; if the
+ * server user cannot reach that (for example root's home), it is in /var/lib and the data folder has a link to it, so
  * that no folder of the user must be opened to others.
  *
  * @throws {StackError} when the target of the link does not exist.

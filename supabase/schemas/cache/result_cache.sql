@@ -13,7 +13,7 @@ create table public.ai_result_cache (
   -- Not as {64}, for which Postgres takes ten times as long.
   constraint ai_result_cache_key_is_hash check (length(cache_key) = 71 and cache_key ~ '^ai_job:[0-9a-f]+$')
 );
-comment on table public.ai_result_cache is 'Where the result of an equal earlier request is, by hash of the request; kept cache_ttl_seconds.';
+comment on table public.ai_result_cache is 'The earlier job with the same request, by the hash of the request; kept for cache_ttl_seconds.';
 comment on column public.ai_result_cache.value is '{"job_id": "<uuid>"}';
 
 create index ai_result_cache_user_id_idx on public.ai_result_cache (user_id, cache_key);

@@ -1,4 +1,4 @@
--- Dispatch: a hint that makes a job start within milliseconds. It may be lost, late or doubled; the sweep is the
+-- Dispatch: a hint that makes a job start within milliseconds. It may be lost, late or duplicated; the sweep is the
 -- guarantee.
 
 create function private.dispatch_to_worker(p_worker text, p_job_ids uuid[])
@@ -32,7 +32,7 @@ begin
 end;
 $$;
 comment on function private.dispatch_to_worker(text, uuid[]) is
-  'Asks one worker by pg_net, signed with the Vault''s dispatch_secret, to work on these jobs, and remembers the dispatch as '
+  'Sends one worker a dispatch for these jobs by pg_net, signed with the Vault''s dispatch_secret, and records it as '
   'pending. Returns the pg_net request id, or null when nothing could be sent. Security definer because it is called by '
   'functions that are.';
 
@@ -61,8 +61,9 @@ begin
 end;
 $$;
 comment on function private.dispatch_ai_jobs(uuid[]) is
-  'Asks the worker of these jobs, or each of their workers, by pg_net and signed with the Vault''s dispatch_secret, to work on '
-  'them. Returns a pg_net request id, or null when nothing could be sent. Never raises. Security definer because the inserting role may not call '
+  'Sends each worker of these jobs a dispatch by pg_net, signed with the Vault''s dispatch_secret. Returns a pg_net '
+  'request id, or null when nothing could be sent. Never raises. Security definer because the '
+  'inserting role may not call '
   'private.post_signed.';
 
 create function public.wake_ai_job_worker(p_worker text default 'process-ai-job')
@@ -73,7 +74,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- What was snoozed for no time at all has no turn yet.
+  -- A job that was snoozed without delay has no turn yet.
   perform private.ready_due_ai_jobs(200);
   return private.dispatch_ai_jobs((
     select array_agg(due.id)
@@ -93,7 +94,8 @@ begin
 end;
 $$;
 comment on function public.wake_ai_job_worker(text) is
-  'Asks a worker for a request more while jobs of its types are waiting: called by an isolate that is too old to claim, or '
-  'that works on one job a request. False: nothing waits, or it could not be sent. service_role only; security definer for the dispatch in schema private.';
+  'Dispatches a worker again while jobs of its types wait: called by an isolate that is too old to claim, or that runs '
+  'one job per request. False: nothing waits, or it could not be sent. service_role only; security definer '
+  'for the dispatch in schema private.';
 revoke execute on function public.wake_ai_job_worker(text) from public, anon, authenticated;
 grant execute on function public.wake_ai_job_worker(text) to service_role;

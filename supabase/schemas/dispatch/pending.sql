@@ -1,4 +1,4 @@
--- Inserts that share a dispatch: which of them rely on one that is on its way.
+-- Inserts that share a dispatch: which of them rely on one that is in flight.
 
 create table private.pending_dispatches (
   message_id text not null,
@@ -7,9 +7,10 @@ create table private.pending_dispatches (
   constraint pending_dispatches_pkey primary key (message_id)
 );
 comment on table private.pending_dispatches is
-  'Dispatches that were sent and not received yet, as far as is known: inserts rely on one of the last half second instead of '
-  'sending another. A row commits with the transaction that sends it, so that a dispatch that is rolled back is relied upon '
-  'by nobody. The sweep prunes it.';
+  'Dispatches that were sent and not received yet, as far as is known: inserts rely on one of the last half second '
+  'instead of '
+  'sending another. A row commits with the transaction that sends it, so that no insert relies on a dispatch that is '
+  'rolled back. The sweep prunes it.';
 create index pending_dispatches_worker_sent_at_idx on private.pending_dispatches (worker, sent_at);
 alter table private.pending_dispatches enable row level security;
 revoke all on private.pending_dispatches from public, anon, authenticated, service_role;
@@ -30,7 +31,7 @@ begin
     return false;
   end if;
   -- Held until this transaction ends: the claim that the dispatch causes waits for it, and finds the jobs. Not available
-  -- while such a claim is under way, which may not find them any more.
+  -- while such a claim runs, because it may no longer find them.
   return pg_try_advisory_xact_lock_shared(hashtextextended('pending_dispatches:' || p_worker, 0))
     -- Again, since that claim may have ended in between.
     and exists (
@@ -40,7 +41,7 @@ begin
 end;
 $$;
 comment on function private.relies_on_dispatch(text) is
-  'Whether a dispatch that is on its way to the worker will find the jobs of this transaction, so that it need not send one. '
+  'Whether a dispatch that is in flight to the worker will find the jobs of this transaction, so that it need not send one. '
   'Security definer because inserting roles may not read schema private.';
 
 create function private.wait_for_relying_inserts(p_worker text)

@@ -16,7 +16,8 @@ declare
 begin
   select s.decrypted_secret into v_url from vault.decrypted_secrets as s where s.name = 'project_url';
   select s.decrypted_secret into v_secret from vault.decrypted_secrets as s where s.name = 'dispatch_secret';
-  -- A secret of another form (the receiver checks the same) would sign with some other key, and every call be refused.
+  -- A secret in another format (the receiver checks the same) would sign with a different key, and every call would be
+  -- refused.
   if v_url is null
     or coalesce(v_secret !~ '^whsec_([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$', true)
   then

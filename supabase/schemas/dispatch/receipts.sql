@@ -7,7 +7,7 @@ create table private.dispatch_receipts (
   constraint dispatch_receipts_message_id_length check (length(message_id) between 1 and 128)
 );
 comment on table private.dispatch_receipts is
-  'Ids of the dispatches of the last minutes, so that a recorded request cannot be played again. The sweep prunes it.';
+  'Ids of the dispatches of the last minutes, so that a recorded request cannot be replayed. The sweep prunes it.';
 
 create index dispatch_receipts_received_at_idx on private.dispatch_receipts (received_at);
 

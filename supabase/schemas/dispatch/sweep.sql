@@ -1,4 +1,4 @@
--- The sweep: the guarantee that every due job that nobody works on is dispatched again.
+-- The sweep: guarantees that every due job that no worker runs is dispatched again.
 
 create function private.sweep_ai_jobs()
 returns jsonb
@@ -22,7 +22,7 @@ begin
     raise warning 'stalled ai jobs could not be rescued (%)', v_rescue_error;
   end;
 
-  -- After the rescue: what was taken back from the dead is room.
+  -- After the rescue, because rescued jobs leave room.
   v_blocked_users := private.users_without_room();
   perform private.ready_due_ai_jobs(1000);
   for v_chunk in
@@ -36,7 +36,7 @@ begin
         from public.ai_jobs as w
         where w.job_type = t.job_type and w.provider = p.provider and w.status = 'pending' and w.queue_key is not null
           and w.attempt < w.max_attempts
-          -- Nobody could claim them, and each call costs. In coalesce for the planner's sake, as in claim_ai_jobs.
+          -- No worker could claim them, and each call has a cost. In coalesce for the planner's sake, as in claim_ai_jobs.
           and coalesce(w.user_id <> all (v_blocked_users), true)
         order by w.scheduled_at
         limit 200
@@ -64,8 +64,8 @@ begin
 end;
 $$;
 comment on function private.sweep_ai_jobs() is
-  'The delivery guarantee, run by pg_cron every few seconds: takes back expired leases, dispatches what is due (up to '
-  '200 jobs in calls of 20), forgets old receipts. Returns the counts.';
+  'The delivery guarantee, run by pg_cron every few seconds: rescues jobs with an expired lease, dispatches due jobs (up to '
+  '200 jobs in calls of 20), deletes old receipts. Returns the counts.';
 
 create function private.prune_ai_job_leftovers()
 returns void
@@ -82,5 +82,5 @@ begin
 end;
 $$;
 comment on function private.prune_ai_job_leftovers() is
-  'Hourly: removes cache entries that have ended, what is written down about files that were removed a month ago (their '
-  'names are those of people who may have left), upload URLs that have ended, and pg_cron''s own history, which grows for ever otherwise.';
+  'Hourly: removes expired cache entries, records of files that were removed a month ago (their names may identify '
+  'people who have left), expired upload URLs, and pg_cron''s own history, which would grow forever.';

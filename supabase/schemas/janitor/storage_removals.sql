@@ -269,7 +269,7 @@ end;
 $$;
 comment on function public.scan_stored_files(integer) is
   'Continues the scan of our buckets by up to p_limit objects. Queues an object that is older than the grace period '
-  'and lies in the folder of no account, or in that of a deleted job and no row names it. Returns how many objects it '
+  'and is in the folder of no account, or in that of a deleted job and no row names it. Returns how many objects it '
   'scanned; fewer than p_limit: the scan is complete, and the next one starts after scan_interval_seconds. '
   'service_role only; security definer because it reads accounts and a table in schema private.';
 revoke execute on function public.scan_stored_files(integer) from public, anon, authenticated;

@@ -138,8 +138,9 @@ begin
 end;
 $$;
 comment on function private.follow_inserted_ai_jobs() is
-  'Statement trigger: records and counts new jobs, dispatches each worker once for any number of rows (what is due of '
-  'them and of the jobs that they wait for), then charges their owners, parts their turns, checks the room for voices, and '
+  'Statement trigger: records and counts new jobs, dispatches each worker once for any number of rows (those that are '
+  'due, and due jobs that they depend on), then charges their owners, separates their turns, checks the room for voices, '
+  'and '
   'lets at most 500 jobs of an owner wait for other jobs. One trigger, because each one and each of its statements costs '
   'time at every insert. Security definer because owners insert jobs but may not write events, counts or quotas.';
 

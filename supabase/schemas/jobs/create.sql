@@ -30,7 +30,7 @@ begin
     begin
       v_source_id := (public.get_ai_result_cache('ai_job:' || v_hash) ->> 'job_id')::uuid;
     exception when others then
-      -- The cache saves a call of the provider; without it the job is created all the same.
+      -- The cache saves a call of the provider; without it the job is created anyway.
       raise warning 'the result cache was not read: %', sqlerrm;
     end;
   end if;

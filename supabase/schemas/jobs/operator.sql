@@ -104,7 +104,7 @@ begin
 end;
 $$;
 comment on function private.record_call_change(uuid) is
-  'Updates a job after somebody other than its worker has changed the outcome of its call: what the journal says about the '
+  'Updates a job after someone other than its worker has changed the outcome of its call: what the journal says about the '
   'money, and the provider''s id of what was created last.';
 
 create function private.refuse_provider_object(p_call public.ai_provider_calls, p_object_id text)
@@ -138,9 +138,9 @@ begin
 end;
 $$;
 comment on function private.refuse_provider_object(public.ai_provider_calls, text) is
-  'Raises an error unless this id can be of what the call created: AJ099 when it has not the form of an id, AJ098 when '
-  'another call made the object, a row names it, it bears another job''s marker, or it was or will be removed. What the '
-  'provider has under the id is not known here.';
+  'Raises an error unless this id can be of what the call created: AJ099 when it does not have the form of an id, AJ098 '
+  'when another call created the object, a row names it, it has another job''s marker, or it was or will be removed. '
+  'What the provider has under this id is not known here.';
 
 create function private.first_unknown_call(p_job_id uuid)
 returns public.ai_provider_calls
@@ -156,7 +156,7 @@ as $$
   limit 1;
 $$;
 comment on function private.first_unknown_call(uuid) is
-  'The call of a job with an unknown outcome that was sent first: the one that an operator answers next.';
+  'The call of a job with an unknown outcome that was sent first: the one that an operator''s next answer resolves.';
 
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
 returns boolean
@@ -186,7 +186,7 @@ begin
     return false;
   end if;
   if p_was_made then
-    -- Two jobs that are resolved at once must not both get the object.
+    -- Two jobs that are resolved at the same time must not both get the object.
     perform pg_advisory_xact_lock(hashtextextended('provider_object:' || v_call.provider || ':' || p_provider_object_id, 0));
     perform private.refuse_provider_object(v_call, p_provider_object_id);
   end if;
@@ -319,7 +319,8 @@ $$;
 comment on function public.doubt_provider_call(uuid, uuid, text) is
   'For a worker to which the provider said that the object of a step does not exist. doubted: an operator or a lookup had '
   'named the object, and the outcome of the call is unknown again, so that the job ends as outcome_unknown and nothing is '
-  'sent again; too_early: that was less than a minute ago, and a list may lag, so ask again; kept: the call itself returned the object, '
+  'sent again; too_early: that was less than a minute ago, and a list may lag, so query again; kept: the call itself '
+  'returned the object, '
   'and nothing changed. Null: the lease is lost. service_role only; security definer for its part in schema private.';
 revoke execute on function public.doubt_provider_call(uuid, uuid, text) from public, anon, authenticated;
 grant execute on function public.doubt_provider_call(uuid, uuid, text) to service_role;

@@ -1,5 +1,5 @@
--- What an operator can do from the console. Each action checks the role, is written down, and happens in one transaction
--- with its record: there is no action without a record, and no record of what did not happen.
+-- What an operator can do from the console. Each action checks the role, and is one transaction with its record: there is no
+-- action without a record, and no record without its action.
 
 create function public.ops_pause(
   p_operator_id uuid,
@@ -24,8 +24,8 @@ begin
 end;
 $$;
 comment on function public.ops_pause(uuid, boolean, text, text, uuid) is
-  'For the console: public.pause_ai_jobs. AJ095 for anybody but an operator. service_role only; security definer because the '
-  'record lies in schema private.';
+  'For the console: public.pause_ai_jobs. AJ095 for anyone but an operator. service_role only; security definer because the '
+  'record is in schema private.';
 revoke execute on function public.ops_pause(uuid, boolean, text, text, uuid) from public, anon, authenticated;
 grant execute on function public.ops_pause(uuid, boolean, text, text, uuid) to service_role;
 
@@ -48,8 +48,8 @@ begin
 end;
 $$;
 comment on function public.ops_probe_provider(uuid, text) is
-  'For the console: lets one job try a provider whose breaker is open, now. False: it is not open. AJ095 for anybody but an '
-  'operator. service_role only; security definer because the record lies in schema private.';
+  'For the console: lets one job try a provider whose breaker is open, now. False: it is not open. AJ095 for anyone but an '
+  'operator. service_role only; security definer because the record is in schema private.';
 revoke execute on function public.ops_probe_provider(uuid, text) from public, anon, authenticated;
 grant execute on function public.ops_probe_provider(uuid, text) to service_role;
 
@@ -73,7 +73,7 @@ begin
 end;
 $$;
 comment on function private.standing_of_ai_job(uuid) is
-  'What an action of the console answers about a job: {job_id, status, spend}. Raises AJ075 when there is none.';
+  'What an action of the console returns about a job: {job_id, status, spend}. Raises AJ075 when there is none.';
 
 create function public.ops_parked_call(p_operator_id uuid, p_job_id uuid)
 returns jsonb
@@ -102,9 +102,10 @@ begin
 end;
 $$;
 comment on function public.ops_parked_call(uuid, uuid) is
-  'For the Edge Function ops: the call of a parked job that is answered next, {provider, operation, sent_at, text}, to look '
+  'For the Edge Function ops: the call of a parked job that the next answer resolves, {provider, operation, sent_at, '
+  'text}, to look '
   'its object up at the provider; text is that of the job''s parameters, which ops compares and never returns. AJ097 when '
-  'there is none, AJ095 for anybody but an operator. service_role only; security definer because it reads the jobs of all '
+  'there is none, AJ095 for anyone but an operator. service_role only; security definer because it reads the jobs of all '
   'users.';
 revoke execute on function public.ops_parked_call(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.ops_parked_call(uuid, uuid) to service_role;
@@ -133,9 +134,10 @@ begin
 end;
 $$;
 comment on function public.ops_resolve(uuid, uuid, boolean, text, boolean) is
-  'For the console: public.resolve_unknown_ai_job, and where the job stands then. p_is_unchecked, which is only recorded: the '
-  'provider could not be asked. AJ097 when no call of the job waits for an answer, AJ095 for anybody but an operator; then '
-  'nothing changes. service_role only; security definer because the record lies in schema private.';
+  'For the console: public.resolve_unknown_ai_job; returns the job''s new status. p_is_unchecked, which is only '
+  'recorded: the provider could not be queried. AJ097 when no call of the job waits for an answer, AJ095 for anyone but '
+  'an operator; then '
+  'nothing changes. service_role only; security definer because the record is in schema private.';
 revoke execute on function public.ops_resolve(uuid, uuid, boolean, text, boolean) from public, anon, authenticated;
 grant execute on function public.ops_resolve(uuid, uuid, boolean, text, boolean) to service_role;
 
@@ -161,9 +163,9 @@ begin
 end;
 $$;
 comment on function public.ops_take_back(uuid, uuid) is
-  'For the console: public.take_back_ai_job_answer, and where the job stands then. AJ097 when there is no answer that can be '
-  'taken back, AJ095 for anybody but an operator; then nothing changes. service_role only; security definer because the '
-  'record lies in schema private.';
+  'For the console: public.take_back_ai_job_answer; returns the job''s new status. AJ097 when there is no answer that can be '
+  'taken back, AJ095 for anyone but an operator; then nothing changes. service_role only; security definer because the '
+  'record is in schema private.';
 revoke execute on function public.ops_take_back(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.ops_take_back(uuid, uuid) to service_role;
 
@@ -181,8 +183,8 @@ begin
 end;
 $$;
 comment on function public.ops_cancel(uuid, uuid) is
-  'For the console: cancels a job as its owner would (AJ071 when it has ended, AJ075 when there is none). AJ095 for anybody '
-  'but an operator. service_role only; security definer because the record lies in schema private.';
+  'For the console: cancels a job as its owner would (AJ071 when it has ended, AJ075 when there is none). AJ095 for anyone '
+  'but an operator. service_role only; security definer because the record is in schema private.';
 revoke execute on function public.ops_cancel(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.ops_cancel(uuid, uuid) to service_role;
 
@@ -201,7 +203,7 @@ end;
 $$;
 comment on function public.ops_retry(uuid, uuid) is
   'For the console: retries a failed job as its owner would (AJ070, AJ072, AJ034 and others when it may not; AJ075 when '
-  'there is none). AJ095 for anybody but an operator. service_role only; security definer because the record lies in schema '
+  'there is none). AJ095 for anyone but an operator. service_role only; security definer because the record is in schema '
   'private.';
 revoke execute on function public.ops_retry(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.ops_retry(uuid, uuid) to service_role;
@@ -236,8 +238,8 @@ exception
 end;
 $$;
 comment on function public.ops_set_budget(uuid, bigint, uuid, text) is
-  'For the console: sets the monthly budget of a provider, of a user, or, without either, of everybody who has none of their '
-  'own; null: no limit, or for a user the default. In millionths of a US dollar. AJ095 for anybody but an operator. '
-  'service_role only; security definer because the record lies in schema private.';
+  'For the console: sets the monthly budget of a provider, of a user, or, without either, of everyone who has none of their '
+  'own; null: no limit, or for a user the default. In millionths of a US dollar. AJ095 for anyone but an operator. '
+  'service_role only; security definer because the record is in schema private.';
 revoke execute on function public.ops_set_budget(uuid, bigint, uuid, text) from public, anon, authenticated;
 grant execute on function public.ops_set_budget(uuid, bigint, uuid, text) to service_role;

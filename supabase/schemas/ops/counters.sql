@@ -3,7 +3,7 @@
 --
 -- Every statement that changes jobs or paid calls appends what it did to a queue, in its own transaction, so that the
 -- counts are exact under rollbacks and crashes. One fold at a time moves the queue into the counters: the rows
--- that everybody would update are written by one session only, and no job waits for another one's count.
+-- that everyone would update are written by one session only, and no job waits for another one's count.
 
 create table private.ai_counter_queue (
   id bigint generated always as identity,
@@ -28,7 +28,7 @@ comment on table private.ai_counter_queue is
 comment on column private.ai_counter_queue.counted_at is 'Start of the minute in which it happened.';
 comment on column private.ai_counter_queue.event is
   'created, deleted, the last_event of a job whose status changed, call (the response to a paid call, or the lack of one), '
-  'reconciled (its unknown outcome is known now), or revised (it cost something else than was written down).';
+  'reconciled (its unknown outcome is known now), or revised (its recorded cost was corrected).';
 comment on column private.ai_counter_queue.slot is 'private.duration_slot of the wait or the work that ended with this.';
 comment on column private.ai_counter_queue.millis is 'Sum of these durations.';
 comment on column private.ai_counter_queue.micros is 'Money spent, in millionths of a US dollar.';

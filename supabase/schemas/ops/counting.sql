@@ -39,7 +39,7 @@ end;
 $$;
 comment on function private.count_updated_ai_jobs() is
   'Statement trigger: counts the jobs whose status the statement changed, with how long they waited to be claimed or ran. '
-  'Security definer because those who change jobs may not write counts.';
+  'Security definer because the roles that change jobs may not write counts.';
 
 create function private.count_deleted_ai_jobs()
 returns trigger
@@ -57,8 +57,8 @@ begin
 end;
 $$;
 comment on function private.count_deleted_ai_jobs() is
-  'Statement trigger: jobs that are deleted while they wait or run no longer count as such. Security definer because those '
-  'who delete accounts may not write counts.';
+  'Statement trigger: jobs that are deleted while they wait or run no longer count as such. Security definer because the '
+  'roles that delete accounts may not write counts.';
 
 create function private.count_updated_provider_calls()
 returns trigger
@@ -102,8 +102,8 @@ end;
 $$;
 comment on function private.count_updated_provider_calls() is
   'Statement trigger: counts each paid call once, by its response or the lack of one, with the provider''s response time; '
-  'apart from that what became of calls with an unknown outcome, and the cost. Security definer because those who settle '
-  'calls may not write counts.';
+  'apart from that what became of calls with an unknown outcome, and the cost. Security definer because the roles that '
+  'settle calls may not write counts.';
 
 create trigger ai_provider_calls_after_update_count
 after update on public.ai_provider_calls referencing old table as outdated new table as updated

@@ -11,7 +11,7 @@ declare
   v_until bigint;
   v_written integer;
 begin
-  -- One at a time: only so does nobody wait for a row of the counters.
+  -- One at a time, so that no session waits for a row of the counters.
   if not pg_try_advisory_xact_lock(hashtextextended('fold_ai_counters', 0)) then
     return 0;
   end if;

@@ -1,4 +1,4 @@
--- Health: what somebody on call has to know, at a cost that does not grow with the number of jobs.
+-- Health: what an operator on call must know, at a cost that does not grow with the number of jobs.
 
 create function private.count_stuck_ai_jobs()
 returns bigint
@@ -15,12 +15,12 @@ begin
   from private.ai_schedule_runs as r
   where r.name = 'sweep';
   return (
-    -- Nobody holds them any more, and the sweep has not taken them back.
+    -- No worker holds them any more, and the sweep has not rescued them.
     select count(*)
     from public.ai_jobs as j
     where j.status = 'processing' and j.lease_expires_at < statement_timestamp() - interval '1 minute'
   ) + (
-    -- Due, with room to run, and for two minutes nobody has claimed any job of the kind.
+    -- Due, with room to run, and no job of the kind was claimed for two minutes.
     select count(*)
     from (
       select t.job_type, p.provider
@@ -95,7 +95,7 @@ from public.ai_provider_calls as c
 join public.ai_jobs as j on j.id = c.job_id
 where c.outcome = 'unknown' and j.status in ('failed', 'cancelled');
 comment on view private.ai_parked_jobs is
-  'Ended jobs with a paid call of which nobody knows what became of it, one row for each such call. The marker is what to '
+  'Ended jobs with a paid call of unknown outcome, one row for each such call. The marker is what to '
   'search for at the provider; public.resolve_unknown_ai_job takes the answer. For the operator.';
 revoke all on private.ai_parked_jobs from public, anon, authenticated, service_role;
 
@@ -165,7 +165,7 @@ select
       limit 200
     ) as h
     where h.created > statement_timestamp() - interval '10 minutes'
-      -- 409 says that it had been delivered already.
+      -- 409 means that it had already been delivered.
       and (h.timed_out or h.error_msg is not null or (h.status_code >= 400 and h.status_code <> 409))
   ) as dispatch_failures,
   (
@@ -201,7 +201,7 @@ from (
   ) as w
 ) as d;
 comment on view private.ai_health is
-  'What somebody on call has to know, in one row: the job that has been due longest, stuck and parked jobs (1000 at most), '
+  'What an operator on call must know, in one row: the job that has been due longest, stuck and parked jobs (1000 at most), '
   'open breakers, when sweep, fold and janitor last ran, how many of the last 200 calls to our functions failed in ten '
   'minutes, and the queue by provider. As quick with a million jobs as with ten.';
 revoke all on private.ai_health from public, anon, authenticated, service_role;
@@ -308,4 +308,4 @@ end;
 $$;
 comment on function private.check_ai_health() is
   'private.ai_health, judged: {status: ok | degraded | failing, checked_at, oldest_waiting_seconds, queue, open_breakers, '
-  'failing_since (private.ai_failure_share), checks: [{name, status, observed, limit, unit}]}. Failing: jobs do not move. Degraded: somebody should look.';
+  'failing_since (private.ai_failure_share), checks: [{name, status, observed, limit, unit}]}. Failing: jobs do not make progress. Degraded: something needs attention.';

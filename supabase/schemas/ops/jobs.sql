@@ -1,4 +1,4 @@
--- What the console shows of jobs: search, one job, its payload, and those that need a person.
+-- What the console shows of jobs: search, one job, its payload, and the parked jobs.
 
 create function public.ops_search_jobs(
   p_operator_id uuid,
@@ -88,7 +88,7 @@ end;
 $$;
 comment on function public.ops_search_jobs(uuid, uuid, uuid, text, text, text, text, text, integer, timestamptz, uuid) is
   'For the console: jobs that match every filter given, newest first, without parameters and results; with a code and no '
-  'status those that failed. The next page begins before the last one''s created_at and job_id. AJ095 for anybody but an '
+  'status those that failed. The next page begins before the last one''s created_at and job_id. AJ095 for anyone but an '
   'operator. service_role only; security definer because it reads the jobs of all users and schema auth.';
 revoke execute on function public.ops_search_jobs(uuid, uuid, uuid, text, text, text, text, text, integer, timestamptz, uuid) from public, anon, authenticated;
 grant execute on function public.ops_search_jobs(uuid, uuid, uuid, text, text, text, text, text, integer, timestamptz, uuid) to service_role;
@@ -158,7 +158,7 @@ end;
 $$;
 comment on function public.ops_job(uuid, uuid) is
   'For the console: one job with its costs, the last 500 events of its timeline and the last 200 calls of its journal, '
-  'without what the user put in or got out. Null: there is no such job. AJ095 for anybody but an operator. service_role '
+  'without parameters, input and result. Null: there is no such job. AJ095 for anyone but an operator. service_role '
   'only; security definer because it reads the jobs of all users and schema auth.';
 revoke execute on function public.ops_job(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.ops_job(uuid, uuid) to service_role;
@@ -187,8 +187,8 @@ begin
 end;
 $$;
 comment on function public.ops_job_payload(uuid, uuid) is
-  'For the console: what the user put into a job and got out of it. That it was read, by whom and when, is written down. '
-  'Null: there is no such job. AJ095 for anybody but an operator. service_role only; security definer because it reads the '
+  'For the console: parameters, input and result of a job. The access is recorded, with the operator and the time. '
+  'Null: there is no such job. AJ095 for anyone but an operator. service_role only; security definer because it reads the '
   'jobs of all users and writes schema private.';
 revoke execute on function public.ops_job_payload(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.ops_job_payload(uuid, uuid) to service_role;
@@ -212,6 +212,6 @@ end;
 $$;
 comment on function public.ops_parked(uuid, integer) is
   'For the console: the rows of private.ai_parked_jobs that have waited longest, p_limit of them, 1000 at most. AJ095 for '
-  'anybody but an operator. service_role only; security definer because the view lies in schema private.';
+  'anyone but an operator. service_role only; security definer because the view is in schema private.';
 revoke execute on function public.ops_parked(uuid, integer) from public, anon, authenticated;
 grant execute on function public.ops_parked(uuid, integer) to service_role;

@@ -1,5 +1,5 @@
--- Operators: who they are, and what each of them has done. The functions of the console check the role themselves, so that
--- a caller with the secret key can act for nobody who does not have it.
+-- Operators: who they are, and what each of them has done. The functions of the console check the role themselves, so that a
+-- caller with the secret key can act only for accounts that have it.
 
 create table private.operator_actions (
   id bigint generated always as identity,
@@ -54,7 +54,7 @@ begin
 end;
 $$;
 comment on function private.record_operator_action(uuid, text, jsonb) is
-  'Checks the role (AJ095) and writes down what the operator is about to do; rolled back with it.';
+  'Checks the role (AJ095) and records what the operator is about to do; the record is rolled back with it.';
 
 create function private.prune_operator_actions(p_limit integer default 1000)
 returns integer
@@ -115,7 +115,7 @@ begin
 end;
 $$;
 comment on function public.ops_actions(uuid, integer, bigint) is
-  'For the console: what operators did, newest first; the next page begins before the last one''s id. AJ095 for anybody but '
-  'an operator. service_role only; security definer because the record lies in schema private.';
+  'For the console: what operators did, newest first; the next page begins before the last one''s id. AJ095 for anyone but '
+  'an operator. service_role only; security definer because the record is in schema private.';
 revoke execute on function public.ops_actions(uuid, integer, bigint) from public, anon, authenticated;
 grant execute on function public.ops_actions(uuid, integer, bigint) to service_role;

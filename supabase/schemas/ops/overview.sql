@@ -33,7 +33,7 @@ end;
 $$;
 comment on function public.ops_overview(uuid) is
   'For the console: private.check_ai_health with the jobs that wait, are scheduled for later and run, and what ended and was '
-  'spent in the last hour. Counted, at most some seconds old. AJ095 for anybody but an operator. service_role only; security definer because it '
+  'spent in the last hour. Counted, at most some seconds old. AJ095 for anyone but an operator. service_role only; security definer because it '
   'reads schema private.';
 revoke execute on function public.ops_overview(uuid) from public, anon, authenticated;
 grant execute on function public.ops_overview(uuid) to service_role;
@@ -50,7 +50,7 @@ begin
     when '1h' then return query select 60, 60;
     when '24h' then return query select 900, 96;
     when '7d' then return query select 7200, 84;
-    else raise exception 'there is no range %; take 1h, 24h or 7d', p_range using errcode = '22023';
+    else raise exception 'there is no range %; use 1h, 24h or 7d', p_range using errcode = '22023';
   end case;
 end;
 $$;
@@ -166,8 +166,8 @@ begin
 end;
 $$;
 comment on function public.ops_charts(uuid, text) is
-  'For the console: private.ai_charts. AJ095 for anybody but an operator. service_role only; security definer because the '
-  'counters lie in schema private.';
+  'For the console: private.ai_charts. AJ095 for anyone but an operator. service_role only; security definer because the '
+  'counters are in schema private.';
 revoke execute on function public.ops_charts(uuid, text) from public, anon, authenticated;
 grant execute on function public.ops_charts(uuid, text) to service_role;
 
@@ -193,7 +193,7 @@ begin
         and c.bucket_at > statement_timestamp() - v_buckets * make_interval(secs => v_resolution)
       group by 1, 2, 3
     ),
-    -- Bounded, so that the table may be as long as it likes: what is not among these has no sample.
+    -- Bounded, so that the cost does not depend on the size of the table: codes that are not among these rows have no sample.
     newest as (
       select j.id, j.error_code, j.error_message, j.job_type, j.provider, j.completed_at
       from public.ai_jobs as j
@@ -230,8 +230,8 @@ end;
 $$;
 comment on function public.ops_failures(uuid, text) is
   'For the console: how often jobs failed in the range (one that is retried and fails again counts again), by code, job '
-  'type and provider, with the buckets in which the first and the last did, and one of the newest thousand failed jobs as a sample. AJ095 for anybody but an operator. '
-  'service_role only; security definer because the counters lie in schema private.';
+  'type and provider, with the buckets in which the first and the last did, and one of the newest thousand failed jobs as a sample. AJ095 for anyone but an operator. '
+  'service_role only; security definer because the counters are in schema private.';
 revoke execute on function public.ops_failures(uuid, text) from public, anon, authenticated;
 grant execute on function public.ops_failures(uuid, text) to service_role;
 
@@ -248,8 +248,8 @@ begin
 end;
 $$;
 comment on function public.ops_providers(uuid) is
-  'For the console: private.ai_provider_standing. AJ095 for anybody but an operator. service_role only; security definer '
-  'because the view lies in schema private.';
+  'For the console: private.ai_provider_standing. AJ095 for anyone but an operator. service_role only; security definer '
+  'because the view is in schema private.';
 revoke execute on function public.ops_providers(uuid) from public, anon, authenticated;
 grant execute on function public.ops_providers(uuid) to service_role;
 
@@ -318,6 +318,6 @@ $$;
 comment on function public.ops_budgets(uuid, integer, bigint, uuid) is
   'For the console: budgets, spend and reservations of this month (UTC) by provider, and by user, those who spent most '
   'first; the next page begins after the last one''s spent_micros and user_id. In millionths of a US dollar. AJ095 for '
-  'anybody but an operator. service_role only; security definer because it reads schemas private and auth.';
+  'anyone but an operator. service_role only; security definer because it reads schemas private and auth.';
 revoke execute on function public.ops_budgets(uuid, integer, bigint, uuid) from public, anon, authenticated;
 grant execute on function public.ops_budgets(uuid, integer, bigint, uuid) to service_role;

@@ -19,7 +19,7 @@ begin
   select f.*
   from public.ai_jobs as f
   where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
-    -- These come back with the job that they depend on.
+    -- These are retried with the job that they depend on.
     and f.error_code <> 'dependency_failed'
     and (p_job_type is null or f.job_type = p_job_type)
     and (p_provider is null or f.provider = p_provider)
@@ -51,7 +51,7 @@ begin
     with jobs as materialized (
       select f.id, f.user_id, f.completed_at,
         (
-          -- What was never made is paid for again; what was, is there.
+          -- Objects that were never created are paid for again; existing ones are used.
           select sum(s.estimate)
           from (
             select c.operation, max(c.estimated_cost_micros) as estimate
@@ -99,7 +99,7 @@ $$;
 comment on function public.ops_preview_redrive(uuid, text, text, text, uuid, timestamptz) is
   'For the console: how many failed jobs a redrive of this filter would run again, of how many users, what their calls are '
   'estimated to cost, as far as one was sent before (without_estimate: jobs with a price of which nothing is known), and '
-  'what would be left out and why. Changes nothing. AJ095 for anybody but an operator. service_role only; security definer '
+  'what would be left out and why. Changes nothing. AJ095 for anyone but an operator. service_role only; security definer '
   'because it reads the jobs of all users.';
 revoke execute on function public.ops_preview_redrive(uuid, text, text, text, uuid, timestamptz) from public, anon, authenticated;
 grant execute on function public.ops_preview_redrive(uuid, text, text, text, uuid, timestamptz) to service_role;
@@ -144,7 +144,7 @@ begin
     ) as o
     order by o.user_id, o.id
   loop
-    -- One that somebody else has just retried, or deleted, is left to them.
+    -- Skips a job that another caller has just retried or deleted.
     perform 1 from public.ai_jobs as j where j.id = v_id and j.status = 'failed' for update skip locked;
     if found and private.retry_failed_ai_job(v_id) then
       v_retried := v_retried + 1;
@@ -166,6 +166,6 @@ $$;
 comment on function public.ops_redrive(uuid, integer, text, text, text, uuid, timestamptz, integer) is
   'For the console: runs the failed jobs of the filter again, oldest first, if there are as many as were expected (AJ096), '
   'p_limit in one call. {retried, refused: their owner has no room, or they are gone, remaining: for the next call}. AJ095 '
-  'for anybody but an operator. service_role only; security definer for the retry in schema private.';
+  'for anyone but an operator. service_role only; security definer for the retry in schema private.';
 revoke execute on function public.ops_redrive(uuid, integer, text, text, text, uuid, timestamptz, integer) from public, anon, authenticated;
 grant execute on function public.ops_redrive(uuid, integer, text, text, text, uuid, timestamptz, integer) to service_role;

@@ -24,4 +24,4 @@ begin
   update private.ai_schedule_runs as r set last_run_at = clock_timestamp() where r.name = p_name;
 end;
 $$;
-comment on function private.note_schedule_run(text) is 'Writes down that the sweep, the fold or the janitor has just run.';
+comment on function private.note_schedule_run(text) is 'Records that the sweep, the fold or the janitor has just run.';

@@ -178,7 +178,7 @@ begin
       cross join lateral (
         select n.outcome in ('rejected', 'unknown') and private.is_provider_failure(n.error_code) as is_failure
       ) as f
-      -- What an operator answers, or takes back, says nothing about the provider.
+      -- An operator's answer, or taking it back, says nothing about the provider.
       where n.outcome <> o.outcome and o.settled_at is null and n.answered_at is null
         and case
           -- A call that its owner cancelled says nothing about the provider.

@@ -98,7 +98,7 @@ begin
     where p.provider = any (p_providers) and p.max_voices is not null
   loop
     if private.count_provider_voices(v_provider.provider) > v_provider.max_voices then
-      raise exception 'All places for voices at the AI provider are taken. Try again later.' using errcode = 'AJ037', detail = 'job_type';
+      raise exception 'The project has reached its limit of voices at the AI provider. Try again later.' using errcode = 'AJ037', detail = 'job_type';
     end if;
   end loop;
 end;

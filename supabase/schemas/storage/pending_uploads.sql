@@ -42,7 +42,7 @@ create policy "users can read their own pending uploads"
 on public.pending_uploads for select to authenticated
 using (user_id = (select auth.uid()));
 
-create policy "users can write down uploads of their own"
+create policy "users can record their own uploads"
 on public.pending_uploads for insert to authenticated
 with check (user_id = (select auth.uid()));
 

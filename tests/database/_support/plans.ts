@@ -80,7 +80,7 @@ function planOf(message: string): Plan {
   };
 }
 
-/** A caller: the owner of the tables, or as the Data API acts for somebody. */
+/** A caller: the owner of the tables, or as the Data API acts for someone. */
 export type Caller = { role: "postgres" } | { role: ApiRole; userId?: string };
 
 /** Runs statements and reports their plans. */

@@ -20,7 +20,7 @@ export const ORDER_STATUSES = [
 /** A status of an order. */
 export type OrderStatus = typeof ORDER_STATUSES[number];
 
-/** A vendor, somebody who works there, and two products: a book for 24.90 and a card for 3.50 EUR. */
+/** A vendor, someone who works there, and two products: a book for 24.90 and a card for 3.50 EUR. */
 export interface Shop {
   vendorId: string;
   clerkId: string;

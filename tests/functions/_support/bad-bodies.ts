@@ -141,7 +141,7 @@ export function badJobs(input_url: string): BadBody[] {
       "metadata.stabilty",
     ],
     [
-      "somebody's user_id",
+      "someone's user_id",
       { ...job, user_id: crypto.randomUUID() },
       "user_id",
     ],

@@ -188,7 +188,7 @@ export function jobCases(stage: Stage): Case[] {
     },
     {
       ...common,
-      what: "insert a job that writes down B's call",
+      what: "insert a job that writes to B's call",
       expected: "refused AJ019",
       run: () =>
         A.insert("ai_jobs", {

@@ -204,7 +204,7 @@ export function shopCases(stage: Stage): Case[] {
         }),
     },
     {
-      ...kept("vendor_products", "delete what somebody has ordered"),
+      ...kept("vendor_products", "delete what someone has ordered"),
       subjects: ["table vendor_products", "table order_items"],
       operation: "delete",
       expected: "refused 23503",

@@ -52,13 +52,13 @@ export type ObjectRight = "read" | "create" | "replace" | "remove" | "move";
 
 /** A bucket. The secret key may do everything in every bucket, and nobody else anything in a foreign folder. */
 export interface BucketDeclaration {
-  /** Whether anybody with its URL can read an object. */
+  /** Whether anyone with its URL can read an object. */
   isPublic: boolean;
   /** What users may do in their own folder. */
   owner: ObjectRight[];
 }
 
-/** An Edge Function: HTTP status of each request of endpoint-requests.ts, for users and for everybody else. */
+/** An Edge Function: HTTP status of each request of endpoint-requests.ts, for users and for everyone else. */
 export interface EndpointDeclaration {
   /** Requests about the caller's own rows and objects. */
   own: Record<string, number>;

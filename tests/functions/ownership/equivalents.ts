@@ -160,13 +160,13 @@ export const EQUIVALENTS: Equivalent[] = [
   },
   {
     mutant:
-      /^policy "(anybody can read the slides of a shared slideshow by link|users can read their own slides and shared ones by link)" on slideshow_items: using without its condition \d, (s\.is_published|\(s\.share_token = .*)$/,
+      /^policy "(anyone can read the slides of a shared slideshow by link|users can read their own slides and shared ones by link)" on slideshow_items: using without its condition \d, (s\.is_published|\(s\.share_token = .*)$/,
     reason:
       "The condition reads slideshows as the caller, who sees only their own and the published one of the link.",
   },
   {
     mutant:
-      /^policy "(anybody can read a shared slideshow by link|users can read their own slideshows and shared ones by link)" on slideshows: using without its condition \d, is_published$/,
+      /^policy "(anyone can read a shared slideshow by link|users can read their own slideshows and shared ones by link)" on slideshows: using without its condition \d, is_published$/,
     reason:
       "Only get_shared_slideshow sets the token, and it requires a published slideshow itself. The mutant of that check is seen.",
   },

@@ -14,7 +14,7 @@ const SAME_OWNER = {
 /** Written only by the service, in the statement that reads the job; no key compares the two owners. */
 const FROM_THE_JOB = { service: "written" } as const;
 
-/** The service calls them for an operator; they refuse everybody else themselves. */
+/** The service calls them for an operator; they refuse everyone else themselves. */
 const OF_OPERATORS: FunctionDeclaration = {
   roles: ["service_role"],
   service: "refused AJ095",
@@ -111,7 +111,7 @@ export const EXPECTED: Declaration = {
     ai_limits: {
       rows: {
         limits: { owner: "select" },
-        "for everybody else": { "signed in": "select" },
+        "for everyone else": { "signed in": "select" },
       },
       columns: {
         select: [

@@ -25,7 +25,7 @@ export function jobRows(
     metadata: { voice_name: kind },
     provider: "elevenlabs",
     max_attempts: 5,
-    idempotency_key: `the same for everybody: ${kind}`,
+    idempotency_key: `the same for everyone: ${kind}`,
   });
   return {
     ai_job_types: {

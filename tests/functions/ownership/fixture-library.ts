@@ -59,7 +59,7 @@ export function libraryRows(
       })),
       fresh: (owner) => ({
         user_id: ids[owner],
-        display_name: "Somebody new",
+        display_name: "Someone new",
         photo_path: `profile-photos/${keptObject(ids[owner])}`,
         locale: "de",
       }),

@@ -83,7 +83,7 @@ export async function gatherPeople(stack: ProjectKeys): Promise<People> {
   const [a, b, vendor, other] = await Promise.all(
     OWNERS.map((name) => signUp(stack, name)),
   );
-  if (!a || !b || !vendor || !other) throw new Error("somebody is missing");
+  if (!a || !b || !vendor || !other) throw new Error("someone is missing");
   const actor = (
     name: ActorName,
     role: Role,

@@ -144,7 +144,7 @@ function keyAttempts(
   const { A, service } = stage.people.actors;
   return [A, service].flatMap((actor) =>
     waysToWrite(stage, actor, relation, columns).flatMap((way): Attempt[] => {
-      // A reference of an existing row may be immutable for everybody: cases.ts covers that.
+      // A reference of an existing row may be immutable for everyone: cases.ts covers that.
       if (way.method === "PATCH" && actor === service) return [];
       const target = foreignTarget(stage, key, way.own);
       if (target === undefined) return [];

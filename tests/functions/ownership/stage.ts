@@ -200,7 +200,7 @@ async function adoptSettings(
   ) {
     fixture["ai_limits"]?.rows.push({
       relation: "ai_limits",
-      kind: "for everybody else",
+      kind: "for everyone else",
       owner: null,
       values: { id },
       stored: {},

@@ -131,7 +131,7 @@ export function handlings(
       isWrite: false,
       operation: "write",
       right: "create unannounced",
-      what: "get an address, of which nothing is written down, next to",
+      what: "get a URL, of which nothing is recorded, next to",
       run: async (bucket) =>
         answerOf(
           (await bucket.createSignedUploadUrl(freshName(folder))).error,

@@ -18,7 +18,7 @@ import { anotherOwner, freshRow, write, writeEveryRow } from "./writing.ts";
 
 const NO_ROW = "00000000-0000-4000-8000-000000000000";
 
-/** The owner in whose name a caller writes: users in their own, everybody else in that of A. */
+/** The owner in whose name a caller writes: users in their own, everyone else in that of A. */
 function selfOf(actor: Actor): Owner {
   return actor.name === "B" || actor.name === "vendor" ? actor.name : "A";
 }

@@ -425,7 +425,7 @@ pageTest(
 );
 
 pageTest(
-  "useAiJobs: a new job that is reported before it can be read appears all the same",
+  "useAiJobs: a new job that is reported before it can be read still appears",
   async () => {
     const project = new FakeProject();
     let isUnseen = true;

@@ -318,7 +318,7 @@ Deno.test({
 
 Deno.test("memory: a file that is invalid or of another version is named in one line and left unchanged", async () => {
   await using folder = await newFolder();
-  // Should it start all the same, the end of its input ends it.
+  // If it starts nevertheless, the end of its input ends it.
   const start = () =>
     new Deno.Command(Deno.execPath(), {
       args: [

@@ -253,7 +253,7 @@ language sql volatile parallel safe strict set search_path = '' as $$
   select net._http_collect_response(request_id, async)
 $$;
 
--- As in the real extension: everybody may queue requests and read answers. The schema is not exposed by the Data API.
+-- As in the real extension: everyone may queue requests and read answers. The schema is not exposed by the Data API.
 grant usage on schema net to public;
 grant all on all tables in schema net to public;
 grant all on all sequences in schema net to public;

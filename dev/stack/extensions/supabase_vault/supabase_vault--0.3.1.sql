@@ -1,5 +1,5 @@
 -- Stand-in for supabase_vault 0.3: the same table, view and functions. The real one encrypts with a key that
--- lives outside the database. This one encrypts with pgcrypto (AES) under a key that lies beside the secrets, so
+-- lives outside the database. This one encrypts with pgcrypto (AES) under a key that is stored next to the secrets, so
 -- that vault.secrets shows what it would show on a hosted project. It protects nothing on this machine's disk.
 
 create table vault._stand_in_key (key bytea not null);

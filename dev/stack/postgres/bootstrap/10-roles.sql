@@ -21,7 +21,7 @@ grant authenticator to supabase_storage_admin;
 grant pg_read_all_data to supabase_etl_admin, supabase_read_only_user;
 
 -- `admin` is what lets a migration say `alter role authenticated set statement_timeout = …`. There is none for the
--- administrators of Auth, Storage and Realtime: `postgres` is no member of theirs and owns nothing of the platform.
+-- administrators of Auth, Storage and Realtime: `postgres` is not a member of them and owns nothing of the platform.
 grant anon, authenticated, service_role, authenticator, pg_monitor, pg_read_all_data, pg_signal_backend
   to postgres with admin true, inherit true, set true;
 grant pg_create_subscription to postgres;

@@ -1,5 +1,5 @@
 -- As on a hosted project (its event triggers pgrst_ddl_watch and pgrst_drop_watch): a change of the schema is seen by the
--- REST server without anybody saying `notify pgrst, 'reload schema'`. A grant is no such change.
+-- REST server without anyone saying `notify pgrst, 'reload schema'`. A grant is no such change.
 
 create function stack.announce_schema_change() returns event_trigger
 language plpgsql set search_path = '' as $$

@@ -29,7 +29,7 @@ Deno.test("dispatchSchema: a plain database webhook names its one record, and th
     dispatchSchema.parse({
       ...webhook,
       type: "UPDATE",
-      record: { id: A, status: "completed", user_id: "somebody" },
+      record: { id: A, status: "completed", user_id: "someone" },
     }),
     { jobIds: [A] },
   );

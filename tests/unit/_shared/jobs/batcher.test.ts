@@ -87,7 +87,7 @@ Deno.test("batcher: a heavy item travels alone", async () => {
   await Promise.all(results);
 });
 
-Deno.test("batcher: a call that fails fails each of its items, and the next items are sent all the same", async () => {
+Deno.test("batcher: a call that fails fails each of its items, and the next items are sent", async () => {
   const { send, sent, answer } = held();
   const results = [send("a"), send("b")].map((result) =>
     assertRejects(() => result, Error, "away")

@@ -293,7 +293,7 @@ for (
     });
     const source = repository.insert(values);
     await repository.complete(repository.claim(source), {
-      resultData: { voice_id: "voice-of-somebody" },
+      resultData: { voice_id: "voice-of-someone" },
     });
     earlier.push(source.id);
     await run();
@@ -405,7 +405,7 @@ Deno.test("JobRun: a result that cannot be saved after a last call fails the job
   assertEquals(repository.journal.calls[0]?.outcome, "succeeded");
 });
 
-Deno.test("JobRun: a last call that no write settles stays open, and its job ends all the same", async () => {
+Deno.test("JobRun: a last call that no write settles stays open, and its job ends", async () => {
   const { run, row, repository, platform } = bench(
     lastCall(() => Promise.reject(JobFailure.final("not_found"))),
   );

@@ -226,7 +226,7 @@ const texts = fc.oneof(
     .map((all) => all.flat().join("")),
 );
 
-/** Where the parts of a text lie in it, found from its beginning to its end. */
+/** The positions of the parts of a text, found from its beginning to its end. */
 function placesOf(text: string, parts: readonly string[]): [number, number][] {
   let from = 0;
   return parts.map((part) => {

@@ -215,7 +215,7 @@ Deno.test("result: loopback and plain http are allowed only when the provider it
       assertEquals(asked, [address]);
     }
   }
-  // Somebody else's machine in the network is no reason to trust this one.
+  // Another machine in the network is no reason to trust this one.
   for (const providerUrl of [REMOTE, "http://10.0.0.1:4010/d-id"]) {
     const { open, asked } = download({ [address]: film }, { providerUrl });
     assertEquals(await refusal(open(address)), REFUSED);
