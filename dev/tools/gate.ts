@@ -199,11 +199,12 @@ async function runQuick(
  */
 async function runWhole(): Promise<Tally> {
   const isOfTypes = ({ args: [command] }: Check) => command === "check";
-  // Type-checking takes as long as all others together, so it is a separate lane.
-  const failedChecks = await runLanes(
+  // Type-checking takes as long as all others together, so it is a separate lane. The rings begin meanwhile.
+  const textChecks = runLanes(
     stepsOf(TEXT_CHECKS.filter(isOfTypes)),
     stepsOf(TEXT_CHECKS.filter((check) => !isOfTypes(check))),
   );
+  const failedChecks: string[] = [];
   await using stack = new AsyncDisposableStack();
   if (await shareCluster(stack)) {
     failedChecks.push(...await runLanes(stepsOf(DATABASE_CHECKS)));
@@ -211,6 +212,7 @@ async function runWhole(): Promise<Tally> {
   const { passed, failed, failures, skipped } = await runRings(ALL_RINGS, {
     isChecked: true,
   });
+  failedChecks.push(...await textChecks);
   return {
     ...(skipped === undefined ? {} : { skipped }),
     passed,

@@ -27,14 +27,14 @@ export const RINGS = {
   unit: {
     files: cores,
     minutes: 15,
-    longest: ["hostile/bodies", "client/react", "hostile/media"],
+    longest: ["hostile/bodies", "hostile/media", "client/react"],
   },
   /** SQL; each test has a copy of the database. */
   database: {
     files: cores,
     shares: "cluster",
     minutes: 20,
-    longest: ["new-job-type", "caps", "model-replay", "breaker", "cli"],
+    longest: ["new-job-type", "model-replay", "cli", "shop", "caps", "modules"],
   },
   /** The functions, with everything that they call. */
   functions: {
@@ -42,12 +42,14 @@ export const RINGS = {
     shares: "stacks",
     minutes: 30,
     longest: [
-      "chaos-types",
       "chaos-storm",
       "ownership/ownership",
+      "chaos-types",
+      "janitor",
+      "isolate-limits",
+      "stack-runtime",
+      "hosted-runtime",
       "slow-clients",
-      "avatar-video",
-      "provider-unknown",
     ],
   },
   /** The whole stack, started as a user starts it. */
@@ -56,10 +58,10 @@ export const RINGS = {
     minutes: 25,
     longest: [
       "documented-commands",
-      "stack-lifecycle",
-      "client-package",
-      "stack-seed",
       "existing-project",
+      "stack-lifecycle",
+      "stack-seed",
+      "client-package",
     ],
   },
   /** The page in a Chromium, which dev/tools/chromium.ts finds or fetches. */
