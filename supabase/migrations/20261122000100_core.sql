@@ -701,20 +701,36 @@ as $$
 declare
   v_carried constant jsonb := nullif(current_setting('private.carried_changes', true), '')::jsonb;
 begin
+  -- Most writes carry nothing; starting the statement below would take most of their time here.
+  if v_carried is null then
+    insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+    select n.id, n.event_seq, n.user_id, n.last_event, n.attempt,
+      -- Inline rather than a function, which Postgres would not inline, and this runs at each step of each job.
+      jsonb_strip_nulls(jsonb_build_object(
+        'status', n.status,
+        'progress', n.progress_percentage,
+        'stage', n.stage,
+        'error_code', n.error_code,
+        -- Of the call that was settled last.
+        'outcome', case when n.last_event = 'settled' then (
+          select c.outcome from public.ai_provider_calls as c where c.job_id = n.id
+          order by coalesce(c.settled_at, c.unknown_since) desc nulls last limit 1
+        ) end,
+        'scheduled_at', case when n.status = 'pending' then n.scheduled_at end
+      ))
+    from updated as n
+    join outdated as o on o.id = n.id
+    where n.event_seq <> o.event_seq;
+    return null;
+  end if;
   -- One insert, so that the events reach a listener in their order.
   insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
   select n.id, n.event_seq, n.user_id, n.last_event, n.attempt,
-    -- Inline rather than a function, which Postgres would not inline, and this runs at each step of each job.
     jsonb_strip_nulls(jsonb_build_object(
       'status', n.status,
       'progress', n.progress_percentage,
       'stage', n.stage,
       'error_code', n.error_code,
-      -- Of the call that was settled last.
-      'outcome', case when n.last_event = 'settled' then (
-        select c.outcome from public.ai_provider_calls as c where c.job_id = n.id
-        order by coalesce(c.settled_at, c.unknown_since) desc nulls last limit 1
-      ) end,
       'scheduled_at', case when n.status = 'pending' then n.scheduled_at end
     ))
   from updated as n
@@ -2100,16 +2116,25 @@ as $$
 declare
   v_url text;
   v_secret text;
+  v_base64 text;
   v_message_id constant text := coalesce(p_message_id, 'msg_' || replace(gen_random_uuid()::text, '-', ''));
   v_timestamp text := floor(extract(epoch from clock_timestamp()))::bigint::text;
   v_signature text;
 begin
-  select s.decrypted_secret into v_url from vault.decrypted_secrets as s where s.name = 'project_url';
-  select s.decrypted_secret into v_secret from vault.decrypted_secrets as s where s.name = 'dispatch_secret';
-  -- A secret in another format (the receiver checks the same) would sign with a different key, and every call would be
-  -- refused.
+  select
+    max(s.decrypted_secret) filter (where s.name = 'project_url'),
+    max(s.decrypted_secret) filter (where s.name = 'dispatch_secret')
+  into v_url, v_secret
+  from vault.decrypted_secrets as s
+  where s.name in ('project_url', 'dispatch_secret');
+  v_base64 := substr(v_secret, length('whsec_') + 1);
+  -- A secret in another format (the receiver checks the same: whsec_ and at least 24 bytes in base64) would sign with a
+  -- different key, and every call would be refused.
   if v_url is null
-    or coalesce(v_secret !~ '^whsec_([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$', true)
+    or coalesce(
+      v_secret !~ '^whsec_[A-Za-z0-9+/]+={0,2}$' or length(v_base64) % 4 <> 0 or length(rtrim(v_base64, '=')) < 32,
+      true
+    )
   then
     raise log 'nothing is dispatched to %: the Vault has no project_url, or no dispatch_secret of the form whsec_<base64>', p_function;
     return null;
@@ -2119,7 +2144,7 @@ begin
   v_signature := 'v1,' || encode(
     extensions.hmac(
       convert_to(v_message_id || '.' || v_timestamp || '.' || p_body::text, 'UTF8'),
-      decode(substr(v_secret, length('whsec_') + 1), 'base64'),
+      decode(v_base64, 'base64'),
       'sha256'
     ),
     'base64'
@@ -2287,6 +2312,11 @@ begin
       from public.ai_job_types as t
       cross join public.ai_providers as p
       cross join lateral (
+        select p.max_concurrent - count(*) as room
+        from public.ai_jobs as r
+        where r.status = 'processing' and r.provider = p.provider
+      ) as k
+      cross join lateral (
         select w.id
         from public.ai_jobs as w
         where w.job_type = t.job_type and w.provider = p.provider and w.status = 'pending' and w.queue_key is not null
@@ -2294,13 +2324,11 @@ begin
           -- No worker could claim them, and each call has a cost. In coalesce for the planner's sake, as in claim_ai_jobs.
           and coalesce(w.user_id <> all (v_blocked_users), true)
         order by w.scheduled_at
-        limit 200
+        -- More could not be claimed, and each call has a cost.
+        limit least(greatest(k.room, 0), 200)
       ) as j
       where t.is_enabled and t.paused_at is null and p.paused_at is null
         and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp())
-        and p.max_concurrent > (
-          select count(*) from public.ai_jobs as r where r.status = 'processing' and r.provider = p.provider
-        )
       limit 200
     ) as due
     group by (due.position - 1) / 20
@@ -2320,7 +2348,8 @@ end;
 $$;
 comment on function private.sweep_ai_jobs() is
   'The delivery guarantee, run by pg_cron every few seconds: rescues jobs with an expired lease, dispatches due jobs (up to '
-  '200 jobs in calls of 20), deletes old receipts. Returns the counts.';
+  '200 jobs in calls of 20, and no more of a job type than its provider has room for), deletes old receipts. Returns the '
+  'counts.';
 
 create function private.prune_ai_job_leftovers()
 returns void

@@ -217,6 +217,20 @@ Deno.test("sweep_ai_jobs: up to 200 jobs in calls of 20, those that wait longest
   });
 });
 
+Deno.test("sweep_ai_jobs: no more jobs are dispatched than their provider has room for", async () => {
+  await withDatabase(async (db) => {
+    await setVault(db);
+    await insertJobs(db, 8);
+    await db.sql`update public.ai_providers set max_concurrent = 5`;
+    await db.sql`select public.claim_ai_jobs(2)`;
+    const { dispatched, calls } = await sweep(db);
+    assertEquals(dispatched, 3);
+    assertEquals(calls.map((ids) => ids.length), [3]);
+    await db.sql`select public.claim_ai_jobs(3)`;
+    assertEquals((await sweep(db)).calls, []);
+  });
+});
+
 Deno.test("sweep_ai_jobs: receipts are kept longer than their dispatch is valid, then forgotten", async () => {
   await withDatabase(async (db) => {
     await db.sql`

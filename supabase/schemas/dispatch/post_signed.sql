@@ -10,16 +10,25 @@ as $$
 declare
   v_url text;
   v_secret text;
+  v_base64 text;
   v_message_id constant text := coalesce(p_message_id, 'msg_' || replace(gen_random_uuid()::text, '-', ''));
   v_timestamp text := floor(extract(epoch from clock_timestamp()))::bigint::text;
   v_signature text;
 begin
-  select s.decrypted_secret into v_url from vault.decrypted_secrets as s where s.name = 'project_url';
-  select s.decrypted_secret into v_secret from vault.decrypted_secrets as s where s.name = 'dispatch_secret';
-  -- A secret in another format (the receiver checks the same) would sign with a different key, and every call would be
-  -- refused.
+  select
+    max(s.decrypted_secret) filter (where s.name = 'project_url'),
+    max(s.decrypted_secret) filter (where s.name = 'dispatch_secret')
+  into v_url, v_secret
+  from vault.decrypted_secrets as s
+  where s.name in ('project_url', 'dispatch_secret');
+  v_base64 := substr(v_secret, length('whsec_') + 1);
+  -- A secret in another format (the receiver checks the same: whsec_ and at least 24 bytes in base64) would sign with a
+  -- different key, and every call would be refused.
   if v_url is null
-    or coalesce(v_secret !~ '^whsec_([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$', true)
+    or coalesce(
+      v_secret !~ '^whsec_[A-Za-z0-9+/]+={0,2}$' or length(v_base64) % 4 <> 0 or length(rtrim(v_base64, '=')) < 32,
+      true
+    )
   then
     raise log 'nothing is dispatched to %: the Vault has no project_url, or no dispatch_secret of the form whsec_<base64>', p_function;
     return null;
@@ -29,7 +38,7 @@ begin
   v_signature := 'v1,' || encode(
     extensions.hmac(
       convert_to(v_message_id || '.' || v_timestamp || '.' || p_body::text, 'UTF8'),
-      decode(substr(v_secret, length('whsec_') + 1), 'base64'),
+      decode(v_base64, 'base64'),
       'sha256'
     ),
     'base64'

@@ -32,6 +32,11 @@ begin
       from public.ai_job_types as t
       cross join public.ai_providers as p
       cross join lateral (
+        select p.max_concurrent - count(*) as room
+        from public.ai_jobs as r
+        where r.status = 'processing' and r.provider = p.provider
+      ) as k
+      cross join lateral (
         select w.id
         from public.ai_jobs as w
         where w.job_type = t.job_type and w.provider = p.provider and w.status = 'pending' and w.queue_key is not null
@@ -39,13 +44,11 @@ begin
           -- No worker could claim them, and each call has a cost. In coalesce for the planner's sake, as in claim_ai_jobs.
           and coalesce(w.user_id <> all (v_blocked_users), true)
         order by w.scheduled_at
-        limit 200
+        -- More could not be claimed, and each call has a cost.
+        limit least(greatest(k.room, 0), 200)
       ) as j
       where t.is_enabled and t.paused_at is null and p.paused_at is null
         and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp())
-        and p.max_concurrent > (
-          select count(*) from public.ai_jobs as r where r.status = 'processing' and r.provider = p.provider
-        )
       limit 200
     ) as due
     group by (due.position - 1) / 20
@@ -65,7 +68,8 @@ end;
 $$;
 comment on function private.sweep_ai_jobs() is
   'The delivery guarantee, run by pg_cron every few seconds: rescues jobs with an expired lease, dispatches due jobs (up to '
-  '200 jobs in calls of 20), deletes old receipts. Returns the counts.';
+  '200 jobs in calls of 20, and no more of a job type than its provider has room for), deletes old receipts. Returns the '
+  'counts.';
 
 create function private.prune_ai_job_leftovers()
 returns void
