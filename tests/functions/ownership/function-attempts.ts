@@ -91,6 +91,7 @@ const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
   p_http_status: () => 200,
   p_budget_micros: () => 1000,
   p_input_url: (stage) => `voice-samples/${keptObject(stage.people.ids.B)}`,
+  p_input_version: () => "2026-01-01",
   p_is_retryable: () => true,
   p_item_ids: (stage) => [
     value(stage, "slideshow_items", "in a private one", "id") ?? null,
