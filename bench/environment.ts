@@ -47,7 +47,7 @@ export interface ProviderAccount {
   url: string;
   /** Forgets everything. */
   reset(delayMs: number): Promise<void>;
-  /** Creates the requested objects at once, even if the client has disconnected; later calls take `delayMs`. */
+  /** Creates the requested objects immediately, even if the client has disconnected; later calls take `delayMs`. */
   release(delayMs: number): Promise<void>;
   /** True as soon as so many requests wait for their answer, false after `withinMs`. */
   waitOpen(atLeast: number, withinMs: number): Promise<boolean>;

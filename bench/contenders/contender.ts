@@ -45,7 +45,7 @@ export interface Contender {
   create(): Promise<string>;
   /** Creates jobs in one transaction, without any HTTP. */
   insert(count: number, owner: Owner): Promise<string[]>;
-  /** SIGKILL for the worker, and another one at once, as a process manager does. Resolves with the time of the kill. */
+  /** SIGKILL for the worker, and immediately another one, as a process manager does. Resolves with the time of the kill. */
   kill(): Promise<number>;
   /** Resolves when the worker that followed a kill takes jobs. */
   recovered(): Promise<void>;

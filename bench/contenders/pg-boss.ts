@@ -17,7 +17,7 @@ interface PgBossSettings {
   work: WorkOptions;
 }
 
-/** A batch is fetched at once and fetched again as soon as all of it is done. */
+/** A batch is fetched as a whole, and the next one when all of it is done. */
 const BATCH = 2;
 
 function settingsOf(

@@ -35,7 +35,7 @@ export class WorkerProcess<Facts> {
     return await this.#starting;
   }
 
-  /** SIGKILL, and at once a new process. Resolves with the time of the kill, before the new one is ready. */
+  /** SIGKILL, and immediately a new process. Resolves with the time of the kill, before the new one is ready. */
   async killAndStart(given: unknown): Promise<number> {
     const at = wallMs();
     await this.#program?.kill();

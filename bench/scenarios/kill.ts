@@ -1,4 +1,4 @@
-/** SIGKILL for the worker while the provider works on 50 of its jobs, and another worker at once. */
+/** SIGKILL for the worker while the provider works on 50 of its jobs, and immediately another worker. */
 import type { Contender } from "../contenders/contender.ts";
 import { round } from "../measure/statistics.ts";
 import { wallMs } from "../processes/clock.ts";

@@ -82,7 +82,7 @@ export const ALL_RINGS: readonly Ring[] = Object.keys(RINGS).filter(isRing);
 /**
  * The rings that run one after another; the lanes run side by side. Each ring waits for processes, leases and browsers
  * for a third of its time, and two rings share nothing but the machine. Their processor time is about equal. A third
- * lane would put six test files at once on two cores.
+ * lane would put six test files at the same time on two cores.
  */
 export const LANES: readonly (readonly Ring[])[] = [
   ["functions", "browser"],

@@ -100,7 +100,7 @@ declare module "@std/async/retry" {
     minTimeout?: number;
     /** The part of each delay, 0 to 1, by which it may be shortened at random. @default 1 */
     jitter?: number;
-    /** Whether an error may be retried; any other is thrown at once. */
+    /** Whether an error may be retried; any other is thrown immediately. */
     isRetriable?: (error: unknown) => boolean;
     signal?: AbortSignal;
   }

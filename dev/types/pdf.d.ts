@@ -1,7 +1,7 @@
 /** Types of the parts of two packages that this project uses; neither ships declarations. */
 
 declare module "pdfkit" {
-  /** An object of the file. `end` writes it out at once. */
+  /** An object of the file. `end` writes it out immediately. */
   export interface PdfReference {
     readonly id: number;
     data: Record<string, unknown>;

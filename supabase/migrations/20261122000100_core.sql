@@ -177,7 +177,7 @@ comment on function private.refuse_text_length() is
 
 -- ===== supabase/schemas/providers/providers.sql
 
--- The AI providers, and how many of their jobs may run at once.
+-- The AI providers, and how many of their jobs may run at the same time.
 
 create table public.ai_providers (
   provider text not null,
@@ -214,7 +214,7 @@ create table public.ai_providers (
     and (breaker_opened_at is not null or (breaker_probes = 0 and breaker_probe_job_id is null))
   )
 );
-comment on table public.ai_providers is 'The AI providers: how many of their jobs may run at once, and whether they run at all.';
+comment on table public.ai_providers is 'The AI providers: how many of their jobs may run at the same time, and whether they run at all.';
 comment on column public.ai_providers.max_concurrent is
   'Most jobs of this provider in processing at any moment, over all workers; never exceeded. Set it to the limit of '
   'your plan.';
@@ -501,7 +501,7 @@ comment on column public.ai_jobs.queue_key is
 comment on column public.ai_jobs.spend is
   'Whether money was spent for this job: none, incurred, or unknown while a paid call has no known outcome.';
 comment on column public.ai_jobs.cancel_requested_at is
-  'Set by the owner to cancel: a waiting job is cancelled at once, a running one within a heartbeat.';
+  'Set by the owner to cancel: a waiting job is cancelled immediately, a running one within a heartbeat.';
 comment on column public.ai_jobs.retry_requested_at is 'Set by the owner to run a failed job again.';
 comment on column public.ai_jobs.lease_token is
   'The fencing token: generated at each claim and sent with every later write; a write with an old token changes 0 '
@@ -1056,7 +1056,7 @@ begin
     old.provider, old.operation, old.provider_object_id,
     case when old.provider_object_id is null then 'job:' || old.job_id end,
     old.job_id, old.sent_at,
-    -- A call in flight would be queried too early. For a deleted account it is queried at once, and again until the
+    -- A call in flight would be queried too early. For a deleted account it is queried immediately, and again until the
     -- grace period is over.
     case
       when old.provider_object_id is null and exists (select 1 from auth.users as u where u.id = old.user_id)
@@ -1547,9 +1547,9 @@ create table public.ai_limits (
 );
 comment on table public.ai_limits is
   'What a user may have and spend. The row without a user holds the default limits for all others.';
-comment on column public.ai_limits.max_active_jobs is 'Most jobs waiting or in processing at once. Null: the default.';
+comment on column public.ai_limits.max_active_jobs is 'Most jobs waiting or in processing at the same time. Null: the default.';
 comment on column public.ai_limits.max_jobs_per_day is 'Most jobs created in one day (UTC). Null: the default.';
-comment on column public.ai_limits.max_concurrent_jobs is 'Most jobs in processing at once. Null: the default.';
+comment on column public.ai_limits.max_concurrent_jobs is 'Most jobs in processing at the same time. Null: the default.';
 comment on column public.ai_limits.max_voices is
   'Most cloned voices, including those that unfinished jobs will create. Null: the default; null there: no limit.';
 comment on column public.ai_limits.max_unused_uploads is
@@ -2827,7 +2827,7 @@ begin
   end if;
 
   if v_given_up is not null then
-    -- All levels at once: nested triggers, one per level, would reach the limit of the stack.
+    -- All levels together: nested triggers, one per level, would reach the limit of the stack.
     with recursive dependents as (
       select j.id from public.ai_jobs as j where j.depends_on_job_id = any (v_given_up) and j.is_blocked
       union all
@@ -3301,7 +3301,7 @@ end;
 $$;
 comment on function private.admit_ai_job() is
   'Row trigger before insert: checks type, parameters and input object, fills in the policy of the type, and completes '
-  'the job at once when it names an earlier equal job. Security definer because an owner may neither read the policy '
+  'the job immediately when it names an earlier equal job. Security definer because an owner may neither read the policy '
   'columns nor set the columns that this sets; so it checks the owner of the input itself.';
 
 -- ===== supabase/schemas/jobs/create.sql
@@ -3848,7 +3848,7 @@ begin
     order by j.user_id, j.id
   loop
     insert into public.ai_limits (user_id) values (v_item.user_id) on conflict (user_id) do nothing;
-    -- Usage above the estimate reduces the budget at once; when it is used up, no call with a price fits.
+    -- Usage above the estimate reduces the budget immediately; when it is used up, no call with a price fits.
     update public.ai_limits as l
     set reserved_micros = l.reserved_micros + v_item.estimate,
         spent_micros = case when l.budget_month >= v_month then l.spent_micros else 0 end,
@@ -4659,7 +4659,7 @@ begin
 end;
 $$;
 comment on function public.release_ai_job(uuid, uuid) is
-  'Requeues a claimed job at once and returns its attempt: the worker is shutting down. False: the lease is lost. '
+  'Requeues a claimed job immediately and returns its attempt: the worker is shutting down. False: the lease is lost. '
   'service_role only.';
 revoke execute on function public.release_ai_job(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.release_ai_job(uuid, uuid) to service_role;
@@ -4822,7 +4822,7 @@ end;
 $$;
 comment on function private.apply_owner_request() is
   'Row trigger: applies cancel_requested_at and retry_requested_at, the only columns that an owner may change. A '
-  'waiting job is cancelled at once, a running one after its worker''s next heartbeat. A failed job is retried unless '
+  'waiting job is cancelled immediately, a running one after its worker''s next heartbeat. A failed job is retried unless '
   'it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the policy of a '
   'disabled type.';
 
@@ -4898,7 +4898,7 @@ begin
 end;
 $$;
 comment on function public.rescue_stalled_ai_jobs(integer) is
-  'Requeues jobs whose lease has expired: to pending (the attempt stays spent; at once after the first, with backoff '
+  'Requeues jobs whose lease has expired: to pending (the attempt stays spent; immediately after the first, with backoff '
   'later), or to failed with lease_expired or outcome_unknown when no attempts are left. Called by the sweep. '
   'service_role only; security definer for the backoff in schema private.';
 revoke execute on function public.rescue_stalled_ai_jobs(integer) from public, anon, authenticated;
@@ -5665,7 +5665,7 @@ end;
 $$;
 comment on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text) is
   'A webhook whose signature the caller has verified. Refuses one that is older or further ahead than the tolerance by '
-  'this clock (AJ042), records its events, and makes the job that it names due at once, if that job waits for this '
+  'this clock (AJ042), records its events, and makes the job that it names due immediately, if that job waits for this '
   'provider. p_order_id: the provider''s id of the request, if the webhook has one beside the id of the result; a job '
   'that knows only the former gets the latter. Returns woken, nothing_waits or replayed; nothing else about any job '
   'changes. service_role only; security definer because the receipts and the dispatch are in schema private.';
@@ -7265,7 +7265,7 @@ begin
 end;
 $$;
 comment on function public.claim_storage_removals(integer, integer) is
-  'Leases up to p_limit due removals whose object may be deleted now. Delete these at once. service_role only; '
+  'Leases up to p_limit due removals whose object may be deleted now. Delete these immediately. service_role only; '
   'security definer because the table is in schema private.';
 revoke execute on function public.claim_storage_removals(integer, integer) from public, anon, authenticated;
 grant execute on function public.claim_storage_removals(integer, integer) to service_role;
@@ -9786,7 +9786,7 @@ select cron.schedule('prune-ai-counters', '29 * * * *', 'select private.prune_ai
 
 -- ===== supabase/schemas/roles.sql
 
--- Settings of roles. At the end, since all databases of a server share them and two migrations that run at once would
+-- Settings of roles. At the end, since all databases of a server share them and two migrations that run at the same time would
 -- collide here for as long as the first one lasts.
 
 -- Our own work (queue functions called with the secret key) gets 30 s: long enough for a sweep of a large table,

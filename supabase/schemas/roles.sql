@@ -1,4 +1,4 @@
--- Settings of roles. At the end, since all databases of a server share them and two migrations that run at once would
+-- Settings of roles. At the end, since all databases of a server share them and two migrations that run at the same time would
 -- collide here for as long as the first one lasts.
 
 -- Our own work (queue functions called with the secret key) gets 30 s: long enough for a sweep of a large table,

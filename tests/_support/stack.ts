@@ -97,7 +97,9 @@ async function take(
       },
     };
   }
-  throw new Error("more test files run at once than there are shared stacks");
+  throw new Error(
+    "more test files run at the same time than there are shared stacks",
+  );
 }
 
 /** Starts a stack that no other file uses; it accepts no function request until it is claimed. */

@@ -239,7 +239,7 @@ browserTest(
     const card = page.getByRole("region", { name: "elevenlabs" });
     await card.locator(".badge", { hasText: "Down" }).waitFor();
     await card.getByText("Its jobs wait and do not fail").waitFor();
-    await card.getByText("Lets one job try it at once").waitFor();
+    await card.getByText("Lets one job try it immediately").waitFor();
     await page.getByRole("region", { name: "heygen" })
       .getByText("Only for a provider that is down.").waitFor();
     await card.getByText("2 jobs waiting").waitFor(PATIENCE);

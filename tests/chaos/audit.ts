@@ -364,7 +364,7 @@ function auditCaps(facts: Facts): Finding[] {
     findings.push({
       rule: "caps",
       about: name,
-      detail: `${most} at once by ${kind}, ${cap} allowed`,
+      detail: `${most} at the same time by ${kind}, ${cap} allowed`,
     });
   };
   for (
@@ -390,7 +390,7 @@ function raise(of: Map<string, number>, name: string, at: number): void {
   of.set(name, Math.max(of.get(name) ?? 0, at));
 }
 
-/** The most jobs that ran at once according to the events, from `claimed` to the event that ended the claim. */
+/** The most jobs that ran at the same time according to the events, from `claimed` to the event that ended the claim. */
 function overlapsIn(jobs: Facts["jobs"], events: Facts["events"]): Most {
   const most: Most = { users: new Map(), providers: new Map() };
   const owners = new Map(jobs.map((job) => [job.id, job]));

@@ -85,7 +85,7 @@ Deno.test("caps: a user never has more jobs in processing than allowed, while ot
 });
 
 /**
- * The most jobs that were in processing at once, of all and of one user, from the timeline. Exact: a claim sees every
+ * The most jobs that were in processing at the same time, of all and of one user, from the timeline. Exact: a claim sees every
  * job whose end was not committed before it, and an end is dated before it is committed.
  */
 async function mostAtOnce(db: TestDatabase) {
@@ -244,7 +244,7 @@ Deno.test("quota: jobs that end while others are submitted never leave room for 
     }));
     isOver = true;
     await Promise.all([...working, watching]);
-    assert(most <= 5, `${most} at once`);
+    assert(most <= 5, `${most} at the same time`);
     // Else nothing ever ended in between, and this says nothing.
     assert(ended > 10, `${ended} ended`);
   });

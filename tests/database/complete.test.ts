@@ -445,7 +445,7 @@ Deno.test("complete_ai_jobs: it changes nothing after a rescue, and a rescue aft
     }));
 });
 
-Deno.test("complete_ai_jobs and rescue: 40 expired jobs, completed and rescued at once: each has one ending", async () => {
+Deno.test("complete_ai_jobs and rescue: 40 expired jobs, completed and rescued in parallel: each has one ending", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const jobs: ClaimedJob[] = [];

@@ -371,7 +371,7 @@ Deno.test("claim_storage_removals: parallel claims get everything once, and noth
     assertEquals(new Set(taken).size, taken.length, "nothing twice");
     assertEquals(taken.length, 59, "nothing lost");
     assert(!taken.includes(`uploads/${user}/7.jpg`));
-    // Requested again, it is due at once and not a day later.
+    // Requested again, it is due immediately and not a day later.
     await db.sql`delete from public.media`;
     assertEquals(
       (await claimFiles(db.sql)).map(({ object_path }) => object_path),

@@ -507,7 +507,7 @@ const SPOILT: Record<string, (sql: postgres.Sql) => Promise<unknown>> = {
     "attempt = j.attempt - ",
     "attempt = j.attempt - 0 * ",
   ),
-  "an empty look-up counts at once": rewrite(
+  "an empty query counts immediately": rewrite(
     "private.begin_leased_calls",
     "secs => t.reconcile_seconds",
     "secs => 0",

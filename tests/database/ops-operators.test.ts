@@ -122,7 +122,7 @@ Deno.test("operators: anon and signed-in users may call none of the functions, n
   });
 });
 
-Deno.test("operators: a role that is taken away counts at once", async () => {
+Deno.test("operators: a role that is taken away counts immediately", async () => {
   await withQueue(async ({ db }) => {
     const operator = await createOperator(db);
     await call(db, "ops_overview", { p_operator_id: operator });
@@ -437,7 +437,7 @@ Deno.test("parked: the marker, the call and both answers are at hand; the answer
   });
 });
 
-Deno.test("parked: of two operators who answer at once, one settles the job and the other learns of it", async () => {
+Deno.test("parked: of two operators who answer at the same time, one settles the job and the other learns of it", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const operators = [await createOperator(db), await createOperator(db)];

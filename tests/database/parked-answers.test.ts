@@ -137,7 +137,7 @@ Deno.test("resolve_unknown_ai_job: what has not the form of an id is AJ099, and 
   });
 });
 
-Deno.test("resolve_unknown_ai_job: two jobs that are given one id at once: one gets it", async () => {
+Deno.test("resolve_unknown_ai_job: two jobs that are given one id at the same time: one gets it", async () => {
   await withQueue(async (bench) => {
     const sessions = await bench.db.connections(2, "service_role");
     for (let n = 0; n < 5; n++) {

@@ -60,7 +60,7 @@ Deno.test("rescue_stalled_ai_jobs: a job whose lease has expired waits again, it
     assertEquals(
       (await claimJob(bench, job.id)).attempt,
       2,
-      "after the first attempt it is due at once",
+      "after the first attempt it is due immediately",
     );
   });
 });
@@ -161,7 +161,7 @@ Deno.test("rescue_stalled_ai_jobs: a last attempt that died in a paid call gets 
     assertEquals(
       lookUp.attempt,
       MAX_ATTEMPTS,
-      "it is due at once, without a wait",
+      "it is due immediately, without a wait",
     );
     assertEquals((await queue.begin(lookUp))?.decision, "reconcile");
 

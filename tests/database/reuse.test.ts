@@ -169,7 +169,7 @@ const reusable: Partial<Obstacle>[] = [
   },
 ];
 
-Deno.test("cached_from_job_id: an equal job is completed at once, with the result and both events", async (t) => {
+Deno.test("cached_from_job_id: an equal job is completed immediately, with the result and both events", async (t) => {
   for (const { name = "", ...rest } of reusable) {
     await t.step(name, () =>
       withQueue(async (bench) => {

@@ -274,7 +274,7 @@ Deno.test("claim_ai_jobs: of a batch at most the first goes by age, the others b
   });
 });
 
-Deno.test("claim_ai_jobs: a job due beside another user's backlog is claimed at once; the backlog keeps order", async () => {
+Deno.test("claim_ai_jobs: a job due beside another's backlog is claimed immediately; the backlog keeps order", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await queueUp(bench, 1_000, { since: "1 hour" });

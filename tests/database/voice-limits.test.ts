@@ -1,4 +1,4 @@
-/** How many voices a user, and the project, may have: exact, however many jobs are created at once. */
+/** How many voices a user, and the project, may have: exact, however many jobs are created at the same time. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type postgres from "postgres";
 import type { TestDatabase } from "../_support/database.ts";

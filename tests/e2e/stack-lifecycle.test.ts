@@ -466,7 +466,7 @@ Deno.test("arguments: unknown ones are named, with the usage", async () => {
   assertMatch((await failure(nowhere)).stderr, /is not a Supabase project/);
 });
 
-Deno.test("side by side: two stacks that start at once on an empty cache both become ready", async () => {
+Deno.test("side by side: two stacks that start at the same time on an empty cache both become ready", async () => {
   await using project = await makeProject();
   const cache = join(project.dir, "cache");
   await Deno.mkdir(cache);

@@ -448,7 +448,7 @@ Deno.test("storage: the unmodified storage-js works as on a hosted project", asy
   );
 
   await t.step(
-    "signed URLs: several at once, with an error for each missing object",
+    "signed URLs: several in one request, with an error for each missing object",
     async () => {
       const made = await dataOf(
         files.createSignedUrls([mine("seek.txt"), mine("nothing.txt")], 60),

@@ -65,7 +65,7 @@ async function newVideo(
   return { user: someone, jobId: await requestVideo(someone, photo, metadata) };
 }
 
-/** The provider sends no webhook and is done at once, so that one claim makes the video. */
+/** The provider sends no webhook and is done immediately, so that one claim makes the video. */
 async function atOnce(
   stack: TestStack,
   provider: "d-id" | "heygen",

@@ -43,7 +43,7 @@ class Network implements Disposable {
       const method = init.method ?? "GET";
       if (url.includes("/storage/v1/") && !init.signal?.aborted) {
         const offset = new Headers(init.headers).get("upload-offset");
-        const kind = url.includes("/upload/resumable/") ? "" : " at once";
+        const kind = url.includes("/upload/resumable/") ? "" : " whole";
         this.requests.push(
           `${method}${kind}${offset === null ? "" : ` ${offset}`}`,
         );
@@ -169,7 +169,7 @@ Deno.test("client upload: without resumable uploads the file is one request; a l
       ? Promise.resolve(new Response("{}", { status: 404 }))
       : undefined;
   const { path } = await jobs.upload(file, { bucket: "recordings" });
-  assertEquals(network.requests, ["POST", "PUT at once"]);
+  assertEquals(network.requests, ["POST", "PUT whole"]);
   assertEquals(await digest(await stored(path)), await digest(file));
 
   network.trouble = (_method, url) =>

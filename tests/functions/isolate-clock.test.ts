@@ -1,4 +1,4 @@
-/** Idle time does not age an isolate: a job is claimed at once, and the janitor has time for its work. */
+/** Idle time does not age an isolate: a job is claimed immediately, and the janitor has time for its work. */
 import { assert, assertEquals } from "@std/assert";
 import { requestVoice, signUp, uploadRecording } from "../_support/as-user.ts";
 import { type TestStack, useStack } from "../_support/stack.ts";

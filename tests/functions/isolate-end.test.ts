@@ -51,7 +51,7 @@ Deno.test("the end of an isolate: free work is released, a response is awaited, 
 
   const finished = await assertDoneOnce(stack, answered);
   assertEquals(finished.attempt, 1);
-  // The next isolate was called at once, and may be running it.
+  // The next isolate was called immediately, and may be running it.
   const released = await jobFacts(stack, waiting);
   assertEquals([released.paid, released.isPostponed], [[], false]);
   const killed = await jobFacts(stack, unanswered);

@@ -446,7 +446,11 @@ Deno.test("janitor: a failed removal is retried later, and stays in the report w
   });
   assertEquals((await report(stack)).map(({ state }) => state), ["retrying"]);
   await clean(stack);
-  assertEquals((await removalOf(stack, voiceId))?.attempts, 1, "not at once");
+  assertEquals(
+    (await removalOf(stack, voiceId))?.attempts,
+    1,
+    "not immediately",
+  );
   for (let run = 2; run <= 5; run++) {
     await pass(stack, 30_000);
     await clean(stack);

@@ -50,7 +50,7 @@ Deno.test("log: a voice clone that succeeds writes as many lines as the docs say
   );
   assertStringIncludes(
     page.replaceAll(/\s+/g, " "),
-    `succeeds at once writes ${events.length} lines.`,
+    `succeeds immediately writes ${events.length} lines.`,
   );
 });
 

@@ -119,7 +119,7 @@ Deno.test("list-ai-jobs: a cursor that is not ours, a limit out of range and an 
   }
 });
 
-Deno.test("cancel-ai-job: a waiting job ends at once and nothing is sent; a second time changes nothing more", async () => {
+Deno.test("cancel-ai-job: a waiting job ends immediately and nothing is sent; a second time changes nothing", async () => {
   const stack = running();
   const owner = await signUp(stack);
   await stack.pauseNet();
@@ -216,7 +216,7 @@ for (
   });
 }
 
-Deno.test("cancel-ai-job: a job that waits to reconcile ends at once, with unknown spend", async () => {
+Deno.test("cancel-ai-job: a job that waits to reconcile ends immediately, with unknown spend", async () => {
   const stack = running();
   const owner = await signUp(stack);
   await stack.simulator.fail({ fault: { kind: "close_after" } });

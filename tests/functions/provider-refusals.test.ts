@@ -129,7 +129,7 @@ const REFUSALS: Refusal[] = [
 ];
 
 for (const { shape = "new", error, httpStatus, code, words } of REFUSALS) {
-  Deno.test(`provider: ${error} in the ${shape} form fails the job at once with ${code}, and nothing is paid`, async () => {
+  Deno.test(`provider: ${error} in the ${shape} form fails the job immediately with ${code}, and nothing is paid`, async () => {
     const stack = running();
     await stack.simulator.set({ error_shape: shape });
     await stack.simulator.fail({

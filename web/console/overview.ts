@@ -25,8 +25,10 @@ export function probeOf(
       return {
         isUseful: true,
         words: next_probe_at === null
-          ? "Lets one job try it at once."
-          : `Lets one job try it at once, not at ${secondOf(next_probe_at)}.`,
+          ? "Lets one job try it immediately."
+          : `Lets one job try it immediately, not at ${
+            secondOf(next_probe_at)
+          }.`,
       };
   }
 }

@@ -140,7 +140,7 @@ export async function bootstrapVersion(): Promise<string> {
 
 /**
  * Returns the folder of a ready-to-run Postgres (`bin`, `lib`, `share`), copied into `cacheDir` if it is missing there.
- * Safe in several processes at once: each makes a copy and one rename wins. Throws {@link StackError} on a platform
+ * Safe in several processes at the same time: each makes a copy and one rename wins. Throws {@link StackError} on a platform
  * without a package, or when the package cannot be loaded.
  */
 export async function preparePostgresBinaries(

@@ -41,9 +41,9 @@ create table public.ai_limits (
 );
 comment on table public.ai_limits is
   'What a user may have and spend. The row without a user holds the default limits for all others.';
-comment on column public.ai_limits.max_active_jobs is 'Most jobs waiting or in processing at once. Null: the default.';
+comment on column public.ai_limits.max_active_jobs is 'Most jobs waiting or in processing at the same time. Null: the default.';
 comment on column public.ai_limits.max_jobs_per_day is 'Most jobs created in one day (UTC). Null: the default.';
-comment on column public.ai_limits.max_concurrent_jobs is 'Most jobs in processing at once. Null: the default.';
+comment on column public.ai_limits.max_concurrent_jobs is 'Most jobs in processing at the same time. Null: the default.';
 comment on column public.ai_limits.max_voices is
   'Most cloned voices, including those that unfinished jobs will create. Null: the default; null there: no limit.';
 comment on column public.ai_limits.max_unused_uploads is

@@ -176,7 +176,7 @@ begin
     old.provider, old.operation, old.provider_object_id,
     case when old.provider_object_id is null then 'job:' || old.job_id end,
     old.job_id, old.sent_at,
-    -- A call in flight would be queried too early. For a deleted account it is queried at once, and again until the
+    -- A call in flight would be queried too early. For a deleted account it is queried immediately, and again until the
     -- grace period is over.
     case
       when old.provider_object_id is null and exists (select 1 from auth.users as u where u.id = old.user_id)

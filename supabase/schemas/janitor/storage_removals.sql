@@ -140,7 +140,7 @@ begin
 end;
 $$;
 comment on function public.claim_storage_removals(integer, integer) is
-  'Leases up to p_limit due removals whose object may be deleted now. Delete these at once. service_role only; '
+  'Leases up to p_limit due removals whose object may be deleted now. Delete these immediately. service_role only; '
   'security definer because the table is in schema private.';
 revoke execute on function public.claim_storage_removals(integer, integer) from public, anon, authenticated;
 grant execute on function public.claim_storage_removals(integer, integer) to service_role;

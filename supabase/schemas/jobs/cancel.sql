@@ -113,6 +113,6 @@ end;
 $$;
 comment on function private.apply_owner_request() is
   'Row trigger: applies cancel_requested_at and retry_requested_at, the only columns that an owner may change. A '
-  'waiting job is cancelled at once, a running one after its worker''s next heartbeat. A failed job is retried unless '
+  'waiting job is cancelled immediately, a running one after its worker''s next heartbeat. A failed job is retried unless '
   'it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the policy of a '
   'disabled type.';

@@ -131,7 +131,7 @@ begin
   end if;
 
   if v_given_up is not null then
-    -- All levels at once: nested triggers, one per level, would reach the limit of the stack.
+    -- All levels together: nested triggers, one per level, would reach the limit of the stack.
     with recursive dependents as (
       select j.id from public.ai_jobs as j where j.depends_on_job_id = any (v_given_up) and j.is_blocked
       union all

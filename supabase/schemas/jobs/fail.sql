@@ -189,7 +189,7 @@ begin
 end;
 $$;
 comment on function public.release_ai_job(uuid, uuid) is
-  'Requeues a claimed job at once and returns its attempt: the worker is shutting down. False: the lease is lost. '
+  'Requeues a claimed job immediately and returns its attempt: the worker is shutting down. False: the lease is lost. '
   'service_role only.';
 revoke execute on function public.release_ai_job(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.release_ai_job(uuid, uuid) to service_role;

@@ -232,6 +232,6 @@ end;
 $$;
 comment on function private.admit_ai_job() is
   'Row trigger before insert: checks type, parameters and input object, fills in the policy of the type, and completes '
-  'the job at once when it names an earlier equal job. Security definer because an owner may neither read the policy '
+  'the job immediately when it names an earlier equal job. Security definer because an owner may neither read the policy '
   'columns nor set the columns that this sets; so it checks the owner of the input itself.';
 

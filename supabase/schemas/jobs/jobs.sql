@@ -117,7 +117,7 @@ comment on column public.ai_jobs.queue_key is
 comment on column public.ai_jobs.spend is
   'Whether money was spent for this job: none, incurred, or unknown while a paid call has no known outcome.';
 comment on column public.ai_jobs.cancel_requested_at is
-  'Set by the owner to cancel: a waiting job is cancelled at once, a running one within a heartbeat.';
+  'Set by the owner to cancel: a waiting job is cancelled immediately, a running one within a heartbeat.';
 comment on column public.ai_jobs.retry_requested_at is 'Set by the owner to run a failed job again.';
 comment on column public.ai_jobs.lease_token is
   'The fencing token: generated at each claim and sent with every later write; a write with an old token changes 0 '

@@ -87,7 +87,7 @@ begin
     order by j.user_id, j.id
   loop
     insert into public.ai_limits (user_id) values (v_item.user_id) on conflict (user_id) do nothing;
-    -- Usage above the estimate reduces the budget at once; when it is used up, no call with a price fits.
+    -- Usage above the estimate reduces the budget immediately; when it is used up, no call with a price fits.
     update public.ai_limits as l
     set reserved_micros = l.reserved_micros + v_item.estimate,
         spent_micros = case when l.budget_month >= v_month then l.spent_micros else 0 end,

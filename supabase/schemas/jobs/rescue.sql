@@ -68,7 +68,7 @@ begin
 end;
 $$;
 comment on function public.rescue_stalled_ai_jobs(integer) is
-  'Requeues jobs whose lease has expired: to pending (the attempt stays spent; at once after the first, with backoff '
+  'Requeues jobs whose lease has expired: to pending (the attempt stays spent; immediately after the first, with backoff '
   'later), or to failed with lease_expired or outcome_unknown when no attempts are left. Called by the sweep. '
   'service_role only; security definer for the backoff in schema private.';
 revoke execute on function public.rescue_stalled_ai_jobs(integer) from public, anon, authenticated;

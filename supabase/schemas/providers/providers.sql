@@ -1,4 +1,4 @@
--- The AI providers, and how many of their jobs may run at once.
+-- The AI providers, and how many of their jobs may run at the same time.
 
 create table public.ai_providers (
   provider text not null,
@@ -35,7 +35,7 @@ create table public.ai_providers (
     and (breaker_opened_at is not null or (breaker_probes = 0 and breaker_probe_job_id is null))
   )
 );
-comment on table public.ai_providers is 'The AI providers: how many of their jobs may run at once, and whether they run at all.';
+comment on table public.ai_providers is 'The AI providers: how many of their jobs may run at the same time, and whether they run at all.';
 comment on column public.ai_providers.max_concurrent is
   'Most jobs of this provider in processing at any moment, over all workers; never exceeded. Set it to the limit of '
   'your plan.';

@@ -178,7 +178,7 @@ export async function visit(
       const text = message.text();
       const isWrong = message.type() === "error" ||
         message.type() === "warning";
-      // Left for the console at once: nobody waits for what the studio had begun to open.
+      // Left for the console immediately: nobody waits for what the studio had begun to open.
       const hasLeft = text.includes("closed before the connection is");
       const isAhead = text.includes("404") &&
         message.location().url.includes("/get-ai-job?");

@@ -31,7 +31,7 @@ export interface RelationFixture {
   fresh(owner: Owner): Values;
   /** The owners for whom `fresh` can be inserted; by default A and B. */
   freshFor?: Owner[];
-  /** A new value for each column that users may update, for rows of this owner. The first can be set on all at once. */
+  /** A new value for each column that users may update, for rows of this owner. The first can be set on all together. */
   change?(owner: Owner): Values;
 }
 

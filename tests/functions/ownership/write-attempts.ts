@@ -251,7 +251,7 @@ export function writeAttempts(stage: Stage, relation: Relation): Attempt[] {
 }
 
 /**
- * Everything changed and deleted at once, by a user who owns no such row. Without a condition no column is read, so that
+ * All rows changed and deleted by one statement, by a user who owns no such row. Without a condition no column is read, so that
  * only the policy for the write decides.
  */
 export function sweepingAttempts(stage: Stage, relation: Relation): Attempt[] {
@@ -269,7 +269,7 @@ export function sweepingAttempts(stage: Stage, relation: Relation): Attempt[] {
       relation,
       actor.name,
       operation,
-      `${operation} all rows at once`,
+      `${operation} all rows together`,
       "accepted, nothing changed",
       () => writeEveryRow(stage, actor, relation, method, values),
     ),

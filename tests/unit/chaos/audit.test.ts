@@ -254,7 +254,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   },
   {
     rule: "caps",
-    what: "a user with two jobs at once, seen in a sample",
+    what: "a user with two jobs at the same time, seen in a sample",
     spoil: (facts) =>
       facts.samples.push([{
         provider: "elevenlabs",
@@ -264,7 +264,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   },
   {
     rule: "caps",
-    what: "a user with two jobs at once, by their events",
+    what: "a user with two jobs at the same time, by their events",
     spoil: ({ events }) => {
       for (const event of events) {
         if (event.job_id === "parked" && event.event === "claimed") {
@@ -340,7 +340,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   },
   {
     rule: "caps",
-    what: "two videos at once at a provider with a cap of one",
+    what: "two videos at the same time at a provider with a cap of one",
     spoil: (facts) =>
       facts.samples.push([
         { provider: "d-id", user_id: ANN, running: 1 },

@@ -29,7 +29,7 @@ Deno.test("watch: closing the client ends what is watched, without another reque
   assertEquals(project.requests.length, length);
 });
 
-Deno.test("watchAll: hundreds of jobs that change at once are each reported once", async () => {
+Deno.test("watchAll: hundreds of jobs that change at the same time are each reported once", async () => {
   const project = new FakeProject();
   const events = project.jobs.watchAll();
   const ids = Array.from({ length: 600 }, () => project.add());

@@ -406,7 +406,7 @@ Deno.test("voice limit: the clone over the limit gets 400 and costs nothing, a f
     name === "elevenlabs"
   );
   settings?.changeSettings({ voice_limit: 2 });
-  // Ten at once for two slots: the limit must hold under concurrency.
+  // Ten at the same time for two slots: the limit must hold under concurrency.
   const results = await Promise.allSettled(
     Array.from({ length: 10 }, () => clone(simulators, crypto.randomUUID())),
   );

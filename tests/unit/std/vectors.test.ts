@@ -64,7 +64,7 @@ for (const text of ["Z", "Zm9vY", "Zm9v!mFy", "Zm9-", "Zm9_", "Zé=="]) {
   });
 }
 
-/** Lets every timer fire at once while `work` runs; resolves with the delays, in milliseconds. */
+/** Lets every timer fire at the same time while `work` runs; resolves with the delays, in milliseconds. */
 async function delaysOf(work: () => Promise<unknown>): Promise<number[]> {
   const delays: number[] = [];
   const real = globalThis.setTimeout;

@@ -165,7 +165,7 @@ for (
     ["a list for an object", [], [
       ["body", "must be an object"],
     ]],
-    ["several at once", { size: "1", z: 1 }, [
+    ["several together", { size: "1", z: 1 }, [
       ["name", "is required"],
       ["size", "must be a number"],
       ["z", "is not known"],

@@ -487,7 +487,7 @@ Deno.test("createWorker: under any dispatches and job ends, slots are never exce
         await scheduler.waitFor(
           Promise.all(dispatches).then(() => platform.background()),
         );
-        assert(state.most <= concurrency, `${state.most} at once`);
+        assert(state.most <= concurrency, `${state.most} at the same time`);
         const left = rows.filter((row) => row.status !== "completed");
         assertEquals(left, []);
       },

@@ -130,7 +130,7 @@ for (const { name, open } of PROVIDERS) {
     const jobs = new Map<string, string | null>();
     const own = await make(null);
     for (let n = 0; n < 104; n++) {
-      // At HeyGen ten may render at once.
+      // At HeyGen ten may render at the same time.
       simulators.advanceClock(1000);
       const job = crypto.randomUUID();
       jobs.set(await make(job), job);
