@@ -307,7 +307,7 @@ for (
       assertEquals([attempt, stage, errorCode], [
         0,
         "waiting_for_provider",
-        null,
+        "provider_concurrency_limited",
       ]);
       await sweepJob(stack, jobId);
     }
