@@ -129,7 +129,7 @@ async function openConsole(page: Page): Promise<void> {
   await page.getByLabel("Password").fill("family-album");
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.getByRole("link", { name: "Console" }).click();
-  await page.getByRole("region", { name: "Needs a person" }).waitFor(PATIENCE);
+  await page.getByRole("button", { name: "It was made" }).waitFor(PATIENCE);
   await page.getByLabel("Run time of").selectOption("text_to_speech");
   await page.getByRole("row", { name: /provider_quota_exceeded/ })
     .waitFor(PATIENCE);
@@ -162,7 +162,7 @@ try {
   await shoot(page, "web");
   await trouble(page, stack);
   const operator = await browser.newPage({
-    viewport: { width: 1200, height: 1180 },
+    viewport: { width: 1200, height: 1260 },
     reducedMotion: "reduce",
   });
   await operator.goto(served.addresses.url);

@@ -193,7 +193,7 @@ function Failures({ range }: { range: Range }) {
               {
                 head: "First and last",
                 cell: ({ first_at, last_at }) =>
-                  `${whenOf(first_at)} – ${whenOf(last_at)}`,
+                  [...new Set([whenOf(first_at), whenOf(last_at)])].join(" – "),
               },
               {
                 head: "For example",

@@ -137,7 +137,7 @@ function Answer(
           <Notice kind="bad">{problem.value.text}</Notice>
         )}
         {canSkip && (
-          <label class="row">
+          <label class="switch">
             <input
               type="checkbox"
               checked={isUnchecked.value}

@@ -135,7 +135,7 @@ export function JobCard({ job }: { job: Job }) {
           )}
           {isOver && " · "}
           {job.spend === "unknown"
-            ? "cost not known yet"
+            ? isOver && "cost not known yet"
             : job.cost_micros > 0
             ? microsOf(job.cost_micros, job.cost_currency)
             : isOver && "no cost"}

@@ -107,7 +107,7 @@ export function VoiceForm() {
         />
         <Field
           label="Whose voice is it?"
-          hint="Ask them first: a voice is theirs."
+          hint="Ask them for permission first."
         >
           {(id, hint) => (
             <input

@@ -25,7 +25,7 @@ export function followAppearance(): void {
 }
 
 const NAMES: Record<Theme, string> = {
-  system: "As the system",
+  system: "System",
   light: "Light",
   dark: "Dark",
 };

@@ -33,10 +33,10 @@ export const STATUS_WORDS: Readonly<
 
 /** The status in words. A job that waits for the AI service is pending in the queue, but in progress for its owner. */
 export function statusOf(
-  { status, stage }: Job,
+  { status, stage, error_code }: Pick<Job, "status" | "stage" | "error_code">,
 ): { name: string; tone: Tone } {
   const isAtWork = status === "pending" && stage !== null &&
-    !stage.startsWith("waiting");
+    !stage.startsWith("waiting") && error_code === null;
   return STATUS_WORDS[isAtWork ? "processing" : status];
 }
 
@@ -61,21 +61,44 @@ const STAGES: Readonly<Record<string, string>> = {
   storing_output: "Storing the result",
 };
 
+/** Why a job that failed once waits, by the code that a waiting job has then. */
+function delayOf(code: string): string {
+  return /^provider_(rate|concurrency)_limited$/.test(code)
+    ? "The AI service is busy; it will be tried again"
+    : /^provider_(unavailable|timeout)$/.test(code)
+    ? "The AI service does not answer; it will be tried again"
+    : "Waiting for the next attempt";
+}
+
 /** What a job is doing, as one short sentence. */
 export function stageOf(
   {
     status,
     stage,
+    error_code,
     cancel_requested_at,
     depends_on_job_id,
     attempt,
     jobs_ahead,
-  }: Job,
+  }: Pick<
+    Job,
+    | "status"
+    | "stage"
+    | "error_code"
+    | "cancel_requested_at"
+    | "depends_on_job_id"
+    | "attempt"
+    | "jobs_ahead"
+  >,
 ): string {
   if (status === "completed") return "Ready";
   if (status === "failed") return "Failed";
   if (status === "cancelled") return "Cancelled";
   if (cancel_requested_at !== null) return "Stopping";
+  // The stage is that of the attempt that failed.
+  const isDelayed = status === "pending" && error_code !== null &&
+    stage !== "reconciling" && stage?.startsWith("waiting") !== true;
+  if (isDelayed) return delayOf(error_code);
   const known = stage === null ? undefined : STAGES[stage];
   if (known !== undefined) return known;
   if (status === "processing") {

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { eventOf } from "../../../web/words/jobs.ts";
+import { eventOf, stageOf, statusOf } from "../../../web/words/jobs.ts";
 
 Deno.test("page words: the end of a paid call says whether a response arrived", () => {
   const words = (outcome?: string) =>
@@ -8,4 +8,50 @@ Deno.test("page words: the end of a paid call says whether a response arrived", 
   assertEquals(words("succeeded"), "The AI service answered");
   assertEquals(words("rejected"), "The AI service refused");
   assertEquals(words(), "The call to the AI service ended");
+});
+
+const pending = {
+  status: "pending",
+  stage: "rendering",
+  error_code: null,
+  cancel_requested_at: null,
+  depends_on_job_id: null,
+  attempt: 1,
+  jobs_ahead: null,
+} as const;
+
+Deno.test("page words: a job that the provider works on is at work, one that waits after a failure is not", () => {
+  assertEquals(
+    [statusOf(pending).name, stageOf(pending)],
+    ["Working", "Making the film"],
+  );
+  const words = (error_code: string, stage = "speaking") => {
+    const job = { ...pending, stage, error_code };
+    return [statusOf(job).name, stageOf(job)];
+  };
+  assertEquals(words("provider_unavailable"), [
+    "Waiting",
+    "The AI service does not answer; it will be tried again",
+  ]);
+  assertEquals(words("provider_rate_limited"), [
+    "Waiting",
+    "The AI service is busy; it will be tried again",
+  ]);
+  assertEquals(words("lease_expired"), [
+    "Waiting",
+    "Waiting for the next attempt",
+  ]);
+  assertEquals(words("provider_unavailable", "waiting_for_recovery"), [
+    "Waiting",
+    "Waiting until the AI service answers again",
+  ]);
+  assertEquals(
+    stageOf({
+      ...pending,
+      status: "processing",
+      stage: "speaking",
+      error_code: "provider_unavailable",
+    }),
+    "Speaking",
+  );
 });
