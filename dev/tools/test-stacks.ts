@@ -17,7 +17,7 @@ export interface TestStacks extends AsyncDisposable {
 }
 
 /**
- * Starts so many stacks side by side.
+ * Starts this many stacks in parallel.
  *
  * @throws {StackError} when one does not start; the reason is on standard error. None is left running then.
  */

@@ -861,7 +861,7 @@ comment on column private.janitor_settings.failed_grace_seconds is
 comment on column private.janitor_settings.scan_interval_seconds is
   'Time between two scans of a provider''s complete list, and of all objects in our buckets.';
 comment on column private.janitor_settings.operator_action_days is
-  'private.operator_actions keeps an action for so many days; null keeps all.';
+  'How many days private.operator_actions keeps an action; null keeps all.';
 comment on column private.janitor_settings.cancelled_done_until is
   'Leftovers of jobs cancelled before this time are queued.';
 comment on column private.janitor_settings.failed_done_until is
@@ -6083,7 +6083,7 @@ comment on column private.ai_counters.metric is
   'Jobs: created, cached (created with the result of an earlier job), claimed, completed, failed, cancelled, retried, rescued, '
   'snoozed, released, retry_requested. Their durations by slot: pickup (due until claimed), run (first start until '
   'completed), and the sums pickup_millis, run_millis. Paid calls by response, each once: calls, call_time by slot, '
-  'call_millis; reconciled: those with an unknown outcome, by what became of them; spend '
+  'call_millis; reconciled: those with an unknown outcome, by their final outcome; spend '
   'in millionths of a US dollar. jobs, with resolution 0 only: how many are pending and processing now.';
 comment on column private.ai_counters.code is
   'The error code of failed, retried and rescued; the outcome of calls and reconciled, or unavailable when the provider was '
@@ -6251,7 +6251,7 @@ end;
 $$;
 comment on function private.count_updated_provider_calls() is
   'Statement trigger: counts each paid call once, by its response or the lack of one, with the provider''s response time; '
-  'apart from that what became of calls with an unknown outcome, and the cost. Security definer because the roles that '
+  'and separately the final outcome of calls with an unknown outcome, and the cost. Security definer because the roles that '
   'settle calls may not write counts.';
 
 create trigger ai_provider_calls_after_update_count

@@ -31,7 +31,7 @@ export type Trial =
   | { how: "elsewhere"; file: string }
   /** By a test file that runs the whole block. */
   | { how: "block"; file: string }
-  /** Not run, but `deno.json` has the task and its program is there. */
+  /** Not run, but `deno.json` has the task and its program exists. */
   | { how: "task"; why: string }
   /** Not run, but the Supabase CLI has the command and its options. */
   | { how: "supabase"; why: string }

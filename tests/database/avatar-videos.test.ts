@@ -129,7 +129,7 @@ for (
     ],
     ["one in a bucket that holds none", "pdfs/<own>/a.mp3", "AJ011"],
     ["one that climbs out of the folder", "uploads/<own>/../b/a.mp3", "AJ011"],
-    ["one that is not there", "uploads/<own>/a.mp3", "AJ012"],
+    ["one that does not exist", "uploads/<own>/a.mp3", "AJ012"],
     ["an address elsewhere", "https://example.com/a.mp3", "AJ011"],
   ] as const
 ) {

@@ -300,7 +300,7 @@ Deno.test("dispatch: with any part of it broken, the insert commits, and no word
         end
         $$`,
     },
-    "net.http_post that is not there": {
+    "net.http_post that does not exist": {
       vault: whole,
       sql: "alter function net.http_post rename to http_post_of_old",
     },

@@ -138,7 +138,7 @@ Deno.test("lease token: with a token that is not the job's own, no function chan
       }
     }
     for (const { name, refusal, write } of writes) {
-      await t.step(`${name} for a job that is not there`, async () => {
+      await t.step(`${name} for a job that does not exist`, async () => {
         const lease = {
           id: crypto.randomUUID(),
           lease_token: world.job.lease_token,

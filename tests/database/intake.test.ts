@@ -137,7 +137,7 @@ Deno.test("admit_ai_job: each refusal has its own code, names the field and chan
         }),
       },
       {
-        name: "an object that is not there",
+        name: "an object that does not exist",
         code: "AJ012",
         field: "input_url",
         refused: { input_url: `voice-samples/${userId}/nothing.mp3` },
@@ -372,7 +372,7 @@ Deno.test("ai_job_input_hash: it depends on owner, type, parameters and object v
           (sql) => hash({ input_url: `${inputUrl}.none` }, sql),
         ),
         await hash({ input_url: `${inputUrl}.none` }),
-        "the hash of an object that is not there does not depend on the caller",
+        "the hash of an object that does not exist does not depend on the caller",
       );
     });
     await t.step(

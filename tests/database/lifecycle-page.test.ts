@@ -1,4 +1,4 @@
-/** docs/job-lifecycle.md says what the database does, and names tests that are there. */
+/** docs/job-lifecycle.md says what the database does, and names existing tests. */
 import { assert, assertEquals } from "@std/assert";
 import { withDatabase } from "../_support/database.ts";
 
@@ -154,7 +154,7 @@ Deno.test("docs/job-lifecycle.md: the functions it names exist, and all that cha
   });
 });
 
-Deno.test("docs/job-lifecycle.md: every change has its test, and every test that it names is there", async () => {
+Deno.test("docs/job-lifecycle.md: every change has its test, and every test that it names exists", async () => {
   const proofs = page.slice(page.indexOf("## What proves each"));
   const items = [...proofs.matchAll(/^- (\d+): ([^]*?)(?=^- |\n\n)/gm)];
   assertEquals(
@@ -179,7 +179,7 @@ Deno.test("docs/job-lifecycle.md: every change has its test, and every test that
   }
 });
 
-Deno.test("docs/job-lifecycle.md: twin: a test that is not there is noticed", async () => {
+Deno.test("docs/job-lifecycle.md: twin: a test that does not exist is noticed", async () => {
   const [named] = namedTests(
     'see `tests/database/claim.test.ts` "claim_ai_jobs: it does\nnot exist"',
   );

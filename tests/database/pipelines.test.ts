@@ -194,7 +194,7 @@ Deno.test("depends_on_job_id: the service can insert a whole pipeline in one sta
   });
 });
 
-Deno.test("depends_on_job_id: another user's job, one that is not there and the job itself are refused alike", async (t) => {
+Deno.test("depends_on_job_id: another user's job, one that does not exist and the job itself are refused alike", async (t) => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertJob(db);

@@ -230,7 +230,7 @@ Deno.test("cached_from_job_id: a job that does not match is dropped for every ca
         assertEquals((await eventsOf(db, job.id)).length, 1);
       }));
   }
-  await t.step("a job that is not there", () =>
+  await t.step("a job that does not exist", () =>
     withQueue(async ({ db }) => {
       const job = await insertJob(db, {
         cached_from_job_id: crypto.randomUUID(),
@@ -313,7 +313,7 @@ Deno.test("reuse_ai_job_result: a job that does not match changes nothing, and t
       }));
   }
   await t.step(
-    "itself, or a job that is not there",
+    "itself, or a job that does not exist",
     () =>
       withQueue(async (bench) => {
         const { db, queue } = bench;

@@ -44,7 +44,7 @@ Deno.test("cache in Postgres: a false entry costs a call and reveals nothing", a
   await remembered(stack, key);
   const lies = {
     "another user's job": { job_id: victim.jobId },
-    "a job that is not there": { job_id: crypto.randomUUID() },
+    "a job that does not exist": { job_id: crypto.randomUUID() },
     "no job at all": "nonsense",
     "another shape": { job_id: 7 },
   };

@@ -68,7 +68,7 @@ const FAILURES: [string, { kind: string } & Record<string, unknown>][] = [
   ["answers without a result", { kind: "missing_fields" }],
   ["answers garbage", { kind: "lie" }],
   ["answers with a list", { kind: "lie", value: [1, 2] }],
-  ["names a job that is not there", {
+  ["names a job that does not exist", {
     kind: "lie",
     value: { job_id: crypto.randomUUID() },
   }],

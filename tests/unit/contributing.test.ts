@@ -24,7 +24,7 @@ const sources = (await readSourceTree(root)).filter(({ path }) =>
   /^(supabase|dev)\/.*\.(ts|sql)$/.test(path)
 );
 
-Deno.test("CONTRIBUTING: every file and folder that the worked examples name is there", () => {
+Deno.test("CONTRIBUTING: every file and folder that the worked examples name exists", () => {
   const named = quoted.filter((text) => /\.ts$|\/$|^\.env/.test(text));
   assert(named.length > 15, `${named.length} are named`);
   const lost = named.filter((name) =>

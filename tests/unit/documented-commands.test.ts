@@ -16,7 +16,7 @@ async function readFile(path: string): Promise<string> {
   return await Deno.readTextFile(`${repository}/${path}`);
 }
 
-Deno.test("documented commands: each is tried in some way, and no way is there for none", () => {
+Deno.test("documented commands: each is tried in some way, and every way is used", () => {
   assert(commands.length > 80, `${commands.length} are found`);
   assertEquals(commands.filter((one) => !trialOf(one)).map(at), []);
   const used = new Set(commands.map(trialOf));
@@ -57,7 +57,7 @@ Deno.test("documented commands: those of a block that another file runs stand on
   }
 });
 
-Deno.test("documented commands: each task is one of deno.json, and its program is there", async () => {
+Deno.test("documented commands: each task is one of deno.json, and its program exists", async () => {
   const { tasks }: { tasks: Record<string, string> } = JSON.parse(
     await readFile("deno.json"),
   );

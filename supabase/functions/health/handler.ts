@@ -27,7 +27,7 @@ interface Reading {
 }
 
 /**
- * GET: 200 `{status: "ok" | "degraded"}` while jobs move, 503 `{status: "failing"}` when they do not or the database does not
+ * GET: 200 `{status: "ok" | "degraded"}` while jobs make progress, 503 `{status: "failing"}` when they do not or the database does not
  * respond. With an operator's token, whose role the database checks, the response includes every check.
  */
 export function createHandler(

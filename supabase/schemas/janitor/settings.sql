@@ -30,7 +30,7 @@ comment on column private.janitor_settings.failed_grace_seconds is
 comment on column private.janitor_settings.scan_interval_seconds is
   'Time between two scans of a provider''s complete list, and of all objects in our buckets.';
 comment on column private.janitor_settings.operator_action_days is
-  'private.operator_actions keeps an action for so many days; null keeps all.';
+  'How many days private.operator_actions keeps an action; null keeps all.';
 comment on column private.janitor_settings.cancelled_done_until is
   'Leftovers of jobs cancelled before this time are queued.';
 comment on column private.janitor_settings.failed_done_until is

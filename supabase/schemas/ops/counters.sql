@@ -58,7 +58,7 @@ comment on column private.ai_counters.metric is
   'Jobs: created, cached (created with the result of an earlier job), claimed, completed, failed, cancelled, retried, rescued, '
   'snoozed, released, retry_requested. Their durations by slot: pickup (due until claimed), run (first start until '
   'completed), and the sums pickup_millis, run_millis. Paid calls by response, each once: calls, call_time by slot, '
-  'call_millis; reconciled: those with an unknown outcome, by what became of them; spend '
+  'call_millis; reconciled: those with an unknown outcome, by their final outcome; spend '
   'in millionths of a US dollar. jobs, with resolution 0 only: how many are pending and processing now.';
 comment on column private.ai_counters.code is
   'The error code of failed, retried and rescued; the outcome of calls and reconciled, or unavailable when the provider was '

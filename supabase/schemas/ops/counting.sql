@@ -102,7 +102,7 @@ end;
 $$;
 comment on function private.count_updated_provider_calls() is
   'Statement trigger: counts each paid call once, by its response or the lack of one, with the provider''s response time; '
-  'apart from that what became of calls with an unknown outcome, and the cost. Security definer because the roles that '
+  'and separately the final outcome of calls with an unknown outcome, and the cost. Security definer because the roles that '
   'settle calls may not write counts.';
 
 create trigger ai_provider_calls_after_update_count

@@ -57,7 +57,7 @@ export function badJobs(input_url: string): BadBody[] {
     ["input_url a number", { ...job, input_url: 7 }, "input_url"],
     ["depends_on no id", { ...job, depends_on: "7" }, "depends_on"],
     [
-      "depends_on a job that is not there",
+      "depends_on a job that does not exist",
       { ...job, depends_on: crypto.randomUUID() },
       { status: 400, code: "dependency_not_found", field: "depends_on" },
     ],

@@ -158,7 +158,7 @@ export function jobCases(stage: Stage): Case[] {
     },
     {
       ...common,
-      what: "insert a job on something in B's folder that is not there",
+      what: "insert a job on something in B's folder that does not exist",
       expected: "refused AJ015",
       run: () => A.insert("ai_jobs", job("A", `${ids.B}/missing.bin`)),
     },
@@ -199,7 +199,7 @@ export function jobCases(stage: Stage): Case[] {
     },
     {
       ...common,
-      what: "insert a job of B's on something that is not there",
+      what: "insert a job of B's on something that does not exist",
       expected: "against the policy",
       run: () => A.insert("ai_jobs", job("B", `${ids.B}/missing.bin`)),
     },

@@ -42,7 +42,7 @@ export function shopCases(stage: Stage): Case[] {
   return [
     ...[
       ["B's paid order", order("B", "paid, with the vendor")],
-      ["an order that is not there", {
+      ["an order that does not exist", {
         id: "00000000-0000-4000-8000-000000000000",
       }],
     ].map(([name, of]): Case => ({
@@ -54,7 +54,7 @@ export function shopCases(stage: Stage): Case[] {
     })),
     ...[
       ["a vendor that is closed", CLOSED_VENDOR],
-      ["a vendor that is not there", "00000000-0000-4000-8000-000000000000"],
+      ["a vendor that does not exist", "00000000-0000-4000-8000-000000000000"],
     ].map(([name, vendor]): Case => ({
       ...orders,
       operation: "insert",
@@ -161,7 +161,7 @@ export function shopCases(stage: Stage): Case[] {
         }),
     },
     {
-      ...kept("payments", "record a payment for an order that is not there"),
+      ...kept("payments", "record a payment for an order that does not exist"),
       operation: "insert",
       expected: "refused 23503",
       run: () =>

@@ -79,14 +79,14 @@ const REQUESTS: Record<string, Record<string, MakeRequest>> = {
   "create-ai-job": {
     "a job with an own recording": jobOn("kept.bin"),
     "a job with the other's recording": jobOn("kept.bin"),
-    "a job with a recording in the other's folder that is not there": jobOn(
+    "a job with a recording in the other's folder that does not exist": jobOn(
       "missing.bin",
     ),
   },
   "create-download-url": {
     "the address of an own upload": addressOf("kept.bin"),
     "the address of the other's upload": addressOf("kept.bin"),
-    "the address of something in the other's folder that is not there":
+    "the address of something in the other's folder that does not exist":
       addressOf("missing.bin"),
   },
   "create-upload-url": {
@@ -99,7 +99,7 @@ const REQUESTS: Record<string, Record<string, MakeRequest>> = {
   "cancel-ai-job": {
     "an own job that has ended": requestOn("finished"),
     "the other's running job": requestOn("running"),
-    "a job that is not there": () => ({
+    "a job that does not exist": () => ({
       method: "POST",
       body: { job_id: "00000000-0000-4000-8000-000000000000" },
     }),
@@ -107,7 +107,7 @@ const REQUESTS: Record<string, Record<string, MakeRequest>> = {
   "retry-ai-job": {
     "an own job that has not failed": requestOn("finished"),
     "the other's running job": requestOn("running"),
-    "a job that is not there": () => ({
+    "a job that does not exist": () => ({
       method: "POST",
       body: { job_id: "00000000-0000-4000-8000-000000000000" },
     }),
@@ -115,7 +115,7 @@ const REQUESTS: Record<string, Record<string, MakeRequest>> = {
   "get-ai-job": {
     "an own job": jobOf,
     "the other's job": jobOf,
-    "a job that is not there": () => ({
+    "a job that does not exist": () => ({
       method: "GET",
       query: "?id=00000000-0000-4000-8000-000000000000",
     }),

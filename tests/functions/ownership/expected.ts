@@ -195,7 +195,7 @@ export const EXPECTED: Declaration = {
       references: {
         ai_jobs_user_id_fkey: "owner",
         ai_jobs_job_type_fkey: "shared",
-        // Refused like one that is not there.
+        // Refused like one that does not exist.
         ai_jobs_dependency_fkey: {
           users: "refused AJ016",
           service: "refused AJ016",
@@ -775,7 +775,7 @@ export const EXPECTED: Declaration = {
       own: { "a job with an own recording": 202 },
       foreign: {
         "a job with the other's recording": 403,
-        "a job with a recording in the other's folder that is not there": 403,
+        "a job with a recording in the other's folder that does not exist": 403,
       },
     },
     "create-download-url": {
@@ -783,7 +783,8 @@ export const EXPECTED: Declaration = {
       own: { "the address of an own upload": 200 },
       foreign: {
         "the address of the other's upload": 403,
-        "the address of something in the other's folder that is not there": 403,
+        "the address of something in the other's folder that does not exist":
+          403,
       },
     },
     "create-upload-url": {
@@ -801,7 +802,7 @@ export const EXPECTED: Declaration = {
       own: { "an own job that has ended": 409 },
       foreign: {
         "the other's running job": 404,
-        "a job that is not there": 404,
+        "a job that does not exist": 404,
       },
     },
     "retry-ai-job": {
@@ -809,13 +810,13 @@ export const EXPECTED: Declaration = {
       own: { "an own job that has not failed": 409 },
       foreign: {
         "the other's running job": 404,
-        "a job that is not there": 404,
+        "a job that does not exist": 404,
       },
     },
     "get-ai-job": {
       callers: ["A", "B", "vendor"],
       own: { "an own job": 200 },
-      foreign: { "the other's job": 404, "a job that is not there": 404 },
+      foreign: { "the other's job": 404, "a job that does not exist": 404 },
     },
     // No key opens it, only the database's signature.
     "process-ai-job": {

@@ -94,7 +94,7 @@ const photo = () =>
     { type: "image/jpeg" },
   );
 
-Deno.test("memory: with a file, everything that an app can refer to is there after a restart", async () => {
+Deno.test("memory: with a file, everything that an app can refer to survives a restart", async () => {
   await using folder = await newFolder();
   const before: Record<string, unknown> = {};
   let reads: Record<string, (url: string) => Promise<unknown>> = {};
