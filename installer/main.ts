@@ -18,11 +18,11 @@ import { readTemplate } from "./template.ts";
 const USAGE = `Usage: npx edge-ai-jobs <command> [options]
 
   init      copy functions, migrations and config sections into a Supabase project; overwrites nothing
-  upgrade   bring this version into a project that has an earlier one; keeps what you have changed
+  upgrade   upgrade a project that has an earlier version; keeps your changes
 
-  --modules LIST   of init: core, core,people or core,people,shop (default: all, or those that are installed)
-  --dry-run        print what would be done, and do nothing
-  --project DIR    the folder with supabase/ (default: this one)
+  --modules LIST   for init: core, core,people or core,people,shop (default: all, or the installed ones)
+  --dry-run        print the changes, and make none
+  --project DIR    the folder with supabase/ (default: the current folder)
   --version        print the version of this package
   --help           show this
 `;
@@ -37,7 +37,7 @@ const VERBS: Record<Step["action"], string> = {
 
 const NEXT = `Next:
   1. Commit the changes, with supabase/.edge-ai-jobs.json.
-  2. Set the secrets, push the migrations and deploy the functions, as docs/deploy.md of edge-ai-jobs says.
+  2. Set the secrets, push the migrations and deploy the functions: see docs/deploy.md of edge-ai-jobs.
 `;
 
 function describe(plan: Plan, isDryRun: boolean): string {
@@ -106,7 +106,9 @@ async function run(args: string[]): Promise<string> {
     : planUpgrade(template, project);
   if (plan.clashes.length > 0) {
     const list = plan.clashes.map((clash) => `  ${clash}\n`).join("");
-    throw new Refusal(`Nothing was changed. This is in the way:\n${list}`);
+    throw new Refusal(
+      `Nothing was changed. Resolve these conflicts first:\n${list}`,
+    );
   }
   if (values["dry-run"]) return describe(plan, true);
   await carryOut(dir, plan);

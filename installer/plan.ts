@@ -266,7 +266,7 @@ class Planner {
       ? "a database may have run it"
       : "you have changed it";
     this.#notes.push(
-      `${path} was left alone: ${why}. The new version is ${beside}.`,
+      `${path} was not changed: ${why}. The new version is ${beside}.`,
     );
   }
 
@@ -281,7 +281,7 @@ class Planner {
         this.#steps.push({ action: "remove", path });
       } else {
         this.#notes.push(
-          `${path} is no longer part of edge-ai-jobs and was left alone.`,
+          `${path} is no longer part of edge-ai-jobs and was not changed.`,
         );
       }
     }
@@ -344,9 +344,9 @@ class Planner {
         namesMadeBy([text]).has(name)
       ) ?? [CONFIG];
       const advice = people.has(name)
-        ? " (--modules core does without it)"
+        ? " (--modules core does not need it)"
         : shop.has(name)
-        ? " (--modules core,people does without it)"
+        ? " (--modules core,people does not need it)"
         : "";
       this.#clashes.add(`${name}: ${place}${advice}`);
     }
@@ -379,13 +379,13 @@ class Planner {
       if (valueAt(config, section.name) === undefined) missing.push(section);
       else if (known === undefined) {
         this.#clashes.add(
-          `config section [${section.name}]: it stands in ${CONFIG} without ${
+          `config section [${section.name}]: it is in ${CONFIG} without ${
             lines.join(" and ")
           }`,
         );
       } else {
         this.#notes.push(
-          `[${section.name}] of ${CONFIG} was left alone. This version needs ${
+          `[${section.name}] of ${CONFIG} was not changed. This version needs ${
             lines.join(" and ")
           } there.`,
         );
@@ -409,7 +409,7 @@ class Planner {
     }
     if (valueAt(config, "edge_runtime.policy") === "oneshot") {
       this.#notes.push(
-        `Set policy = "per_worker" in [edge_runtime] of ${CONFIG}: under "oneshot" no job runs on after its request.`,
+        `Set policy = "per_worker" in [edge_runtime] of ${CONFIG}: under "oneshot" jobs are stopped when the request ends.`,
       );
     }
     if (valueAt(config, "edge_runtime.deno_version") === 1) {

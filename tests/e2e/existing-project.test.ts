@@ -325,7 +325,7 @@ Deno.test("edge-ai-jobs in an existing project", async (t) => {
       assertEquals([done.code, done.stderr], [0, ""]);
       assertStringIncludes(
         done.stdout,
-        `${changed} was left alone: you have changed it. The new version is ${changed}.new.`,
+        `${changed} was not changed: you have changed it. The new version is ${changed}.new.`,
       );
       const after = await filesOf(dir);
       for (const path of [unchanged, `${changed}.new`]) {

@@ -81,7 +81,7 @@ Deno.test("init: names every table, policy, bucket, function and section that a 
   assertEquals(clashes.sort(), [
     `bucket recordings: ${CONFIG}`,
     `bucket uploads: ${files}`,
-    `config section [functions.janitor]: it stands in ${CONFIG} without import_map = "./functions/_shared/edge-ai-jobs/import_map.json"`,
+    `config section [functions.janitor]: it is in ${CONFIG} without import_map = "./functions/_shared/edge-ai-jobs/import_map.json"`,
     "function janitor: supabase/functions/janitor",
     `policy "users can upload into their own folder" on storage.objects: ${files}`,
     `table public.media: ${media}`,
@@ -91,7 +91,7 @@ Deno.test("init: names every table, policy, bucket, function and section that a 
 Deno.test("init: a project's _shared folder is not mixed with ours, and without the shop it keeps its orders", () => {
   const project = projectOf(OWN_SHARED);
   assertEquals(planInit(template, project, ALL).clashes, [
-    "table public.orders: supabase/migrations/20250301090000_notes.sql (--modules core,people does without it)",
+    "table public.orders: supabase/migrations/20250301090000_notes.sql (--modules core,people does not need it)",
   ]);
   const plan = planInit(template, project, readModules("core,people"));
   assertEquals(plan.clashes, []);
@@ -109,7 +109,7 @@ Deno.test("init: a project's _shared folder is not mixed with ours, and without 
 
 Deno.test("init: existing text of config.toml stays unchanged, and an existing Vault is extended by hand", () => {
   assertEquals(planInit(template, projectOf(OWN_IMPORT_MAPS), ALL).clashes, [
-    `config section [db.vault]: it stands in ${CONFIG} without project_url = "env(PROJECT_URL)" and dispatch_secret = "env(DISPATCH_SECRET)"`,
+    `config section [db.vault]: it is in ${CONFIG} without project_url = "env(PROJECT_URL)" and dispatch_secret = "env(DISPATCH_SECRET)"`,
   ]);
   const config = (OWN_IMPORT_MAPS.get(CONFIG) ?? "").replace(
     "[db.vault]\n",

@@ -86,12 +86,12 @@ Deno.test("upgrade: replaces unchanged files, keeps changed ones next to the new
   );
   for (
     const words of [
-      `${f("changed")} was left alone: you have changed it`,
-      `${f("removed")} was left alone: you have removed it`,
-      `${migration} was left alone: a database may have run it`,
+      `${f("changed")} was not changed: you have changed it`,
+      `${f("removed")} was not changed: you have removed it`,
+      `${migration} was not changed: a database may have run it`,
       "past/mine.ts is no longer part",
       "Remove [functions.past]",
-      "[functions.work] of supabase/config.toml was left alone. This version needs verify_jwt = false",
+      "[functions.work] of supabase/config.toml was not changed. This version needs verify_jwt = false",
     ]
   ) assert(plan.notes.some((note) => note.includes(words)), words);
   assertEquals(plan.notes.length, 6);
