@@ -1,4 +1,4 @@
-/** claim_ai_jobs: who gets which job, and nobody else. */
+/** claim_ai_jobs: which worker gets which job, and that no other gets it. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { withDatabase } from "../_support/database.ts";
 import {

@@ -116,7 +116,7 @@ async function revise(
   return row?.done;
 }
 
-/** A job that ended with a paid call of which nobody knows what became. */
+/** A job that ended with a paid call with an unknown outcome. */
 async function park(bench: Bench, units: number): Promise<ClaimedJob> {
   const job = await insertClaimedJob(bench);
   await begin(bench, job, units);

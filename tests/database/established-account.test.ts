@@ -1,4 +1,4 @@
-/** The switch that lets no paid job in from accounts that nobody has confirmed, or that are new. */
+/** The setting that refuses paid jobs of unconfirmed and of new accounts. */
 import { assertEquals } from "@std/assert";
 import type { TestDatabase } from "../_support/database.ts";
 import { insertJob, refusalOf, withQueue } from "./_support/factories.ts";

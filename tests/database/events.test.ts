@@ -1,4 +1,4 @@
-/** ai_job_events: the timeline is complete, numbered without a gap, and nobody writes it by hand. */
+/** ai_job_events: the timeline is complete, numbered without a gap, and only triggers write it. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "../_support/fast-check.ts";
 import { withDatabase } from "../_support/database.ts";

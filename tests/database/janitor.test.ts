@@ -41,7 +41,7 @@ async function settle(
   return row?.is_settled;
 }
 
-/** Removals of voices that nobody has. */
+/** Removals of voices without an owner. */
 async function addRemovals(
   db: TestDatabase,
   count: number,

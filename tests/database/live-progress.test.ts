@@ -1,4 +1,4 @@
-/** Live progress: each addition to a timeline is broadcast to its owner, to nobody else, and at no risk for the job. */
+/** Live progress: each addition to a timeline is broadcast to its owner alone, and cannot harm the job. */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import { Sessions } from "../../dev/stack/extensions/sessions.ts";

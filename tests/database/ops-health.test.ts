@@ -262,7 +262,7 @@ Deno.test("health: a lease that ran out a minute ago is stuck, and the sweep fre
   });
 });
 
-/** A job with a turn that has been due for three minutes, of a project in which nobody claims. */
+/** A job with a turn that has been due for three minutes, of a project without workers. */
 async function neglect(
   db: TestDatabase,
 ): Promise<{ id: string; user_id: string }> {
@@ -343,7 +343,7 @@ Deno.test("health: without the sweep, due jobs without a turn count as stuck as 
   });
 });
 
-Deno.test("health, metrics: nobody but the service may read them", async () => {
+Deno.test("health, metrics: only the service may read them", async () => {
   await withQueue(async ({ db }) => {
     const user = await db.createUser();
     for (const name of ["read_ai_health", "read_ai_metrics"]) {

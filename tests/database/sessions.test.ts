@@ -35,7 +35,7 @@ Deno.test("sessions: a session that ends fails its transaction, and the next sta
     await end();
     await assertRejects(() => asleep, SessionLost);
     assertEquals((await sessions.query("select 3 as n")).rows, [{ n: 3 }]);
-    // After it was given up, while it closes: nobody awaits it any more.
+    // After it was given up, while it closes: no caller awaits it any more.
     for (let tried = 0; tried < 20; tried++) {
       await assertRejects(
         () =>

@@ -365,7 +365,7 @@ Deno.test("orders: paid needs captured money that covers the whole total, shippi
 Deno.test("orders: neither cancelled nor refunded while some of the customer's money is still with us", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     await t.step(
-      "a placed order with a captured payment is not cancelled, by nobody",
+      "no role can cancel a placed order with a captured payment",
       async () => {
         const id = await orderIn(db, shop, anna, "placed");
         await payFor(db, id);

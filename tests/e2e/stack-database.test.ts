@@ -108,7 +108,7 @@ Deno.test("database: a migration may do the same as on a hosted project, and no 
   );
 
   await t.step(
-    "grants: new tables, sequences and functions are granted to nobody",
+    "grants: new tables, sequences and functions are granted to no role",
     async () => {
       await sql.unsafe("create table public.fresh (id serial primary key)");
       const [granted] = await sql`

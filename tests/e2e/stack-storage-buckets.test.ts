@@ -272,7 +272,7 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   );
 
   await t.step(
-    "list v2: folders are listed separately, and nobody sees another user's",
+    "list v2: folders are listed separately, and no user sees another's",
     async () => {
       const { folders, objects, hasNext } = await dataOf(
         files.listV2({ with_delimiter: true }),

@@ -243,7 +243,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "host: a phone reaches the API, and the addresses that functions give it; nobody is let in without",
+    "host: a phone reaches the API, and the addresses that functions give it; no one is let in without",
   ignore: own === undefined,
   async fn() {
     await using stack = await startChild(repository, [

@@ -96,7 +96,7 @@ function progressOf(user: TestUser) {
 }
 
 liveTest(
-  "realtime: every event of a job reaches its owner once and in order, and nobody else",
+  "realtime: every event of a job reaches its owner alone, once and in order",
   async () => {
     const stack = running();
     const [ann, bob] = [await signUp(stack), await signUp(stack)];
@@ -161,7 +161,7 @@ liveTest(
 );
 
 liveTest(
-  "realtime: nobody may send to a topic of jobs, either from the channel or over HTTP",
+  "realtime: no client may send to a topic of jobs, either from the channel or over HTTP",
   async () => {
     const stack = running();
     const ann = await signUp(stack);

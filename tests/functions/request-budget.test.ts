@@ -14,7 +14,7 @@ import {
 const BUDGET_SECONDS = 2;
 const running = useStack({ env: { REQUEST_TIMEOUT: String(BUDGET_SECONDS) } });
 
-/** Does `work` while nobody can read or write jobs or objects. */
+/** Does `work` while no session can read or write jobs or objects. */
 async function whileLocked<T>(
   stack: TestStack,
   work: () => Promise<T>,

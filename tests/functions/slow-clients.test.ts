@@ -1,5 +1,6 @@
 /** A client that sends slowly, endlessly, or reads nothing holds its own connection and nothing else. */
 import { assert, assertEquals } from "@std/assert";
+import { FunctionsHttpError } from "@supabase/supabase-js";
 import postgres from "postgres";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
 import { createUploadUrlResponseSchema } from "../../supabase/functions/_shared/contracts/storage.ts";
@@ -116,9 +117,26 @@ function open(
   });
 }
 
+/**
+ * Calls a function again when it exceeded the short limit of these tests, as it can on a busy machine. One that is
+ * blocked never answers.
+ */
+async function untilServed<T extends { error: unknown }>(
+  call: () => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    const answer = await call();
+    const { error } = answer;
+    const isLate = error instanceof FunctionsHttpError &&
+      error.context instanceof Response && error.context.status === 504;
+    if (!isLate) return answer;
+    await error.context.body?.cancel();
+  }
+}
+
 /** Asserts that every service answers other clients in time, and that no client holds a database connection. */
 async function assertOthersAreServed({ stack, user }: Rig): Promise<void> {
-  const soon = AbortSignal.timeout(20_000);
+  const soon = AbortSignal.timeout(60_000);
   const late = Promise.withResolvers<never>();
   soon.addEventListener("abort", () => late.reject(soon.reason));
   const served = await Promise.race([
@@ -131,19 +149,23 @@ async function assertOthersAreServed({ stack, user }: Rig): Promise<void> {
         new Blob([new Uint8Array(9)], { type: "image/png" }),
         { contentType: "image/png" },
       ),
-      user.client.functions.invoke("list-ai-jobs", {
-        method: "GET",
-        signal: soon,
-      }),
-      user.client.functions.invoke("create-upload-url", {
-        signal: soon,
-        body: {
-          bucket: "uploads",
-          file_name: "a.png",
-          content_type: "image/png",
-          size_bytes: 9,
-        },
-      }),
+      untilServed(() =>
+        user.client.functions.invoke("list-ai-jobs", {
+          method: "GET",
+          signal: soon,
+        })
+      ),
+      untilServed(() =>
+        user.client.functions.invoke("create-upload-url", {
+          signal: soon,
+          body: {
+            bucket: "uploads",
+            file_name: "a.png",
+            content_type: "image/png",
+            size_bytes: 9,
+          },
+        })
+      ),
     ]),
   ]);
   assertEquals(served.map(({ error }) => error), served.map(() => null));

@@ -70,7 +70,7 @@ Deno.test("model: every broken rule is detected by the property that it breaks",
   );
   for (const broken of BREAKS) {
     const found = checkBreak(broken);
-    assert(found !== undefined, `${broken}: nobody noticed`);
+    assert(found !== undefined, `${broken}: no property noticed`);
     assert(
       NOTICED_BY[broken].test(found.violation.property),
       `${broken}: noticed by '${found.violation.property}'`,

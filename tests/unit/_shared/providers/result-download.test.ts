@@ -27,7 +27,7 @@ function download(
       assertEquals(init?.headers, undefined);
       const answer = answers[url];
       return answer === undefined
-        ? Promise.reject(new TypeError("nobody is there"))
+        ? Promise.reject(new TypeError("connection refused"))
         : Promise.resolve(answer());
     },
     resolveHost: (host) => Promise.resolve(options.dns?.[host] ?? []),

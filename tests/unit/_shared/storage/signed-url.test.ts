@@ -8,7 +8,7 @@ import {
   tokenOf,
 } from "../../../../supabase/functions/_shared/storage/signed-url.ts";
 
-/** A JWT with this payload; nobody checks its signature here. */
+/** A JWT with this payload; its signature is not checked here. */
 function jwt(payload: unknown): string {
   const encode = (part: unknown) =>
     btoa(

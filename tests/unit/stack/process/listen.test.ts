@@ -66,7 +66,7 @@ Deno.test({
 });
 
 Deno.test("listen: the error for another machine's address lists those of this one; nothing listens", async () => {
-  // TEST-NET-3 (RFC 5737): nobody has it.
+  // TEST-NET-3 (RFC 5737): no machine has it.
   const error = await assertRejects(
     () =>
       listen(
