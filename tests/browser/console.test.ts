@@ -483,10 +483,13 @@ browserTest(
     });
     const { page, context } = visitor;
     await page.getByRole("heading", { name: "Failures by code" }).waitFor();
+    await page.waitForFunction(() =>
+      document.querySelector(".board .ghost") === null
+    );
     await context.setOffline(true);
     const said = page.getByText("There is no connection to the service.");
     await said.waitFor();
-    // Every section has tried again by then, and more than once.
+    // The next round: by then every section has tried again.
     await page.waitForRequest((request) =>
       request.postData()?.includes('"overview"') === true
     );

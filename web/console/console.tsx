@@ -1,6 +1,6 @@
 /** The console for operators: the state in numbers, the jobs that need a decision, and a section for each topic. */
 import type { ComponentChild } from "preact";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { Badge, type Tone } from "../parts/badge.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { useBackend } from "../shell/backend.ts";
@@ -15,7 +15,7 @@ import { Gate } from "./gate.tsx";
 import { JobPanel } from "./job-panel.tsx";
 import { Jobs } from "./jobs.tsx";
 import { Log } from "./log.tsx";
-import { isCut, Ops, OpsProvider, useAnswer, useRefresh } from "./ops.ts";
+import { Ops, OpsProvider, stale, useAnswer, useRefresh } from "./ops.ts";
 import { judgeWaiting, toneOf } from "./overview.ts";
 import { Parked } from "./parked.tsx";
 import { Loaded } from "./parts.tsx";
@@ -118,14 +118,12 @@ function Board() {
   const chosen = query.value.get("view") ?? FIRST;
   const view = Object.hasOwn(SECTIONS, chosen) ? chosen : FIRST;
   const job = query.value.get("job");
-  const { problem } = overview;
-  useEffect(() => {
-    isCut.value = problem !== undefined;
-  }, [problem]);
+  const said = stale.value[0]?.problem;
   return (
     <div class="stack board">
       <h1 tabIndex={-1}>Console</h1>
-      <Loaded answer={overview} isMain>
+      {said !== undefined && <Notice kind="bad">{said}</Notice>}
+      <Loaded answer={overview}>
         {(data) => <Numbers overview={data} />}
       </Loaded>
       {(overview.data?.parked.value ?? 0) > 0 && (

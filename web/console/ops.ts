@@ -17,8 +17,8 @@ type Body = Record<string, unknown>;
 /** Counts up whenever everything on the page is read again. */
 const round = signal(0);
 
-/** Whether the overview could not be read: then its notice speaks for all sections. */
-export const isCut = signal(false);
+/** Why sections that still show what they had could not be read again. */
+export const stale = signal<readonly { problem: string }[]>([]);
 
 /** Reads everything again. */
 export function refresh(): void {

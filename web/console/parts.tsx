@@ -1,10 +1,11 @@
 /** Pieces that several sections of the console share. */
 import type { ComponentChildren } from "preact";
+import { useEffect } from "preact/hooks";
 import { Badge } from "../parts/badge.tsx";
 import { Button } from "../parts/button.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { toast } from "../parts/toast.tsx";
-import { isCut } from "./ops.ts";
+import { stale } from "./ops.ts";
 import { setQuery } from "../shell/router.tsx";
 import { isJobType, STATUS_WORDS, TYPE_WORDS } from "../words/jobs.ts";
 import type { JobStatus } from "../../client/mod.ts";
@@ -57,21 +58,28 @@ export function Copyable({ text, label }: { text: string; label: string }) {
   );
 }
 
-/** The content of a response, below the error of a failed read. */
+/** The content of a response. When it cannot be read again, it stays, and the top of the console says why. */
 export function Loaded<T>(
-  { answer, isMain = false, children }: {
+  { answer, children }: {
     answer: { data: T | undefined; problem: string | undefined };
-    /** Whether its notice speaks for all sections that still show what they had. */
-    isMain?: boolean;
     children: (data: T) => ComponentChildren;
   },
 ) {
   const { data, problem } = answer;
-  const isSaid = !isMain && data !== undefined && isCut.value;
+  const hasData = data !== undefined;
+  useEffect(() => {
+    if (problem === undefined || !hasData) return;
+    const entry = { problem };
+    stale.value = [...stale.value, entry];
+    return () => {
+      stale.value = stale.value.filter((one) => one !== entry);
+    };
+  }, [problem, hasData]);
   return (
     <>
-      {problem !== undefined && !isSaid && <Notice kind="bad">{problem}
-      </Notice>}
+      {problem !== undefined && !hasData && (
+        <Notice kind="bad">{problem}</Notice>
+      )}
       {data !== undefined
         ? children(data)
         : problem === undefined && (
