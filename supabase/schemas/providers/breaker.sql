@@ -31,6 +31,8 @@ security definer
 set search_path = ''
 as $$
 begin
+  -- The provider is locked "for no key update": a stronger lock would deadlock with a session that has locked an owner's
+  -- limits and inserts a row with a foreign key to the provider.
   if p_error_code is null then
     -- A healthy provider's row is not written.
     update public.ai_providers as p
@@ -45,7 +47,7 @@ begin
       select o.provider, not p_is_poll or coalesce(o.breaker_failures < o.breaker_threshold, true) as is_closing
       from public.ai_providers as o
       where o.provider = p_provider
-      for update
+      for no key update
     ) as n
     where p.provider = n.provider
       and case
@@ -76,7 +78,7 @@ begin
       o.breaker_probes + (o.breaker_opened_at is not null)::integer as probes
     from public.ai_providers as o
     where o.provider = p_provider
-    for update
+    for no key update
   ) as n
   where p.provider = n.provider
     -- Calls that were in flight when the breaker opened carry no new information.
