@@ -1,13 +1,11 @@
 /**
- * A folder for temporary files in memory, where the system has one with enough space: a copy of a Postgres cluster or of
- * a database creates hundreds of files, which takes ten times as long on many disks.
+ * A folder for Postgres clusters in memory, where the system has one with enough space: a copy of a cluster or of a
+ * database creates hundreds of files, which takes ten times as long on many disks.
  */
 import { join } from "@std/path";
+import { CLUSTERS_VARIABLE } from "../stack/postgres/server-user.ts";
 
 const MEMORY_FOLDER = "/dev/shm";
-
-/** The variable that names the folder of temporary files to programs and their children. */
-const VARIABLE = "TMPDIR";
 
 /**
  * The folder that the system keeps in memory; undefined where it has none with `kilobytes` free, or where programs may
@@ -41,31 +39,36 @@ export function mayExecute(mounts: string): boolean {
 
 const PREFIX = "edge-ai-jobs-tests-";
 
-/** Kilobytes that the rings need: several clusters, clones of this repository and browser profiles at a time. */
-const RINGS_NEED = 4_000_000;
+/** Kilobytes that the rings need: several clusters at a time, each with some of its log. */
+const RINGS_NEED = 2_000_000;
 
 /**
- * Makes this process and its children keep their temporary files in memory, where there is enough, until it is disposed
- * of; then they are deleted. It changes nothing when `TMPDIR` is set. It also deletes what a killed run left.
+ * Makes this process and its children keep their ephemeral clusters in memory, where there is enough, until it is
+ * disposed of; then they are deleted. It changes nothing when the folder is named already, or `TMPDIR` is. It also
+ * deletes what a killed run left.
  */
-export async function keepTemporaryFilesInMemory(): Promise<AsyncDisposable> {
-  const folder = Deno.env.get(VARIABLE) === undefined
-    ? await memoryFolder(RINGS_NEED)
-    : undefined;
+export async function keepClustersInMemory(): Promise<AsyncDisposable> {
+  const folder = isPlaceGiven() ? undefined : await memoryFolder(RINGS_NEED);
   if (folder === undefined) return { [Symbol.asyncDispose]: async () => {} };
   await removeForgotten(folder);
   const own = join(folder, `${PREFIX}${Deno.pid}`);
   await Deno.mkdir(own);
   // As /tmp: under root, Postgres runs as another user, who makes and deletes its folders here.
   await Deno.chmod(own, 0o1777);
-  Deno.env.set(VARIABLE, own);
+  Deno.env.set(CLUSTERS_VARIABLE, own);
   return {
     async [Symbol.asyncDispose]() {
-      Deno.env.delete(VARIABLE);
+      Deno.env.delete(CLUSTERS_VARIABLE);
       // What a process writes that has not quite ended goes with the next run.
       await Deno.remove(own, { recursive: true }).catch(() => {});
     },
   };
+}
+
+/** Whether the environment says where ephemeral clusters are. */
+export function isPlaceGiven(): boolean {
+  return Deno.env.get(CLUSTERS_VARIABLE) !== undefined ||
+    Deno.env.get("TMPDIR") !== undefined;
 }
 
 /** Deletes the folders of runs that have ended. */

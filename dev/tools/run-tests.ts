@@ -11,7 +11,7 @@ import { fromFileUrl } from "@std/path";
 import { StackError } from "../stack/console/stack-error.ts";
 import { findChromium } from "./chromium.ts";
 import { FULL_LOCK } from "./lock-rules.ts";
-import { keepTemporaryFilesInMemory } from "./memory-folder.ts";
+import { keepClustersInMemory } from "./memory-folder.ts";
 import {
   isRing,
   LANES,
@@ -253,7 +253,7 @@ export async function runRings(
   const lanes = lanesOf(rings);
   const begunAt = performance.now();
   const cpuBefore = await childrenCpuSeconds();
-  await using _ = await keepTemporaryFilesInMemory();
+  await using _ = await keepClustersInMemory();
   const tallies = await Promise.all(lanes.map(async (lane) => {
     const ofLane: Tally[] = [];
     for (const ring of lane) {

@@ -15,7 +15,8 @@ import {
   type EmbeddedPostgres,
   startPostgres,
 } from "../stack/postgres/postgres.ts";
-import { memoryFolder } from "./memory-folder.ts";
+import { CLUSTERS_VARIABLE } from "../stack/postgres/server-user.ts";
+import { isPlaceGiven, memoryFolder } from "./memory-folder.ts";
 
 /** The variable in which the runner passes its cluster to the test files, as JSON. */
 export const TEST_CLUSTER_VARIABLE = "EDGE_AI_JOBS_TEST_CLUSTER";
@@ -68,17 +69,15 @@ export async function startTestCluster(): Promise<EmbeddedPostgres> {
 /** Kilobytes: a cluster takes 60 MB, and each copy that exists at the same time 10 MB. */
 const CLUSTER_NEEDS = 1_000_000;
 
-/** Runs `start` with its temporary folders in memory, where there is enough. */
+/** Runs `start` with its cluster in memory, where there is enough. */
 async function inMemoryIfRoomy<T>(start: () => Promise<T>): Promise<T> {
-  const folder = Deno.env.get("TMPDIR") === undefined
-    ? await memoryFolder(CLUSTER_NEEDS)
-    : undefined;
+  const folder = isPlaceGiven() ? undefined : await memoryFolder(CLUSTER_NEEDS);
   if (folder === undefined) return await start();
-  Deno.env.set("TMPDIR", folder);
+  Deno.env.set(CLUSTERS_VARIABLE, folder);
   try {
     return await start();
   } finally {
-    Deno.env.delete("TMPDIR");
+    Deno.env.delete(CLUSTERS_VARIABLE);
   }
 }
 

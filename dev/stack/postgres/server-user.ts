@@ -169,9 +169,16 @@ export async function makeServerDir(
   return path;
 }
 
+/**
+ * Names the folder of the clusters that are deleted at their end. Separate from TMPDIR, because it may be in /dev, where
+ * Deno lets only programs with all permissions open files.
+ */
+export const CLUSTERS_VARIABLE = "EDGE_AI_JOBS_CLUSTERS";
+
 /** A new, empty temporary folder owned by the server user, where it can reach it. */
 export async function makeServerTempDir(user: ServerUser): Promise<string> {
-  for (const dir of [Deno.env.get("TMPDIR"), "/tmp", "/var/tmp"]) {
+  const wanted = [Deno.env.get(CLUSTERS_VARIABLE), Deno.env.get("TMPDIR")];
+  for (const dir of [...wanted, "/tmp", "/var/tmp"]) {
     if (dir === undefined || dir === "") continue;
     if (!(await pathExists(dir)) || !(await canReach(user, dir))) continue;
     const made = await Deno.makeTempDir({ dir, prefix: "edge-ai-jobs-" });
