@@ -61,7 +61,7 @@ export const EQUIVALENTS: Equivalent[] = [
   },
   {
     mutant:
-      /^trigger \w+ on \w+ \((follow_inserted_ai_jobs|follow_changed_ai_jobs|lock_voice_places|leave_ai_job_queue|finish_instead_of_requeue|derive_call_outcome|note_settled_calls|settle_reserved_costs|release_reserved_cost)\): switched off$/,
+      /^trigger \w+ on \w+ \((follow_changed_ai_jobs|lock_voice_places|leave_ai_job_queue|finish_instead_of_requeue|derive_call_outcome|note_settled_calls|settle_reserved_costs|release_reserved_cost)\): switched off$/,
     reason:
       "It maintains counters, order, journal, breaker, accounts and the effects of a job's end, not access to them. The database tests cover it.",
   },
