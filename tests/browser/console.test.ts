@@ -192,7 +192,7 @@ browserTest(
     await simulator.clearFaults();
     await dialog.getByLabel(/^Its id at/).fill(made?.id ?? "");
     await dialog.getByRole("button", { name: "Use it" }).click();
-    await page.getByText("Resolved. The job runs again.").waitFor();
+    await page.getByText("Resolved. The job is in the queue again.").waitFor();
     await settled(owner.page, "Did you hear me?");
     await needs.waitFor({ state: "detached" });
   },
@@ -214,7 +214,7 @@ browserTest(
     await dialog.getByText(/for about \$.* it is paid for twice/).waitFor();
     await assertAccessibleInAll(page, "console-not-made", "dialog");
     await dialog.getByRole("button", { name: "Run it again" }).click();
-    await page.getByText("Resolved. The job runs again.").waitFor();
+    await page.getByText("Resolved. The job is in the queue again.").waitFor();
     await settled(owner.page, "Once more, please.");
     await needs.waitFor({ state: "detached" });
   },

@@ -204,7 +204,9 @@ function Failures({ range }: { range: Range }) {
                 head: "Action",
                 cell: (failure) =>
                   failure.error_code === "outcome_unknown"
-                    ? "Needs a person"
+                    ? failure.sample_job_id === null
+                      ? "Resolved"
+                      : "Needs a person"
                     : (
                       <Button
                         isSmall

@@ -16,7 +16,7 @@ import { JobPanel } from "./job-panel.tsx";
 import { Jobs } from "./jobs.tsx";
 import { Log } from "./log.tsx";
 import { Ops, OpsProvider, stale, useAnswer, useRefresh } from "./ops.ts";
-import { judgeWaiting, toneOf } from "./overview.ts";
+import { toneOf } from "./overview.ts";
 import { Parked } from "./parked.tsx";
 import { Loaded } from "./parts.tsx";
 import { Providers } from "./providers.tsx";
@@ -81,7 +81,7 @@ function Numbers({ overview }: { overview: Overview }) {
       <ul class="tiles" aria-label="Numbers">
         <Tile
           name="Waiting"
-          number={judgeWaiting(waiting, overview)}
+          number={waiting}
           shown={String(waiting.value)}
         />
         <Tile
@@ -91,7 +91,7 @@ function Numbers({ overview }: { overview: Overview }) {
         />
         <Tile
           name="Oldest waiting"
-          number={judgeWaiting(oldest_waiting, overview)}
+          number={oldest_waiting}
           shown={oldest === null ? "–" : lengthOf(oldest * 1000)}
         />
         <Tile

@@ -63,6 +63,8 @@ export class Ops {
     try {
       const answer = await callFunction(this.#backend.supabase, "ops", {
         body: { action, ...body },
+        // Its 503 says that the provider cannot be asked, which the operator decides about.
+        isOnce: action === "resolve",
       });
       this.#renewal = undefined;
       return answer;

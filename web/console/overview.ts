@@ -1,6 +1,6 @@
 /** What the console concludes from the answers of `ops`. */
 import { countOf, secondOf, whenOf } from "../words/times.ts";
-import type { Judged, Overview, Provider } from "./answers.ts";
+import type { Overview, Provider } from "./answers.ts";
 
 /** Whether a probe changes anything now, and what it does or why it does nothing. */
 export function probeOf(
@@ -33,6 +33,11 @@ export function probeOf(
   }
 }
 
+const failedCalls = (count: number) =>
+  count === 1 ? "the last call failed" : `${count} calls in a row failed`;
+
+const upperFirst = (text: string) => text[0]?.toUpperCase() + text.slice(1);
+
 /** What happens to a provider's jobs, since when, and why. */
 export function standingOf(
   {
@@ -47,6 +52,7 @@ export function standingOf(
     failed_probes,
     running,
     waiting,
+    scheduled,
   }: Omit<Provider, "error_rate">,
 ): string[] {
   const code = last_error_code ? `, the last with ${last_error_code}` : "";
@@ -55,7 +61,7 @@ export function standingOf(
     : `Down since ${whenOf(open_since)}${
       failures_in_a_row === 0
         ? ""
-        : `: ${countOf(failures_in_a_row, "call")} in a row failed${code}`
+        : `: ${failedCalls(failures_in_a_row)}${code}`
     }.${
       failed_probes === 0
         ? ""
@@ -84,10 +90,10 @@ export function standingOf(
         `Its jobs wait and do not fail. ${
           running > 0
             ? "One job is trying it now"
-            : waiting > 0
+            : waiting + scheduled > 0
             ? "The next job tries it alone"
-            : "The next job that arrives tries it alone"
-        }; once it answers, all continue.`,
+            : "None waits now, and the next that arrives tries it"
+        }; once it takes a call, all continue. Jobs whose call was lost first ask what became of it, one at a time.`,
       ];
     case "working":
       return [
@@ -95,7 +101,7 @@ export function standingOf(
           ? "Not an AI service: what the functions make themselves, such as books."
           : "Its jobs are sent as they come.",
         ...(failures_in_a_row === 0 ? [] : [
-          `${countOf(failures_in_a_row, "call")} in a row failed${code}.${
+          `${upperFirst(failedCalls(failures_in_a_row))}${code}.${
             breaker_threshold === null
               ? ""
               : ` At ${breaker_threshold} its jobs wait.`
@@ -116,23 +122,4 @@ export function toneOf(
   const isGood = [waiting, running, oldest_waiting, failed_last_hour]
     .every(({ verdict }) => verdict === "good");
   return status === "ok" && isGood ? "good" : "warn";
-}
-
-/**
- * A number of waiting jobs, or how long they have waited. While a breaker is open it is not called good: jobs of that
- * provider do not start, however short the wait has been so far.
- */
-export function judgeWaiting<Value extends number | null>(
-  number: Judged<Value>,
-  { waiting, open_breakers }: Pick<Overview, "waiting" | "open_breakers">,
-): Judged<Value> {
-  if (
-    number.verdict !== "good" || waiting.value === 0 ||
-    open_breakers.length === 0
-  ) return number;
-  return {
-    ...number,
-    verdict: "attention",
-    words: `Jobs for ${open_breakers.join(" and ")} wait until it works again.`,
-  };
 }

@@ -77,7 +77,7 @@ function Answer(
       });
       toast(
         status === "pending"
-          ? "Resolved. The job runs again."
+          ? "Resolved. The job is in the queue again."
           : "Resolved. The job stays as it is.",
       );
       onClose();

@@ -38,7 +38,7 @@ export const CHECK_WORDS: Readonly<
     say: (_, { open_breakers }) =>
       `${open_breakers.join(" and ")} ${
         open_breakers.length === 1 ? "is" : "are"
-      } down: too many calls failed. Nothing is sent, and the jobs wait.`,
+      } down: too many calls failed. The jobs wait, and one at a time tries it.`,
     to: { view: "view=providers", name: "Show providers" },
   },
   parked_jobs: {

@@ -119,7 +119,7 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
     "This is not an id of the AI service. Copy the id from its page.",
   ),
   provider_object_mismatch: final(
-    "This belongs to another job. Search for the marker of this one.",
+    "This belongs to another job. Search again for what this job made.",
   ),
   metrics_token_invalid: final(OURS),
   // Between our own services; users never cause these.

@@ -33,22 +33,43 @@ const SUMMARY: Readonly<Record<Counts["status"], string>> = {
   failing: "Jobs are held up.",
 };
 
-function judgeWaiting({ waiting, scheduled }: Counts) {
+/**
+ * What the jobs of providers with an open breaker wait for; undefined when there are none. However short their wait has
+ * been so far, it is not good: each query about a lost call schedules a job again.
+ */
+function heldUp({ queue, open_breakers }: Counts): string | undefined {
+  const held = queue.filter(({ provider, waiting, scheduled }) =>
+    open_breakers.includes(provider) && waiting + scheduled > 0
+  ).map(({ provider }) => provider);
+  return held.length === 0
+    ? undefined
+    : `Jobs for ${held.join(" and ")} wait until it works again.`;
+}
+
+function judgeWaiting(counts: Counts) {
+  const { waiting, scheduled } = counts;
   const now = waiting === 0
     ? "Nothing waits."
     : `${jobs(waiting)} ready to start.`;
-  return judged(
-    waiting,
-    "good",
-    scheduled === 0
-      ? now
-      : `${now} ${
-        scheduled === 1000 ? "At least 1000" : scheduled
-      } scheduled for later.`,
-  );
+  const held = heldUp(counts);
+  const later = scheduled === 0 ? [] : [
+    `${scheduled === 1000 ? "At least 1000" : scheduled} scheduled for later.`,
+  ];
+  return held === undefined
+    ? judged(waiting, "good", [now, ...later].join(" "))
+    : judged(
+      waiting,
+      "attention",
+      [held, ...(waiting === 0 ? [] : [now]), ...later].join(" "),
+    );
 }
 
-function judgeOldest(seconds: number | null) {
+function judgeOldest(counts: Counts) {
+  const { oldest_waiting_seconds: seconds } = counts;
+  const held = heldUp(counts);
+  if (held !== undefined && (seconds === null || seconds <= 60)) {
+    return judged(seconds, "attention", held);
+  }
   if (seconds === null) return judged(null, "good", "Nothing waits.");
   if (seconds <= 60) return judged(seconds, "good", "No delay.");
   const words = `The oldest job has waited for ${durationWords(seconds)}.`;
@@ -105,7 +126,7 @@ export function judge(counts: Counts): OpsOverview {
           "good",
           running === 0 ? "Idle." : `${jobs(running)} in progress.`,
         ),
-    oldest_waiting: judgeOldest(counts.oldest_waiting_seconds),
+    oldest_waiting: judgeOldest(counts),
     failed_last_hour: judgeFailed(counts),
     stuck: stuck === 0
       ? judged(0, "good", "Nothing is stuck.")

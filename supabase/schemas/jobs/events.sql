@@ -73,7 +73,8 @@ begin
         'status', n.status,
         'progress', n.progress_percentage,
         'stage', n.stage,
-        'error_code', n.error_code,
+        -- While it runs, the row still has the code that it waited with.
+        'error_code', case when n.status <> 'processing' then n.error_code end,
         -- Of the call that was settled last.
         'outcome', case when n.last_event = 'settled' then (
           select c.outcome from public.ai_provider_calls as c where c.job_id = n.id
@@ -93,7 +94,7 @@ begin
       'status', n.status,
       'progress', n.progress_percentage,
       'stage', n.stage,
-      'error_code', n.error_code,
+      'error_code', case when n.status <> 'processing' then n.error_code end,
       'scheduled_at', case when n.status = 'pending' then n.scheduled_at end
     ))
   from updated as n

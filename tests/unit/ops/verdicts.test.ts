@@ -57,6 +57,38 @@ Deno.test("overview: an idle project is good in every number, and labelled so", 
   );
 });
 
+Deno.test("overview: jobs that an open breaker holds up are not called good, due or scheduled", () => {
+  const words = (waiting: number, scheduled: number, change = {}) => {
+    const provider = "heygen";
+    const judged = judge(counts({
+      waiting,
+      scheduled,
+      queue: [{ provider, waiting, scheduled, running: 0 }],
+      open_breakers: [provider],
+      ...change,
+    }));
+    return [judged.waiting, judged.oldest_waiting].map((one) =>
+      `${one.verdict}: ${one.words}`
+    );
+  };
+  const held = "Jobs for heygen wait until it works again.";
+  assertEquals(words(0, 12), [
+    `attention: ${held} 12 scheduled for later.`,
+    `attention: ${held}`,
+  ]);
+  assertEquals(words(2, 0), [
+    `attention: ${held} 2 jobs ready to start.`,
+    `attention: ${held}`,
+  ]);
+  assertEquals(
+    words(2, 0, { oldest_waiting_seconds: 700 })[1],
+    "bad: The oldest job has waited for 12 min.",
+  );
+  const good = ["good: Nothing waits.", "good: Nothing waits."];
+  assertEquals(words(0, 0), good);
+  assertEquals(words(0, 0, { open_breakers: ["d-id"] }), good);
+});
+
 Deno.test("overview: waiting jobs of which none runs, old ones, failed ones, stuck and parked ones are judged", () => {
   const verdicts = (change: Partial<Counts>, observed = {}) => {
     const { running, oldest_waiting, failed_last_hour, stuck, parked } = judge(

@@ -5,12 +5,7 @@ import type {
 } from "../../../supabase/functions/_shared/contracts/ops.ts";
 import { OPS_RESPONSES } from "../../../supabase/functions/_shared/contracts/ops.ts";
 import type { OpsAnswers, Provider } from "../../../web/console/answers.ts";
-import {
-  judgeWaiting,
-  probeOf,
-  standingOf,
-  toneOf,
-} from "../../../web/console/overview.ts";
+import { probeOf, standingOf, toneOf } from "../../../web/console/overview.ts";
 import { CHECK_WORDS } from "../../../web/words/checks.ts";
 import { searchOf } from "../../../web/words/searches.ts";
 
@@ -52,21 +47,6 @@ Deno.test("console: every health check of the database has words", async () => {
     ([, name]) => name ?? "",
   );
   assertEquals(names.sort(), Object.keys(CHECK_WORDS).sort());
-});
-
-Deno.test("console: waiting jobs are not called good while a breaker is open", () => {
-  const none = { value: 0, verdict: "good", words: "None." } as const;
-  const two = { value: 2, verdict: "good", words: "No delay." } as const;
-  const late = { value: 900, verdict: "bad", words: "15 minutes." } as const;
-  const open_breakers = ["elevenlabs"];
-  assertEquals(judgeWaiting(two, { waiting: two, open_breakers }), {
-    value: 2,
-    verdict: "attention",
-    words: "Jobs for elevenlabs wait until it works again.",
-  });
-  assertEquals(judgeWaiting(late, { waiting: two, open_breakers }), late);
-  assertEquals(judgeWaiting(none, { waiting: none, open_breakers }), none);
-  assertEquals(judgeWaiting(two, { waiting: two, open_breakers: [] }), two);
 });
 
 Deno.test("console: the state is not called good beside a number that is not", () => {
@@ -149,7 +129,8 @@ Deno.test("console: a provider's card says what happens to its jobs in each stat
   assertEquals(
     words({ ...down, state: "probing", running: 1 }),
     "Down since 12:00: 10 calls in a row failed, the last with provider_timeout. " +
-      "Its jobs wait and do not fail. One job is trying it now; once it answers, all continue.",
+      "Its jobs wait and do not fail. One job is trying it now; once it takes a call, all continue. " +
+      "Jobs whose call was lost first ask what became of it, one at a time.",
   );
   assertEquals(
     words({ ...down, state: "paused", paused_at: at }),
