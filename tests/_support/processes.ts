@@ -13,10 +13,9 @@ export interface ProcessInfo {
 /** One process, from /proc; undefined when it has ended. */
 async function readProc(pid: number): Promise<ProcessInfo | undefined> {
   try {
-    const [stat, command] = await Promise.all([
-      Deno.readTextFile(`/proc/${pid}/stat`),
-      Deno.readTextFile(`/proc/${pid}/cmdline`),
-    ]);
+    // One after the other: of two reads at the same time, one could outlive the failure of the other.
+    const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
+    const command = await Deno.readTextFile(`/proc/${pid}/cmdline`);
     // "pid (name) state parent …"; the name may hold blanks and brackets.
     const [state = "", parent = "0"] = stat.slice(stat.lastIndexOf(")") + 2)
       .split(" ");

@@ -195,6 +195,6 @@ Deno.test("deno task demo --all: a real video provider gets no drawn face", asyn
   assertEquals(code, 1);
   assertMatch(
     words,
-    /D-ID would be real, and needs the photo of a face: name one with --portrait FILE, or unset DID_API_KEY\./,
+    /D-ID would be real and needs the photo of a face: pass one with --portrait FILE, or unset DID_API_KEY\./,
   );
 });

@@ -8,7 +8,12 @@ import { signUpOperator } from "../_support/operators.ts";
 import { assertProblem } from "../_support/problem.ts";
 import type { SimulatedProvider } from "../_support/simulator-control.ts";
 import { type TestStack, useStack } from "../_support/stack.ts";
-import { sweepJob, waitForEvent, waitForJob } from "../_support/wait-for.ts";
+import {
+  sweepJob,
+  waitForEvent,
+  waitForJob,
+  waitUntil,
+} from "../_support/wait-for.ts";
 
 const running = useStack();
 
@@ -132,6 +137,16 @@ async function standing(stack: TestStack, jobId: string) {
   return row;
 }
 
+/** Lets the job poll until it is completed: what it found may not be rendered yet. */
+async function complete(stack: TestStack, jobId: string): Promise<void> {
+  await waitUntil("the job completes", async () => {
+    await sweepJob(stack, jobId);
+    const [job] = await stack.sql<{ status: string }>`
+      select status from public.ai_jobs where id = ${jobId}`;
+    return job?.status === "completed";
+  });
+}
+
 for (const [name, subject] of Object.entries(SUBJECTS)) {
   Deno.test(`answers: ${name}: only its own object is accepted, and then it is not paid for again`, async () => {
     const stack = running();
@@ -180,8 +195,7 @@ for (const [name, subject] of Object.entries(SUBJECTS)) {
     assertEquals((await standing(stack, jobId))?.spend, "unknown");
 
     assertEquals((await made(id)).status, 200);
-    await sweepJob(stack, jobId);
-    await waitForEvent(stack, jobId, "completed");
+    await complete(stack, jobId);
     const [calls] = await stack.sql<{ n: number }>`
       select count(*)::integer as n from public.ai_provider_calls where job_id = ${jobId}`;
     assertEquals(calls?.n, 1, "one paid call");
@@ -202,7 +216,11 @@ for (const [name, subject] of Object.entries(SUBJECTS)) {
       .sql`select public.resolve_unknown_ai_job(${jobId}, true, ${`wrong-${crypto.randomUUID()}`})`;
     await stack.sql`
       update public.ai_provider_calls set settled_at = settled_at - interval '61 seconds' where job_id = ${jobId}`;
-    await sweepJob(stack, jobId);
+    // A worker may have read the object before that, too early to park the job, and waits.
+    await waitUntil("the job is parked again", async () => {
+      await sweepJob(stack, jobId);
+      return (await standing(stack, jobId))?.call === "provider_object_missing";
+    });
     await waitForEvent(stack, jobId, "failed", { nth: 2 });
     assertEquals(await standing(stack, jobId), {
       error_code: "outcome_unknown",
@@ -223,8 +241,7 @@ for (const [name, subject] of Object.entries(SUBJECTS)) {
       },
     });
     assertEquals(answer.status, 200, JSON.stringify(answer.body));
-    await sweepJob(stack, jobId);
-    await waitForEvent(stack, jobId, "completed");
+    await complete(stack, jobId);
   });
 }
 
