@@ -8576,19 +8576,14 @@ with (security_invoker = true)
 as
 select
   p.provider,
-  case
-    when p.paused_at is not null then 'paused'
-    when p.breaker_opened_at is null then 'working'
-    when p.breaker_probe_at <= statement_timestamp() then 'probing'
-    else 'open'
-  end as state,
+  t.state,
   p.paused_at,
-  greatest(p.breaker_failures, p.breaker_poll_failures) as failures_in_a_row,
-  case when p.breaker_failures + p.breaker_poll_failures > 0 then p.breaker_last_error_code end as last_error_code,
+  t.failures_in_a_row,
+  t.last_error_code,
   p.breaker_threshold,
-  p.breaker_opened_at as open_since,
-  p.breaker_probe_at as next_probe_at,
-  p.breaker_probes as failed_probes,
+  t.open_since,
+  t.next_probe_at,
+  t.failed_probes,
   p.max_concurrent,
   q.running,
   q.waiting,
@@ -8601,6 +8596,8 @@ select
   b.spent_micros as spent_micros_this_month,
   b.reserved_micros
 from public.ai_providers as p
+-- Of its columns only these are computed; its counts of jobs read the jobs.
+join private.ai_provider_states as t on t.provider = p.provider
 join private.ai_provider_budgets as b on b.provider = p.provider
 join private.ai_provider_queues as q on q.provider = p.provider
 left join (

@@ -115,9 +115,9 @@ Deno.serve({ port: 9999 }, async (request) => {
     await new Promise(() => {});
   }
   if (url.pathname.endsWith("/work")) work();
-  if (url.pathname.endsWith("/work/endless")) for (;;) work();
-  if (url.pathname.endsWith("/work/in-parts")) for (;;) await pause(work());
-  if (url.pathname.endsWith("/work/in-background")) {
+  if (url.pathname.endsWith("/load/endless")) for (;;) work();
+  if (url.pathname.endsWith("/load/in-parts")) for (;;) await pause(work());
+  if (url.pathname.endsWith("/load/in-background")) {
     EdgeRuntime.waitUntil((async () => { await pause(); for (;;) work(); })());
     return new Response(null, { status: 202 });
   }

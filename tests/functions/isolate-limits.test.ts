@@ -44,12 +44,12 @@ const cases: {
 }[] = [
   {
     name: "an endless loop",
-    path: "/work/endless",
+    path: "/load/endless",
     log: ["CPU time soft limit reached", "CPU time hard limit reached"],
   },
   {
     name: "much work in small parts is notified before its end",
-    path: "/work/in-parts",
+    path: "/load/in-parts",
     cpuMs: 4000,
     log: [
       "CPU time soft limit reached",
@@ -135,7 +135,7 @@ Deno.test({
       "work after the response counts and is ended; another isolate serves requests meanwhile",
       async () => {
         const before = await isolate(stack);
-        const answer = await hook(stack, "/work/in-background");
+        const answer = await hook(stack, "/load/in-background");
         await answer.body?.cancel();
         assertEquals(answer.status, 202);
         await logged(stack, "CPU time hard limit reached");

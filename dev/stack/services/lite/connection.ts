@@ -141,8 +141,7 @@ export class RestConnection extends PostgresConnection {
     });
     super({
       url: urls.adminUrl,
-      // A timer of its lifetime would outlive a connection that closes late.
-      postgresOptions: { max: 10, max_lifetime: null, ...asAdmin },
+      postgresOptions: { max: 10, ...asAdmin },
     });
     this.#notes = notes;
     this.#asAdmin = new SessionPool(urls.adminUrl, 10, asAdmin);
