@@ -1,6 +1,7 @@
 /** The sessions of the embedded REST: statements that leave before the answer of earlier ones, and prepared statements. */
 import { assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
+import { RestConnection } from "../../dev/stack/services/lite/connection.ts";
 import { SessionPool } from "../../dev/stack/services/lite/session-pool.ts";
 import { withDatabase } from "../_support/database.ts";
 
@@ -116,5 +117,24 @@ Deno.test("session pool: a session that ends while it opens is replaced by anoth
     session.release();
     await pool.end();
     await passing;
+  });
+});
+
+Deno.test("embedded REST: closing answers the queries that wait for a connection", async () => {
+  await withDatabase(async (db) => {
+    const connection = new RestConnection(
+      { adminUrl: db.url, authenticatorUrl: db.url },
+      [],
+    );
+    const values = Array.from({ length: 40 }, (_, n) => n);
+    const answers = Promise.all(
+      values.map((n) => connection.driver`select ${n}::integer as n`),
+    );
+    answers.catch(() => {});
+    await connection.close();
+    assertEquals(
+      (await answers).map((rows) => [...rows]),
+      values.map((n) => [{ n }]),
+    );
   });
 });

@@ -4,6 +4,7 @@
  * switches to the caller's role for one transaction, and grants nothing.
  */
 import { PostgresConnection } from "@supabase/lite/postgres";
+import { deadline } from "@std/async/deadline";
 import { CompiledQuery, Kysely } from "kysely";
 import { PostgresJSDialect } from "kysely-postgres-js";
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -16,6 +17,9 @@ import { hostedMimeTypes } from "./storage-mime-types.ts";
 type Context = Parameters<PostgresConnection["withContext"]>[0];
 type Options = Parameters<PostgresConnection["withContext"]>[2];
 type Database = PostgresConnection["kysely"];
+
+/** Time for queries in the driver's queue to be answered when the connection closes. */
+const DRAIN_MS = 2_000;
 
 const contextSchema = z.object({
   auth: z.looseObject({
@@ -177,10 +181,19 @@ export class RestConnection extends PostgresConnection {
 
   override async close(): Promise<void> {
     await Promise.all([
-      this.driver.end({ timeout: 2 }),
+      this.#endDriver(),
       this.#asAdmin.end(),
       this.#asAuthenticator.end(),
     ]);
+  }
+
+  /**
+   * The driver connects again for each query that still waits for a connection when it ends. They are run in order, so
+   * none waits once a later one is answered. Without an answer, as after a crash of Postgres, it ends all the same.
+   */
+  async #endDriver(): Promise<void> {
+    await deadline(this.driver`select 1`.execute(), DRAIN_MS).catch(() => {});
+    await this.driver.end({ timeout: 2 });
   }
 
   /** The library calls this with an error that it is about to return. */

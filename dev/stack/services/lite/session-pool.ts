@@ -54,8 +54,6 @@ class SingleSession {
       ...options,
       max: 1,
       max_lifetime: null,
-      // It never connects again, so a timer for that would only outlive the session.
-      backoff: () => 0,
       onclose: () => this.#end(),
       // An option of the library that its types lack.
       socket: () => this.#connect(hostname, Number(port)),
