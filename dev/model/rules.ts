@@ -54,6 +54,8 @@ export interface World {
   readonly ages: boolean;
   /** How often users and operators may retry a job. */
   readonly reruns: number;
+  /** Whether the provider recognises repeated requests of a step by a key, and creates one object for all of them. */
+  readonly hasKey: boolean;
   /** Owners may cancel the jobs below this number. */
   readonly cancellable: number;
   readonly failures: ReadonlySet<Failure>;
@@ -73,6 +75,9 @@ export const BREAKS = [
   "a request may be sent after its lease",
   "a sender that is cut off continues",
   "a lost response counts as a refusal",
+  "a refused repetition counts as a refusal",
+  "the time to reconcile ignores a repetition",
+  "a repetition ignores a cancellation",
   "a refusal leaves the spend unknown",
   "an ending leaves its call as sent",
   "snooze spends the attempt",
@@ -193,7 +198,7 @@ export class Rules {
       });
     if (this.#may("crash")) {
       emit({
-        rule: point === "waiting" ? "crash: inside the call" : "crash",
+        rule: isInCall(point) ? "crash: inside the call" : "crash",
         cause: "failure",
         job,
         worker,
@@ -214,6 +219,15 @@ export class Rules {
         this.#leave(state, worker, emit);
         break;
       case "waiting":
+        this.#provide(state, worker, emit);
+        break;
+      case "repeating":
+        this.#repeat(state, worker, emit);
+        break;
+      case "sendingAgain":
+        this.#leave(state, worker, emit);
+        break;
+      case "waitingAgain":
         this.#provide(state, worker, emit);
         break;
       case "answered":
@@ -299,7 +313,7 @@ export class Rules {
     const step = { cause: "engine", job, worker, event: "" } as const;
     if (!this.#owns(state, worker)) {
       const goesOn = this.#is("a sender that is cut off continues") &&
-        point === "waiting";
+        isInCall(point);
       if (goesOn) return;
       emit({ ...step, rule: "heartbeat: lost", next: gone(state, worker) });
       return;
@@ -313,7 +327,7 @@ export class Rules {
       emit({
         ...step,
         rule: `heartbeat: cancelled at ${point}`,
-        next: point === "waiting"
+        next: isInCall(point)
           ? withJob(stopped, job, { orphans: row.orphans + 1 })
           : stopped,
       });
@@ -403,9 +417,54 @@ export class Rules {
     }
   }
 
+  /** begin_provider_calls once more, after an empty query: the provider recognises the call by its key. */
+  #repeat(state: State, worker: number, emit: Emit): void {
+    const { job } = workerOf(state, worker);
+    const row = jobOf(state, job);
+    const step = { job, worker };
+    if (!this.#owns(state, worker)) {
+      emit({
+        ...step,
+        rule: "repeat: lost",
+        cause: "engine",
+        event: "",
+        next: withWorker(state, worker, IDLE),
+      });
+      return;
+    }
+    const mayRepeat = !row.isDoubtOld &&
+      (!row.isCancelAsked || this.#is("a repetition ignores a cancellation"));
+    const written = withJob(state, job, {
+      isLeaseOver: false,
+      ...(mayRepeat ? { call: "sent" as const } : {}),
+    });
+    const decision = mayRepeat
+      ? "repeat"
+      : row.isDoubtOld
+      ? "reconcile, conclusive"
+      : "reconcile";
+    const event = mayRepeat ? "submitted" : "progress";
+    emit({
+      ...step,
+      rule: `repeat: ${decision}`,
+      cause: "engine",
+      event,
+      next: withPoint(written, worker, mayRepeat ? "sendingAgain" : "snoozing"),
+    });
+    if (!this.#may("begin answer lost")) return;
+    emit({
+      ...step,
+      rule: `repeat: ${decision}, answer lost`,
+      cause: "failure",
+      event,
+      next: withPoint(written, worker, "failing"),
+    });
+  }
+
   /** The request is sent, unless the worker's own clock says that the lease may have expired. */
   #leave(state: State, worker: number, emit: Emit): void {
-    const { job, isOwner } = workerOf(state, worker);
+    const { job, isOwner, point } = workerOf(state, worker);
+    const isAgain = point === "sendingAgain";
     const mayLeave = this.#is("a request may be sent after its lease") ||
       (isOwner && !jobOf(state, job).isLeaseOver);
     emit({
@@ -414,14 +473,25 @@ export class Rules {
       job,
       worker,
       event: "",
-      next: withPoint(state, worker, mayLeave ? "waiting" : "refused"),
+      next: withPoint(
+        state,
+        worker,
+        mayLeave
+          ? isAgain ? "waitingAgain" : "waiting"
+          : isAgain
+          ? "lost"
+          : "refused",
+      ),
     });
   }
 
   /** The provider's handling of a request, and the delivery of its response. */
   #provide(state: State, worker: number, emit: Emit): void {
-    const { job } = workerOf(state, worker);
+    const { job, point } = workerOf(state, worker);
     const row = jobOf(state, job);
+    // A refusal of a repeated request does not prove that the earlier one made nothing.
+    const isLost = point === "waitingAgain" &&
+      !this.#is("a refused repetition counts as a refusal");
     const emitted = (
       rule: string,
       cause: Cause,
@@ -440,17 +510,27 @@ export class Rules {
           to,
         ),
       });
-    const made = { made: row.made + 1, isListed: false };
+    const made = this.#made(row);
     emitted("makes it", "provider", "answered", made);
     if (this.#may("answer lost")) {
       emitted("makes it, answer lost", "failure", "lost", made);
     }
-    if (this.#may("refused")) emitted("refuses", "failure", "refused");
+    if (this.#may("refused")) {
+      emitted("refuses", "failure", isLost ? "lost" : "refused");
+    }
     if (this.#may("refused for good")) {
-      emitted("refuses for good", "failure", "refusedForGood");
+      emitted(
+        "refuses for good",
+        "failure",
+        isLost ? "lost" : "refusedForGood",
+      );
     }
     if (this.#may("refused for now")) {
-      emitted("has enough of our calls", "failure", "refusedForNow");
+      emitted(
+        "has enough of our calls",
+        "failure",
+        isLost ? "lost" : "refusedForNow",
+      );
     }
     if (this.#may("request dropped")) {
       emitted("never gets it", "failure", "lost");
@@ -460,6 +540,13 @@ export class Rules {
         orphans: row.orphans + 1,
       });
     }
+  }
+
+  /** The provider's objects after a request. One that recognises it by its key makes nothing new. */
+  #made(row: Job): Partial<Job> {
+    return this.world.hasKey && row.made > 0
+      ? {}
+      : { made: row.made + 1, isListed: false };
   }
 
   /** Queries the provider by the job's marker. */
@@ -485,7 +572,7 @@ export class Rules {
         point === "abandoningForGood" ? "absentByCancel" : "cancelling",
       );
     } else if (point === "askingForGood") emitted("nothing", "absent");
-    else emitted("nothing yet", "snoozing");
+    else emitted("nothing yet", this.world.hasKey ? "repeating" : "snoozing");
     if (!isCancelled && this.#may("refused for now")) {
       emitted("provider has enough of our calls", "snoozing", "failure");
     }
@@ -505,6 +592,7 @@ export class Rules {
     emit: Emit,
   ): void {
     const { job } = workerOf(state, worker);
+    const row = jobOf(state, job);
     const step = { job, worker };
     if (!this.#owns(state, worker)) {
       emit({
@@ -521,7 +609,8 @@ export class Rules {
       this.#is("a refusal leaves the spend unknown");
     const written = withJob(state, job, {
       call: outcome,
-      isDoubtOld: false,
+      isDoubtOld: row.isDoubtOld && outcome === "unknown" &&
+        this.#is("the time to reconcile ignores a repetition"),
       isLeaseOver: false,
       spend: isMade
         ? "incurred"
@@ -800,8 +889,7 @@ export class Rules {
     if (row.orphans > 0) {
       passed("provider: makes what nobody waits for", "provider", {
         orphans: row.orphans - 1,
-        made: row.made + 1,
-        isListed: false,
+        ...this.#made(row),
       });
       passed("provider: drops what nobody waits for", "provider", {
         orphans: row.orphans - 1,
@@ -824,10 +912,16 @@ export class Rules {
     if (this.#is("the time to reconcile starts at the sending")) {
       return isOpen(row.call);
     }
+    const isRepeated = state.workers.some((worker) =>
+      worker.job === job && worker.point === "waitingAgain"
+    );
+    if (isRepeated && this.#is("the time to reconcile ignores a repetition")) {
+      return true;
+    }
     if (row.call !== "unknown") return false;
     const isOnTheWire = row.orphans > 0 ||
       state.workers.some((worker) =>
-        worker.job === job && worker.point === "waiting" &&
+        worker.job === job && isInCall(worker.point) &&
         (worker.isOwner || !this.#is("a sender that is cut off continues"))
       );
     return !isOnTheWire && (row.made === 0 || row.isListed);
@@ -917,6 +1011,9 @@ const CANCELLED_AT: Partial<Record<Point, Point>> = {
   claimed: "cancelling",
   sending: "refusedByCancel",
   waiting: "lostByCancel",
+  sendingAgain: "lostByCancel",
+  waitingAgain: "lostByCancel",
+  repeating: "abandoning",
   refused: "refusedByCancel",
   refusedForNow: "refusedByCancel",
   lost: "lostByCancel",
@@ -949,9 +1046,14 @@ export function jobOf(state: State, job: number): Job {
   return found;
 }
 
+/** Whether the worker's request is on its way or with the provider. */
+function isInCall(point: Point): boolean {
+  return point === "waiting" || point === "waitingAgain";
+}
+
 function hasRequestUnderWay(state: State, job: number): boolean {
   return state.workers.some((worker) =>
-    worker.job === job && worker.point === "waiting"
+    worker.job === job && isInCall(worker.point)
   );
 }
 
@@ -979,7 +1081,7 @@ function withPoint(state: State, worker: number, point: Point): State {
 function gone(state: State, worker: number): State {
   const { point, job } = workerOf(state, worker);
   const left = withWorker(state, worker, IDLE);
-  return point === "waiting"
+  return isInCall(point)
     ? withJob(left, job, { orphans: jobOf(state, job).orphans + 1 })
     : left;
 }

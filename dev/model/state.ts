@@ -58,6 +58,12 @@ const POINTS = [
   "asking",
   /** It will query the provider; an empty result is conclusive. */
   "askingForGood",
+  /** An empty query was not conclusive, and the provider knows the call by its key. */
+  "repeating",
+  /** begin_provider_calls returned `repeat`; nothing is sent again yet. */
+  "sendingAgain",
+  /** The repeated request is on its way or with the provider. */
+  "waitingAgain",
   "found",
   "absent",
   "absentByCancel",

@@ -1277,6 +1277,7 @@ create table public.ai_provider_calls (
   cost_micros bigint,
   sent_at timestamptz not null default clock_timestamp(),
   unknown_since timestamptz,
+  repeated_at timestamptz,
   settled_at timestamptz,
   discarded_at timestamptz,
   answered_at timestamptz,
@@ -1330,6 +1331,8 @@ comment on column public.ai_provider_calls.cost_micros is
 comment on column public.ai_provider_calls.unknown_since is
   'When the outcome became unknown: when its sender was known to have died or given up. reconcile_seconds count from '
   'here and not from sent_at, because a provider may work on a call for minutes.';
+comment on column public.ai_provider_calls.repeated_at is
+  'When its request was last sent once more, after an unknown outcome: the provider recognises it by its idempotency key.';
 comment on column public.ai_provider_calls.discarded_at is
   'Since when the janitor removes what the call created: a retry of the job does not use it, and sends a new call.';
 comment on column public.ai_provider_calls.answered_at is
@@ -3923,6 +3926,7 @@ declare
   v_over_budget uuid[] := '{}';
   v_over_provider_budget uuid[] := '{}';
   v_sent uuid[];
+  v_repeated uuid[] := '{}';
   v_is_carrying constant boolean := jsonb_path_exists(p_calls, '$[*].report_stage');
 begin
   if exists (
@@ -3966,12 +3970,6 @@ begin
   )
   select coalesce(array_agg(s.job_id), '{}') into v_sent from sent as s;
 
-  if cardinality(v_sent) > 0 and current_setting('synchronous_commit') = 'off' then
-    -- The next step sends the call, which cannot be undone, so this commit must survive a crash of Postgres, even in
-    -- a project that has disabled this for speed.
-    perform set_config('synchronous_commit', 'on', true);
-  end if;
-
   if cardinality(v_sent) < jsonb_array_length(p_calls) then
     -- Another call of the step is open, but its sender no longer waits for a response.
     update public.ai_provider_calls as c
@@ -4002,6 +4000,30 @@ begin
       limit 1
     ) as c on true
     where j.id = any (v_ids) and j.id <> all (v_sent) and (c.id is null or (c.id = b.call_id and c.outcome = 'sent'));
+    if jsonb_path_exists(p_calls, '$[*].repeat_within_seconds') then
+      -- The provider knows the request by its key. The call is in flight again, so that unknown_since counts from the
+      -- end of its last sender: an empty lookup must not be conclusive while that request is being processed.
+      with repeated as (
+        update public.ai_provider_calls as c
+        set outcome = 'sent', repeated_at = clock_timestamp()
+        from jsonb_to_recordset(p_calls)
+            as b (job_id uuid, lease_token uuid, operation text, repeat_within_seconds integer)
+          join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+          join public.ai_job_types as t on t.job_type = j.job_type
+        where c.job_id = b.job_id and c.job_id = any (v_ids) and j.id = any (v_ids) and c.operation = b.operation
+          and c.outcome = 'unknown' and c.discarded_at is null and j.cancel_requested_at is null
+          and c.sent_at > clock_timestamp() - make_interval(secs => b.repeat_within_seconds)
+          and c.unknown_since > clock_timestamp() - make_interval(secs => t.reconcile_seconds)
+        returning c.job_id
+      )
+      select coalesce(array_agg(r.job_id), '{}') into v_repeated from repeated as r;
+    end if;
+  end if;
+
+  if cardinality(v_sent || v_repeated) > 0 and current_setting('synchronous_commit') = 'off' then
+    -- The next step sends the call, which cannot be undone, so this commit must survive a crash of Postgres, even in
+    -- a project that has disabled this for speed.
+    perform set_config('synchronous_commit', 'on', true);
   end if;
 
   if v_is_carrying then
@@ -4010,12 +4032,12 @@ begin
   return query
   update public.ai_jobs as j
   set progress_percentage = greatest(j.progress_percentage, b.progress),
-      stage = case when j.id = any (v_sent) then b.stage when c.outcome = 'unknown' then 'reconciling' else j.stage end,
+      stage = case when j.id = any (v_sent || v_repeated) then b.stage when c.outcome = 'unknown' then 'reconciling' else j.stage end,
       billable_calls = j.billable_calls + (j.id = any (v_sent))::integer,
       spend = case when j.id = any (v_sent) and j.spend = 'none' then 'unknown' else j.spend end,
       lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
       event_seq = j.event_seq + 1 + (b.report_stage is not null)::integer,
-      last_event = case when j.id = any (v_sent) then 'submitted' else 'progress' end
+      last_event = case when j.id = any (v_sent || v_repeated) then 'submitted' else 'progress' end
   from jsonb_to_recordset(p_calls)
       as b (job_id uuid, lease_token uuid, call_id uuid, operation text, progress integer, stage text, report_stage text)
     cross join lateral (
@@ -4026,11 +4048,16 @@ begin
     ) as c,
     public.ai_job_types as t
   where j.id = b.job_id and j.id = any (v_ids) and j.lease_token = b.lease_token and t.job_type = j.job_type
-    and (j.id = any (v_sent) or c.outcome <> 'sent')
+    and (j.id = any (v_sent || v_repeated) or c.outcome <> 'sent')
   returning
     j.id,
     c.id,
-    case when j.id = any (v_sent) then 'send' when c.outcome = 'unknown' then 'reconcile' else 'done' end,
+    case
+      when j.id = any (v_sent) then 'send'
+      when j.id = any (v_repeated) then 'repeat'
+      when c.outcome = 'unknown' then 'reconcile'
+      else 'done'
+    end,
     c.provider_object_id,
     coalesce(c.unknown_since <= clock_timestamp() - make_interval(secs => t.reconcile_seconds), false);
 
@@ -4089,10 +4116,11 @@ end;
 $$;
 comment on function public.begin_provider_calls(jsonb) is
   'Journals paid calls before they are sent, and decides for each what to do. p_calls: [{job_id, lease_token, call_id, '
-  'operation, progress, stage, units?, report_progress?, report_stage?}], one for each job; the report is one that no '
-  'heartbeat has sent, and precedes the call in the timeline. One row for each job whose lease is held; a job without a '
+  'operation, progress, stage, units?, repeat_within_seconds?, report_progress?, report_stage?}], one for each job; the '
+  'report is one that no heartbeat has sent, and precedes the call in the timeline. One row for each job whose lease is held; a job without a '
   'row has lost it. decision: send; reconcile (an earlier call of this step has an unknown outcome: query the provider '
-  'first); done (it succeeded: use provider_object_id); cancelled (the owner has cancelled: send nothing); over_budget '
+  'first); repeat (the same, but the provider was queried, the call was first sent less than repeat_within_seconds ago, '
+  'and the provider knows it by its key: send it once more, under the same call_id); done (it succeeded: use provider_object_id); cancelled (the owner has cancelled: send nothing); over_budget '
   '(the price of the units, by ai_prices, exceeds the rest of the owner''s budget: send nothing); over_provider_budget '
   '(it exceeds the rest of the provider''s budget for all users, ai_providers.budget_micros: send nothing). '
   'is_lookup_conclusive: the outcome has been unknown for so long that an empty lookup means that nothing was created. '
@@ -6230,7 +6258,7 @@ begin
       -- Each call counts once, when its response arrives or is known to be lost.
       case
         when n.outcome = o.outcome or o.outcome not in ('sent', 'unknown') then 'revised'
-        when o.outcome = 'sent' then 'call'
+        when o.outcome = 'sent' and n.repeated_at is null then 'call'
         else 'reconciled'
       end as event,
       -- Looked up one by one: a join would have to read all jobs, since it must not be a nested loop here.
@@ -6240,13 +6268,15 @@ begin
         else n.outcome
       end as code,
       case
-        when o.outcome = 'sent' and n.outcome in ('succeeded', 'rejected')
+        when o.outcome = 'sent' and n.repeated_at is null and n.outcome in ('succeeded', 'rejected')
           then greatest(extract(epoch from n.settled_at - n.sent_at) * 1000, 0)::bigint
       end as millis,
       coalesce(n.cost_micros, 0) - coalesce(o.cost_micros, 0) as micros
     from updated as n
     join outdated as o on o.id = n.id
-    where n.outcome <> o.outcome or coalesce(n.cost_micros, 0) <> coalesce(o.cost_micros, 0)
+    where (n.outcome <> o.outcome or coalesce(n.cost_micros, 0) <> coalesce(o.cost_micros, 0))
+      -- A repeated call has had its response, and its outcome is unknown until it is known.
+      and not (n.repeated_at is not null and o.outcome in ('sent', 'unknown') and n.outcome in ('sent', 'unknown'))
   ) as c
   group by 2, 3, 4, 5, 6;
   return null;

@@ -65,6 +65,7 @@ export class FakeJournal {
   /** `begin_provider_calls`, without its changes of the job. */
   begin(
     wanted: Pick<FakeCall, "id" | "jobId" | "operation" | "attempt" | "sentAt">,
+    repeatWithinSeconds?: number,
   ): BegunCall {
     const earlier = this.#find(wanted.jobId, wanted.operation);
     if (earlier === undefined) {
@@ -86,11 +87,20 @@ export class FakeJournal {
       };
     }
     this.lose(earlier, wanted.sentAt);
+    const isConclusive = (earlier.unknownSince ?? Infinity) <=
+      wanted.sentAt - this.reconcileMs;
+    if (
+      !isConclusive && repeatWithinSeconds !== undefined &&
+      earlier.sentAt > wanted.sentAt - repeatWithinSeconds * 1000
+    ) {
+      earlier.outcome = "sent";
+      earlier.unknownSince = null;
+      return { decision: "repeat", call_id: earlier.id };
+    }
     return {
       decision: "reconcile",
       call_id: earlier.id,
-      is_lookup_conclusive: (earlier.unknownSince ?? Infinity) <=
-        wanted.sentAt - this.reconcileMs,
+      is_lookup_conclusive: isConclusive,
     };
   }
 

@@ -214,7 +214,7 @@ export class FakeRepository implements JobRepository {
 
   beginProviderCall(
     lease: Lease,
-    { operation, progress, stage }: CallIntent,
+    { operation, progress, stage, repeatWithinSeconds }: CallIntent,
     report?: Report,
   ): Promise<BegunCall | null> {
     return this.#fenced<BegunCall | null>(
@@ -236,8 +236,10 @@ export class FakeRepository implements JobRepository {
           operation,
           attempt: job.attempt,
           sentAt: this.#now,
-        });
-        if (begun.decision === "send") job.stage = stage;
+        }, job.isCancelRequested ? undefined : repeatWithinSeconds);
+        if (begun.decision === "send" || begun.decision === "repeat") {
+          job.stage = stage;
+        }
         if (begun.decision === "reconcile") job.stage = "reconciling";
         return begun;
       },

@@ -226,6 +226,92 @@ Deno.test("begin_provider_calls: an empty lookup is conclusive reconcile_seconds
   });
 });
 
+Deno.test("begin_provider_calls: a call that its provider knows by a key is repeated while that is safe", async (t) => {
+  const repeat = { repeatWithinSeconds: 600 };
+  const cases: {
+    name: string;
+    change?: (bench: Bench) => Promise<unknown>;
+    decision: string;
+    outcome?: string;
+  }[] = [
+    { name: "immediately", decision: "repeat" },
+    {
+      name: "after its time",
+      change: ({ db }) =>
+        db.sql`update public.ai_provider_calls set sent_at = sent_at - interval '601 seconds'`,
+      decision: "reconcile",
+    },
+    {
+      name: "when an empty query is conclusive",
+      change: ({ db }) =>
+        db.sql`update public.ai_provider_calls set unknown_since = unknown_since - interval '61 seconds'`,
+      decision: "reconcile",
+    },
+    {
+      name: "when its owner has cancelled",
+      change: ({ db }) =>
+        db.sql`update public.ai_jobs set cancel_requested_at = clock_timestamp()`,
+      decision: "reconcile",
+    },
+  ];
+  for (const { name, change, decision } of cases) {
+    await t.step(name, () =>
+      withQueue(async (bench) => {
+        const { db, queue } = bench;
+        await db.sql`update public.ai_job_types set reconcile_seconds = 60`;
+        const job = await insertClaimedJob(bench);
+        const first = await begin(bench, job);
+        assert(
+          await queue.settle(job, first.call_id, "unknown"),
+        );
+        // Only a begin after an empty query requests it.
+        assertEquals((await begin(bench, job)).decision, "reconcile");
+        await change?.(bench);
+        const again = await beginCall(db.sql, job, repeat);
+        assertEquals(
+          [again?.decision, again?.call_id],
+          [decision, first.call_id],
+        );
+        const isRepeated = decision === "repeat";
+        const [call, ...others] = await db.sql<
+          { outcome: string; is_unknown: boolean }[]
+        >`
+          select outcome, unknown_since is not null as is_unknown from public.ai_provider_calls`;
+        assertEquals(others, []);
+        assertEquals({ ...call }, {
+          outcome: isRepeated ? "sent" : "unknown",
+          is_unknown: !isRepeated,
+        });
+        assertEquals((await readJob(db, job.id)).billable_calls, 1);
+      }));
+  }
+});
+
+Deno.test("begin_provider_calls: a repeated call that is lost is unknown again, from then on", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const job = await insertClaimedJob(bench);
+    const { call_id } = await begin(bench, job);
+    assert(await queue.settle(job, call_id, "unknown"));
+    await db.sql`
+      update public.ai_provider_calls set unknown_since = clock_timestamp() - interval '50 seconds'`;
+    const repeat = { repeatWithinSeconds: 600 };
+    assertEquals((await beginCall(db.sql, job, repeat))?.decision, "repeat");
+    const next = await changeOwner(bench, job);
+    const [age] = await db.sql<{ seconds: number }[]>`
+      select extract(epoch from clock_timestamp() - unknown_since)::float8 as seconds from public.ai_provider_calls`;
+    assert(
+      age !== undefined && age.seconds < 40,
+      "it counts from its last sender",
+    );
+    assertEquals((await beginCall(db.sql, next, repeat))?.decision, "repeat");
+    assert(
+      await queue.settle(next, call_id, "succeeded", "voice-1"),
+    );
+    assertEquals((await begin(bench, next)).decision, "done");
+  });
+});
+
 Deno.test("begin_provider_calls: connections that race with one lease open one call; none is lost", async (t) => {
   await withQueue(async (bench) => {
     const { db } = bench;

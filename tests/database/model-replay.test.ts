@@ -79,7 +79,8 @@ class Walk {
     if (step.event !== "") {
       this.#events[step.job]?.push(...step.event.split(" "));
     }
-    if (step.event === "submitted") {
+    // A repetition is the same call once more.
+    if (step.event === "submitted" && !step.rule.startsWith("repeat")) {
       this.#billable[step.job] = (this.#billable[step.job] ?? 0) + 1;
     }
     await this.#perform(step);
@@ -153,6 +154,10 @@ class Walk {
       case "begin":
         if (outcome !== "not reached") await this.#begin(id, worker, outcome);
         return;
+      case "repeat":
+        return await this.#begin(id, worker, outcome, {
+          repeatWithinSeconds: 2 * RECONCILE_SECONDS,
+        });
       case "settle":
         return await this.#settle(step, outcome);
       case "complete":
@@ -217,11 +222,16 @@ class Walk {
     return slot;
   }
 
-  async #begin(id: string, worker: number, outcome: string): Promise<void> {
+  async #begin(
+    id: string,
+    worker: number,
+    outcome: string,
+    options: { repeatWithinSeconds?: number } = {},
+  ): Promise<void> {
     const row = await beginCall(this.#service, {
       id,
       lease_token: this.#token(worker),
-    });
+    }, options);
     if (outcome === "lost") {
       assertEquals(row, undefined);
       return;
@@ -465,7 +475,7 @@ async function walk(
   await db.sql`delete from public.ai_jobs where user_id = ${userId}`;
 }
 
-for (const name of ["old", "trouble", "pair", "crowd"] as const) {
+for (const name of ["old", "trouble", "pair", "crowd", "keyed"] as const) {
   Deno.test(`model: in Postgres, every rule of the world '${name}' has the model's result`, async () => {
     await walkAll(WORLDS[name], coveringTraces);
   });

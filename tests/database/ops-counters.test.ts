@@ -12,7 +12,7 @@ import {
   makeDue,
   withQueue,
 } from "./_support/factories.ts";
-import { completeJob, settleCall } from "./_support/protocol.ts";
+import { beginCall, completeJob, settleCall } from "./_support/protocol.ts";
 
 /** What was counted since the beginning, as `metric` or `metric code`; durations and what is zero are left out. */
 async function totals(db: TestDatabase): Promise<Record<string, number>> {
@@ -400,6 +400,13 @@ Deno.test("counters: a call of unknown outcome is one error; what became of it i
       return { job, callId: call.call_id };
     };
     const found = await lose(), absent = await lose(), parked = await lose();
+    assertEquals(await rate(), [3, 3, 0, 0, 0]);
+    // Sent again by its key, and lost again.
+    const repeated = await db.asService((sql) =>
+      beginCall(sql, found.job, { repeatWithinSeconds: 600 })
+    );
+    assertEquals(repeated?.decision, "repeat");
+    await queue.settle(found.job, found.callId, "unknown");
     assertEquals(await rate(), [3, 3, 0, 0, 0]);
     await queue.settle(found.job, found.callId, "adopted", "voice-1");
     await queue.settle(absent.job, absent.callId, "absent");

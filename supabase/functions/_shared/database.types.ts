@@ -439,6 +439,7 @@ export type Database = {
           "price_units": number;
           "provider": string;
           "provider_object_id": string | null;
+          "repeated_at": string | null;
           "sent_at": string;
           "settled_at": string | null;
           "trace_id": string | null;
@@ -463,6 +464,7 @@ export type Database = {
           "price_units"?: number;
           "provider": string;
           "provider_object_id"?: string | null;
+          "repeated_at"?: string | null;
           "sent_at"?: string;
           "settled_at"?: string | null;
           "trace_id"?: string | null;
@@ -486,6 +488,7 @@ export type Database = {
           "price_units"?: number;
           "provider"?: string;
           "provider_object_id"?: string | null;
+          "repeated_at"?: string | null;
           "sent_at"?: string;
           "settled_at"?: string | null;
           "trace_id"?: string | null;

@@ -19,6 +19,7 @@ create table public.ai_provider_calls (
   cost_micros bigint,
   sent_at timestamptz not null default clock_timestamp(),
   unknown_since timestamptz,
+  repeated_at timestamptz,
   settled_at timestamptz,
   discarded_at timestamptz,
   answered_at timestamptz,
@@ -72,6 +73,8 @@ comment on column public.ai_provider_calls.cost_micros is
 comment on column public.ai_provider_calls.unknown_since is
   'When the outcome became unknown: when its sender was known to have died or given up. reconcile_seconds count from '
   'here and not from sent_at, because a provider may work on a call for minutes.';
+comment on column public.ai_provider_calls.repeated_at is
+  'When its request was last sent once more, after an unknown outcome: the provider recognises it by its idempotency key.';
 comment on column public.ai_provider_calls.discarded_at is
   'Since when the janitor removes what the call created: a retry of the job does not use it, and sends a new call.';
 comment on column public.ai_provider_calls.answered_at is

@@ -78,7 +78,7 @@ begin
       -- Each call counts once, when its response arrives or is known to be lost.
       case
         when n.outcome = o.outcome or o.outcome not in ('sent', 'unknown') then 'revised'
-        when o.outcome = 'sent' then 'call'
+        when o.outcome = 'sent' and n.repeated_at is null then 'call'
         else 'reconciled'
       end as event,
       -- Looked up one by one: a join would have to read all jobs, since it must not be a nested loop here.
@@ -88,13 +88,15 @@ begin
         else n.outcome
       end as code,
       case
-        when o.outcome = 'sent' and n.outcome in ('succeeded', 'rejected')
+        when o.outcome = 'sent' and n.repeated_at is null and n.outcome in ('succeeded', 'rejected')
           then greatest(extract(epoch from n.settled_at - n.sent_at) * 1000, 0)::bigint
       end as millis,
       coalesce(n.cost_micros, 0) - coalesce(o.cost_micros, 0) as micros
     from updated as n
     join outdated as o on o.id = n.id
-    where n.outcome <> o.outcome or coalesce(n.cost_micros, 0) <> coalesce(o.cost_micros, 0)
+    where (n.outcome <> o.outcome or coalesce(n.cost_micros, 0) <> coalesce(o.cost_micros, 0))
+      -- A repeated call has had its response, and its outcome is unknown until it is known.
+      and not (n.repeated_at is not null and o.outcome in ('sent', 'unknown') and n.outcome in ('sent', 'unknown'))
   ) as c
   group by 2, 3, 4, 5, 6;
   return null;

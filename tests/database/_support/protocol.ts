@@ -37,6 +37,7 @@ export async function beginCall(
     operation?: string;
     progress?: number;
     units?: number;
+    repeatWithinSeconds?: number;
     report?: { progress: number; stage: string };
   } = {},
 ): Promise<BegunCall | undefined> {
@@ -50,6 +51,9 @@ export async function beginCall(
       progress: call.progress ?? 30,
       stage: "calling_provider",
       units: call.units ?? 1,
+      ...(call.repeatWithinSeconds === undefined
+        ? {}
+        : { repeat_within_seconds: call.repeatWithinSeconds }),
       ...(call.report === undefined ? {} : {
         report_progress: call.report.progress,
         report_stage: call.report.stage,

@@ -56,6 +56,7 @@ export interface BegunCall {
   call_id: string;
   decision:
     | "send"
+    | "repeat"
     | "reconcile"
     | "done"
     | "cancelled"

@@ -266,6 +266,7 @@ export const EXPECTED: Declaration = {
           "cost_micros",
           "sent_at",
           "unknown_since",
+          "repeated_at",
           "settled_at",
           "discarded_at",
           "answered_at",

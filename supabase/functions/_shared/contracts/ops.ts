@@ -448,6 +448,9 @@ const jobResponseSchema = z.object({
     cost_micros: micros.nullable(),
     sent_at: timestamp,
     unknown_since: timestamp.nullable(),
+    repeated_at: timestamp.nullable().describe(
+      "When the request was last sent once more, with the same key.",
+    ),
     settled_at: timestamp.nullable(),
     discarded_at: timestamp.nullable(),
     answered_at: timestamp.nullable().describe(

@@ -217,12 +217,16 @@ export class JobRun {
     return providerObjectId;
   }
 
-  /** The journal for a call: its begin carries the report, and a last call's success waits for the completion. */
+  /** The journal for a call: its first begin carries the report, and a last call's success waits for the completion. */
   #journalOf(call: PaidCall, report: Report | undefined): Journal {
     const { repository } = this.#deps;
+    let unsent = report;
     return {
-      beginProviderCall: (lease, intent) =>
-        repository.beginProviderCall(lease, intent, report),
+      beginProviderCall: (lease, intent) => {
+        const carried = unsent;
+        unsent = undefined;
+        return repository.beginProviderCall(lease, intent, carried);
+      },
       settleProviderCall: (lease, callId, settlement) => {
         if (!call.isLast || !("providerObjectId" in settlement)) {
           return repository.settleProviderCall(lease, callId, settlement);

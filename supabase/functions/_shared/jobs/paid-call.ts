@@ -1,9 +1,10 @@
 /**
  * Paid provider calls. A call is journalled before it is sent; while its outcome is unknown, the provider is queried
- * before anything is sent again.
+ * before anything is sent again. A provider that recognises a repeated request by its key gets it again after an empty
+ * query; any other only after a conclusive one.
  */
 import { generate as uuidV7 } from "@std/uuid/v7";
-import { isTransient } from "../failures/catalogue.ts";
+import { isOutage, isTransient } from "../failures/catalogue.ts";
 import { JobFailure } from "../failures/job-failure.ts";
 import { ProviderFailure } from "../failures/provider-failure.ts";
 import {
@@ -12,9 +13,14 @@ import {
   Snooze,
   type SnoozeOptions,
 } from "./outcome.ts";
-import { RECONCILE_PAUSE_SECONDS } from "./pauses.ts";
+import { RECONCILE_PAUSE_SECONDS, RECOVERY_STAGE } from "./pauses.ts";
 import { attemptEndOf, jobFailureOf } from "./provider-outcome.ts";
-import type { CallSettlement, JobRepository, Lease } from "./repository.ts";
+import type {
+  BegunCall,
+  CallSettlement,
+  JobRepository,
+  Lease,
+} from "./repository.ts";
 
 /** The functions of the queue that a paid call needs. */
 export type Journal = Pick<
@@ -27,6 +33,14 @@ export interface PaidResult {
   providerObjectId: string;
   /** A whole number, in the unit of {@link PaidCall.units}. */
   units: number;
+}
+
+/** When a call of unknown outcome is sent once more. */
+export interface Repetition {
+  /** Only this long after the first request: far less than the time for which the provider keeps its key. */
+  withinSeconds: number;
+  /** Until the provider is queried, and the call repeated. */
+  pauseSeconds: number;
 }
 
 /** A paid call, and how to find the object that an earlier one created. All functions throw {@link ProviderFailure}. */
@@ -48,6 +62,11 @@ export interface PaidCall {
    * success is then settled by the completion, in one statement; until then the call is open in the journal.
    */
   isLast?: boolean;
+  /**
+   * Only where `send` gives the provider an idempotency key that is the same for every request of the step: the provider
+   * answers a repeated request with its first response, and creates nothing new.
+   */
+  repeat?: Repetition | undefined;
   /** Prepares the input beforehand, so that the request follows its journal entry without delay. */
   prepare?(): Promise<void>;
   /** Sends the request. Returns the provider's id of the created object, with the usage if the provider reports it. */
@@ -84,16 +103,8 @@ export async function makePaidCall(
   leaseIsValid: () => boolean,
 ): Promise<string> {
   await call.prepare?.();
-  const step = new PaidStep(journal, lease, call, signal);
-  const begun = await journal.beginProviderCall(lease, {
-    // Sorted by time, like the ids that private.uuid_v7() generates in the database.
-    callId: uuidV7(),
-    operation: call.operation,
-    stage: call.stage,
-    progress: call.progressBefore,
-    units: call.units,
-  });
-  if (begun === null) throw new LeaseLost();
+  const step = new PaidStep(journal, lease, call, signal, leaseIsValid);
+  const begun = await step.begin();
   switch (begun.decision) {
     case "cancelled":
       throw new CancelRequested();
@@ -106,7 +117,10 @@ export async function makePaidCall(
     case "reconcile":
       return await step.reconcile(begun);
     case "send":
-      return await step.send(begun.call_id, leaseIsValid);
+      return await step.send(begun.call_id);
+    case "repeat":
+      // Only a begin after an empty query requests it.
+      return await step.send(begun.call_id, { isRepeated: true });
   }
 }
 
@@ -130,24 +144,50 @@ class PaidStep {
   readonly #lease: Lease;
   readonly #call: PaidCall;
   readonly #signal: AbortSignal;
+  readonly #leaseIsValid: () => boolean;
 
   constructor(
     journal: Journal,
     lease: Lease,
     call: PaidCall,
     signal: AbortSignal,
+    leaseIsValid: () => boolean,
   ) {
     this.#journal = journal;
     this.#lease = lease;
     this.#call = call;
     this.#signal = signal;
+    this.#leaseIsValid = leaseIsValid;
   }
 
-  /** Sends the request and settles the call for every possible response. */
-  async send(callId: string, leaseIsValid: () => boolean): Promise<string> {
+  /** Journals the call, and decides what to do. */
+  async begin(repeatWithinSeconds?: number): Promise<BegunCall> {
+    const begun = await this.#journal.beginProviderCall(this.#lease, {
+      // Sorted by time, like the ids that private.uuid_v7() generates in the database.
+      callId: uuidV7(),
+      operation: this.#call.operation,
+      stage: this.#call.stage,
+      progress: this.#call.progressBefore,
+      units: this.#call.units,
+      ...(repeatWithinSeconds === undefined ? {} : { repeatWithinSeconds }),
+    });
+    if (begun === null) throw new LeaseLost();
+    return begun;
+  }
+
+  /**
+   * Sends the request and settles the call for every possible response.
+   *
+   * @param options.isRepeated an earlier request of the call may have created the object: a refusal of this one does not
+   *   prove that nothing was made.
+   */
+  async send(
+    callId: string,
+    { isRepeated = false } = {},
+  ): Promise<string> {
     let result: string | PaidResult;
     try {
-      if (this.#signal.aborted || !leaseIsValid()) {
+      if (this.#signal.aborted || !this.#leaseIsValid()) {
         throw ProviderFailure.rejected("lease_expired", {
           isRetryable: true,
           cause: this.#signal.reason,
@@ -159,7 +199,11 @@ class PaidStep {
       const failure = error instanceof ProviderFailure
         ? error
         : ProviderFailure.unknown("provider_unavailable", { cause: error });
-      return await this.#settleFailure(callId, failure);
+      return await this.#settleFailure(
+        callId,
+        failure,
+        isRepeated ? "unknown" : failure.certainty,
+      );
     }
     const { providerObjectId, units } = typeof result === "string"
       ? { providerObjectId: result, units: undefined }
@@ -176,20 +220,41 @@ class PaidStep {
   async #settleFailure(
     callId: string,
     failure: ProviderFailure,
+    outcome: ProviderFailure["certainty"],
   ): Promise<never> {
     await this.#settle(callId, {
-      outcome: failure.certainty,
+      outcome,
       errorCode: failure.code,
       httpStatus: failure.httpStatus,
     });
-    if (failure.certainty === "rejected") {
+    if (outcome === "rejected") {
       throw attemptEndOf(failure, "waiting_for_provider");
     }
     if (this.#signal.reason instanceof CancelRequested) {
       await this.#abandon({ call_id: callId, is_lookup_conclusive: false });
     }
     // The breaker has counted the settlement.
-    throw snoozeToReconcile({ cause: failure }, failure);
+    const options = { cause: failure };
+    const { repeat } = this.#call;
+    throw repeat === undefined
+      ? snoozeToReconcile(options, failure)
+      : new Snooze(
+        Math.max(repeat.pauseSeconds, failure.retryAfterSeconds ?? 0),
+        isOutage(failure.code) ? RECOVERY_STAGE : "reconciling",
+        options,
+      );
+  }
+
+  /** After an empty query that is not conclusive. */
+  async #repeat(): Promise<string> {
+    const { repeat } = this.#call;
+    if (repeat !== undefined) {
+      const begun = await this.begin(repeat.withinSeconds);
+      if (begun.decision === "repeat") {
+        return await this.send(begun.call_id, { isRepeated: true });
+      }
+    }
+    throw new Snooze(RECONCILE_PAUSE_SECONDS, "reconciling");
   }
 
   /** Queries the provider about an earlier call, and settles that. */
@@ -215,9 +280,7 @@ class PaidStep {
       });
       return found;
     }
-    if (!open.is_lookup_conclusive) {
-      throw new Snooze(RECONCILE_PAUSE_SECONDS, "reconciling");
-    }
+    if (!open.is_lookup_conclusive) return await this.#repeat();
     await this.#settle(open.call_id, {
       outcome: "absent",
       errorCode: "provider_unavailable",

@@ -36,11 +36,17 @@ export interface CallIntent {
   progress: number;
   /** How much is requested, in the unit of its price. */
   units: number;
+  /**
+   * After an empty query: the call may be sent once more if it was first sent less than this ago. Only for a provider
+   * that recognises it by an idempotency key.
+   */
+  repeatWithinSeconds?: number;
 }
 
 /** What to do about a paid call; see the comment on `begin_provider_calls`. */
 const begunCallSchema = z.discriminatedUnion("decision", [
   z.object({ decision: z.literal("send"), call_id: z.uuid() }),
+  z.object({ decision: z.literal("repeat"), call_id: z.uuid() }),
   z.object({
     decision: z.literal("reconcile"),
     call_id: z.uuid(),
@@ -272,6 +278,9 @@ export function createJobRepository(
           progress: intent.progress,
           stage: intent.stage,
           units: intent.units,
+          ...(intent.repeatWithinSeconds === undefined
+            ? {}
+            : { repeat_within_seconds: intent.repeatWithinSeconds }),
         })),
       }, z.array(itemSchema)),
   );

@@ -36,6 +36,11 @@ export type AvatarVideoState =
 export interface AvatarVideos extends Readonly<RecordingLimits> {
   /** Whether a failed video is, or may be, charged. */
   readonly chargesFailed: boolean;
+  /**
+   * For how many seconds after a creation it may be repeated, because the provider recognises the marker as its
+   * idempotency key. Undefined where a repeated creation makes another video.
+   */
+  readonly repeatableSeconds?: number;
   /** Seconds between two polls of a video: begins with `first` and grows to `longest`. */
   readonly pauses: { first: number; longest: number };
   /** Uploads a photo; costs nothing, and the provider deletes it after a while. */

@@ -160,6 +160,10 @@ async function submit(
       // The journal has the estimate of an earlier call.
       units: prepared?.seconds ?? 1,
       unitsNote: prepared?.note,
+      repeat: provider.repeatableSeconds === undefined ? undefined : {
+        withinSeconds: provider.repeatableSeconds,
+        pauseSeconds: pauseFor(job, provider.pauses),
+      },
       send: async (signal) => {
         prepared ??= await unpaid(() =>
           prepareInput(deps, provider, context, request, signal)

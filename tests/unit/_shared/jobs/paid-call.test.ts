@@ -14,6 +14,7 @@ import {
 import {
   OWN_LOAD_PAUSE_SECONDS,
   RECONCILE_PAUSE_SECONDS,
+  RECOVERY_STAGE,
 } from "../../../../supabase/functions/_shared/jobs/pauses.ts";
 import {
   type FakeJob,
@@ -39,7 +40,7 @@ function bench() {
     /** Claims the job again, as after a crash, and makes the call. */
     attempt: (
       provider: Partial<
-        Pick<PaidCall, "send" | "find" | "undo" | "unitsNote">
+        Pick<PaidCall, "send" | "find" | "undo" | "unitsNote" | "repeat">
       >,
       job = repository.claim(row),
       signal: AbortSignal = never,
@@ -54,6 +55,7 @@ function bench() {
           progressAfter: 70,
           units: 1,
           unitsNote: provider.unitsNote,
+          repeat: provider.repeat,
           send: (signal) => {
             asked.push("send");
             return (provider.send ?? unexpected)(signal);
@@ -291,6 +293,109 @@ Deno.test("makePaidCall: a conclusive empty query spends the attempt, and only t
   await repository.fail(job, failure);
   assertEquals(await attempt({ send: made("voice-2") }), "voice-2");
   assertEquals(outcomes(), ["absent", "succeeded"]);
+});
+
+const repeat = { withinSeconds: 600, pauseSeconds: 15 };
+
+Deno.test("makePaidCall: where the provider knows its key, the call is repeated after an empty query", async () => {
+  const { attempt, repository, row, outcomes, asked } = bench();
+  const snooze = await assertRejects(
+    () =>
+      attempt({
+        repeat,
+        send: fails(ProviderFailure.unknown("provider_unavailable")),
+      }),
+    Snooze,
+  );
+  assertEquals(
+    [snooze.seconds, snooze.stage],
+    [repeat.pauseSeconds, RECOVERY_STAGE],
+  );
+  await repository.snooze(
+    { id: row.id, lease_token: row.leaseToken ?? "" },
+    snooze.seconds,
+    snooze.stage,
+  );
+  const id = await attempt({
+    repeat,
+    find: answers(null),
+    send: () => {
+      assertEquals([outcomes(), row.stage], [["sent"], "calling_provider"]);
+      return Promise.resolve("voice-1");
+    },
+  });
+  assertEquals(id, "voice-1");
+  assertEquals([outcomes(), asked], [["succeeded"], ["send", "find", "send"]]);
+});
+
+Deno.test("makePaidCall: an object that the query finds is adopted, also where the call could be repeated", async () => {
+  const { attempt, outcomes, asked } = await withUnknownOutcome();
+  assertEquals(await attempt({ repeat, find: answers("voice-1") }), "voice-1");
+  assertEquals([outcomes(), asked], [["adopted"], ["find"]]);
+});
+
+for (
+  const [code, certainty] of [
+    ["provider_unavailable", "unknown"],
+    ["provider_quota_exceeded", "rejected"],
+    ["provider_rate_limited", "rejected"],
+    ["provider_concurrency_limited", "rejected"],
+  ] as const
+) {
+  Deno.test(`makePaidCall: a repeated call that ends with ${code} proves nothing about the first`, async () => {
+    const { attempt, repository, row, outcomes, asked } =
+      await withUnknownOutcome();
+    const since = repository.journal.calls[0]?.unknownSince ?? 0;
+    repository.pass(20);
+    await assertRejects(
+      () =>
+        attempt({
+          repeat,
+          find: answers(null),
+          send: fails(ProviderFailure[certainty](code)),
+        }),
+      Snooze,
+    );
+    assertEquals([outcomes(), asked], [["unknown"], ["find", "send"]]);
+    // An empty query becomes conclusive only when the last sender has been gone for long enough.
+    const [call] = repository.journal.calls;
+    assertEquals((call?.unknownSince ?? 0) >= since + 20_000, true);
+    assertEquals(repository.journal.spendOf(row.id), "unknown");
+  });
+}
+
+Deno.test("makePaidCall: a call that was first sent too long ago is not repeated, only queried", async () => {
+  const { attempt, outcomes, asked } = await withUnknownOutcome();
+  await assertRejects(
+    () =>
+      attempt({
+        repeat: { ...repeat, withinSeconds: 1 },
+        find: answers(null),
+      }),
+    Snooze,
+  );
+  assertEquals([outcomes(), asked], [["unknown"], ["find"]]);
+});
+
+Deno.test("makePaidCall: a repetition whose lease has expired is not sent, and the outcome stays unknown", async () => {
+  const { attempt, outcomes, asked } = await withUnknownOutcome();
+  const stopping = new AbortController();
+  await assertRejects(
+    () =>
+      attempt(
+        {
+          repeat,
+          find: () => {
+            stopping.abort(new ShuttingDown("test"));
+            return Promise.resolve(null);
+          },
+        },
+        undefined,
+        stopping.signal,
+      ),
+    Snooze,
+  );
+  assertEquals([outcomes(), asked], [["unknown"], ["find"]]);
 });
 
 Deno.test("makePaidCall: a call that succeeded is reused without a query", async () => {

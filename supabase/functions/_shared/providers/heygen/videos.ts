@@ -2,8 +2,8 @@
  * HeyGen: image videos, by API v3 (v1 and v2 ended on 2026-11-01).
  *
  * A creation carries an `Idempotency-Key` derived from the job: for 24 hours the service repeats its first response
- * under it, so that even a call that is sent twice by mistake creates nothing new. The title carries the job's id, by
- * which the list finds the video.
+ * under it, so that a call of unknown outcome may be repeated, and one that is sent twice by mistake creates nothing new.
+ * The title carries the job's id, by which the list finds the video.
  */
 import { z } from "zod";
 import { RECORDING_LIMITS } from "../../contracts/avatar-video.ts";
@@ -100,6 +100,8 @@ export function createHeyGenVideos(
     ...RECORDING_LIMITS.heygen,
     chargesFailed: false,
     pauses: { first: 10, longest: 60 },
+    // Of the 24 hours: within this time a response can be expected, later the list decides.
+    repeatableSeconds: 600,
     uploadPhoto: upload,
     uploadAudio: upload,
 
