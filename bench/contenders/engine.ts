@@ -96,7 +96,7 @@ export class EngineDatabase {
     } else {
       await sql`
         truncate public.ai_jobs, public.ai_job_events, public.ai_provider_calls, public.voices,
-          public.ai_result_cache, private.dispatch_receipts, private.pending_dispatches cascade`;
+          public.ai_result_cache, private.dispatch_receipts, private.expected_claims cascade`;
       await sql`update public.ai_limits set active_jobs_at_most = 0, jobs_that_day = 0`;
     }
     await sql`truncate net.http_request_queue, net._http_response`;

@@ -2,6 +2,7 @@
 import type { Contender, RunOptions } from "../contenders/contender.ts";
 import type { Environment } from "../environment.ts";
 import { withCost } from "../measure/cost.ts";
+import { type Part, withCpu } from "../measure/cpu.ts";
 import { round } from "../measure/statistics.ts";
 import { wallMs } from "../processes/clock.ts";
 import { createAll, waitFinished, warmUp } from "./load.ts";
@@ -19,23 +20,26 @@ export async function measureThroughput(
 ): Promise<Figures> {
   return await whileRunning(contender, options, async () => {
     const already = await warmUp(environment, contender);
-    const { result, cost } = await withCost(
+    const { result: { result, cpu }, cost } = await withCost(
       environment.control,
       contender.database,
-      async () => {
-        const begun = wallMs();
-        const ids = await createAll(contender, jobs, limitMs);
-        const created = wallMs();
-        const finish = await waitFinished(
-          environment,
-          contender,
-          ids,
-          Math.max(0, limitMs - (created - begun)),
-          already,
-        );
-        return { begun, created, ids, finish };
-      },
+      () =>
+        withCpu(environment.pids, async () => {
+          const begun = wallMs();
+          const ids = await createAll(contender, jobs, limitMs);
+          const created = wallMs();
+          const finish = await waitFinished(
+            environment,
+            contender,
+            ids,
+            Math.max(0, limitMs - (created - begun)),
+            already,
+          );
+          return { begun, created, ids, finish };
+        }),
     );
+    const cpuOf = (part: Part) =>
+      cpu === undefined ? null : round(cpu[part] / ids.length);
     const { begun, created, ids, finish } = result;
     const seconds = Math.max(0, finish.lastCompletedAt - begun) / 1000;
     return {
@@ -49,6 +53,10 @@ export async function measureThroughput(
       is_cut_short: finish.finished < jobs,
       statements_per_job: round(cost.statements / ids.length, 1),
       wal_bytes_per_job: Math.round(cost.walBytes / ids.length),
+      cpu_ms_per_job_postgres: cpuOf("postgres"),
+      cpu_ms_per_job_worker: cpuOf("worker"),
+      cpu_ms_per_job_gateway: cpuOf("gateway"),
+      cpu_ms_per_job_driver: cpuOf("driver"),
     };
   });
 }

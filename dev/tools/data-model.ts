@@ -73,7 +73,7 @@ const CHAPTERS: Record<string, Chapter> = {
       "private.ai_schedule_runs",
       "private.operator_actions",
       "private.dispatch_receipts",
-      "private.pending_dispatches",
+      "private.expected_claims",
       "private.provider_webhook_receipts",
       "private.storage_removals",
       "private.abandoned_uploads",

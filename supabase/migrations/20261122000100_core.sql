@@ -2038,26 +2038,30 @@ create index dispatch_receipts_received_at_idx on private.dispatch_receipts (rec
 alter table private.dispatch_receipts enable row level security;
 revoke all on private.dispatch_receipts from public, anon, authenticated, service_role;
 
--- ===== supabase/schemas/dispatch/pending.sql
+-- ===== supabase/schemas/dispatch/expected_claims.sql
 
--- Inserts that share a dispatch: which of them rely on one that is in flight.
+-- Inserts that send no dispatch: which of them rely on a claim that a worker is going to make anyway.
 
-create table private.pending_dispatches (
-  message_id text not null,
+create table private.expected_claims (
+  id text not null,
   worker text not null,
-  sent_at timestamptz not null default clock_timestamp(),
-  constraint pending_dispatches_pkey primary key (message_id)
+  is_poll boolean not null,
+  expected_at timestamptz not null default clock_timestamp(),
+  constraint expected_claims_pkey primary key (id)
 );
-comment on table private.pending_dispatches is
-  'Dispatches that were sent and not received yet, as far as is known: inserts rely on one of the last half second '
-  'instead of '
-  'sending another. A row commits with the transaction that sends it, so that no insert relies on a dispatch that is '
-  'rolled back. The sweep prunes it.';
-create index pending_dispatches_worker_sent_at_idx on private.pending_dispatches (worker, sent_at);
-alter table private.pending_dispatches enable row level security;
-revoke all on private.pending_dispatches from public, anon, authenticated, service_role;
+comment on table private.expected_claims is
+  'Claims that a worker is going to make: one for each dispatch that was sent and not received yet, and one for each busy '
+  'isolate that polls. Inserts rely on one of the last half second instead of sending a dispatch. A row commits with the '
+  'transaction that causes the claim, so that no insert relies on a dispatch that is rolled back. The sweep prunes it.';
+comment on column private.expected_claims.id is 'The message id of the dispatch, or the id of the poll.';
+comment on column private.expected_claims.is_poll is
+  'True: a worker that polls (poll_ai_jobs). Its row lasts until its last poll. False: a dispatch, until it is received.';
+comment on column private.expected_claims.expected_at is 'When the dispatch was sent, or the worker last polled.';
+create index expected_claims_worker_expected_at_idx on private.expected_claims (worker, expected_at);
+alter table private.expected_claims enable row level security;
+revoke all on private.expected_claims from public, anon, authenticated, service_role;
 
-create function private.relies_on_dispatch(p_worker text)
+create function private.relies_on_expected_claim(p_worker text)
 returns boolean
 language plpgsql
 volatile
@@ -2067,24 +2071,24 @@ set plan_cache_mode = force_generic_plan
 as $$
 begin
   if not exists (
-    select 1 from private.pending_dispatches as d
-    where d.worker = p_worker and d.sent_at > clock_timestamp() - interval '500 milliseconds'
+    select 1 from private.expected_claims as e
+    where e.worker = p_worker and e.expected_at > clock_timestamp() - interval '500 milliseconds'
   ) then
     return false;
   end if;
-  -- Held until this transaction ends: the claim that the dispatch causes waits for it, and finds the jobs. Not available
-  -- while such a claim runs, because it may no longer find them.
-  return pg_try_advisory_xact_lock_shared(hashtextextended('pending_dispatches:' || p_worker, 0))
+  -- Held until this transaction ends: the expected claim waits for it, and finds the jobs. Not available while such a
+  -- claim runs, because it may no longer find them.
+  return pg_try_advisory_xact_lock_shared(hashtextextended('expected_claims:' || p_worker, 0))
     -- Again, since that claim may have ended in between.
     and exists (
-      select 1 from private.pending_dispatches as d
-      where d.worker = p_worker and d.sent_at > clock_timestamp() - interval '500 milliseconds'
+      select 1 from private.expected_claims as e
+      where e.worker = p_worker and e.expected_at > clock_timestamp() - interval '500 milliseconds'
     );
 end;
 $$;
-comment on function private.relies_on_dispatch(text) is
-  'Whether a dispatch that is in flight to the worker will find the jobs of this transaction, so that it need not send one. '
-  'Security definer because inserting roles may not read schema private.';
+comment on function private.relies_on_expected_claim(text) is
+  'Whether a claim that the worker is going to make will find the jobs of this transaction, so that it need not send a '
+  'dispatch. Security definer because inserting roles may not read schema private.';
 
 create function private.wait_for_relying_inserts(p_worker text)
 returns void
@@ -2096,15 +2100,38 @@ set search_path = ''
 set lock_timeout = '50ms'
 as $$
 begin
-  -- Until this transaction ends, no insert relies on a dispatch that has been received.
-  perform pg_advisory_xact_lock(hashtextextended('pending_dispatches:' || p_worker, 0));
+  -- Until this transaction ends, no insert relies on the claim that it makes.
+  perform pg_advisory_xact_lock(hashtextextended('expected_claims:' || p_worker, 0));
 exception when lock_not_available then
   null;
 end;
 $$;
 comment on function private.wait_for_relying_inserts(text) is
-  'Waits until the inserts that rely on the dispatch that the caller answers have committed, so that its claim sees their '
-  'jobs; 50 ms at most. Security definer because it is called by functions that are.';
+  'Waits until the inserts that rely on the claim that the caller makes have committed, so that it sees their jobs; 50 ms '
+  'at most. Security definer because it is called by functions that are.';
+
+create function private.is_polled(p_worker text)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  -- The last poll deletes its row, so it waits for the caller's transaction, and then for the inserts that rely on either
+  -- claim. One that is already being deleted does not count.
+  perform 1
+  from private.expected_claims as e
+  where e.worker = p_worker and e.is_poll and e.expected_at > clock_timestamp() - interval '250 milliseconds'
+  limit 1
+  for key share skip locked;
+  return found;
+end;
+$$;
+comment on function private.is_polled(text) is
+  'Whether a busy worker polls, and its last poll comes after this transaction: an insert that relies on the claim that the '
+  'caller makes may then be left to that poll. Security definer because it is called by functions that are.';
 
 -- ===== supabase/schemas/dispatch/post_signed.sql
 
@@ -2206,14 +2233,14 @@ begin
     v_message_id
   );
   if v_request_id is not null then
-    insert into private.pending_dispatches (message_id, worker) values (v_message_id, p_worker);
+    insert into private.expected_claims (id, worker, is_poll) values (v_message_id, p_worker, false);
   end if;
   return v_request_id;
 end;
 $$;
 comment on function private.dispatch_to_worker(text, uuid[]) is
-  'Sends one worker a dispatch for these jobs by pg_net, signed with the Vault''s dispatch_secret, and records it as '
-  'pending. Returns the pg_net request id, or null when nothing could be sent. Security definer because it is called by '
+  'Sends one worker a dispatch for these jobs by pg_net, signed with the Vault''s dispatch_secret, and records the '
+  'claim that it will cause. Returns the pg_net request id, or null when nothing could be sent. Security definer because it is called by '
   'functions that are.';
 
 create function private.dispatch_ai_jobs(p_job_ids uuid[])
@@ -2343,7 +2370,7 @@ begin
   end loop;
 
   delete from private.dispatch_receipts as r where r.received_at < clock_timestamp() - interval '15 minutes';
-  delete from private.pending_dispatches as d where d.sent_at < clock_timestamp() - interval '15 minutes';
+  delete from private.expected_claims as e where e.expected_at < clock_timestamp() - interval '15 minutes';
   perform private.note_schedule_run('sweep');
   return jsonb_strip_nulls(jsonb_build_object(
     'rescued', v_rescued, 'dispatched', v_dispatched, 'rescue_error', v_rescue_error
@@ -3653,8 +3680,8 @@ begin
   if not found then
     raise exception 'dispatch % was already delivered', p_message_id using errcode = 'AJ041';
   end if;
-  delete from private.pending_dispatches as d where d.message_id = p_message_id;
-  if found then
+  delete from private.expected_claims as e where e.id = p_message_id;
+  if found and not private.is_polled(p_worker) then
     perform private.wait_for_relying_inserts(p_worker);
   end if;
   return query select c.* from public.claim_ai_jobs(p_limit, null, p_worker) as c;
@@ -3666,6 +3693,43 @@ comment on function public.claim_dispatched_ai_jobs(text, double precision, inte
   'service_role only. Security definer because the receipts are in schema private.';
 revoke execute on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) from public, anon, authenticated;
 grant execute on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) to service_role;
+
+create function public.poll_ai_jobs(
+  p_poll_id uuid,
+  p_limit integer,
+  p_is_last boolean default false,
+  p_worker text default 'process-ai-job'
+)
+returns setof public.ai_jobs
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  if p_is_last then
+    delete from private.expected_claims as e where e.id = p_poll_id::text;
+    if found then
+      perform private.wait_for_relying_inserts(p_worker);
+    end if;
+  else
+    insert into private.expected_claims as e (id, worker, is_poll)
+    values (p_poll_id::text, p_worker, true)
+    -- Not at each poll: inserts rely on it for half a second.
+    on conflict (id) do update set expected_at = excluded.expected_at
+    where e.expected_at < clock_timestamp() - interval '100 milliseconds';
+  end if;
+  return query select c.* from public.claim_ai_jobs(p_limit, null, p_worker) as c;
+end;
+$$;
+comment on function public.poll_ai_jobs(uuid, integer, boolean, text) is
+  'claim_ai_jobs for a worker that claims again within a quarter of a second for as long as jobs keep arriving: inserts rely '
+  'on that and send it no dispatch. p_is_last ends this: it waits for the inserts that relied on it, 50 ms at most, and '
+  'claims their jobs. If p_limit is less than what is due then, the caller must call wake_ai_job_worker. A worker that dies '
+  'in between is relied on for half a second; the sweep dispatches those jobs. service_role only; security definer '
+  'because the table of expected claims is in schema private.';
+revoke execute on function public.poll_ai_jobs(uuid, integer, boolean, text) from public, anon, authenticated;
+grant execute on function public.poll_ai_jobs(uuid, integer, boolean, text) to service_role;
 
 -- ===== supabase/schemas/jobs/leases.sql
 
@@ -5871,7 +5935,7 @@ begin
       from public.ai_job_types as t
       left join public.ai_providers as p on p.provider = v_job.provider
       where t.job_type = v_job.job_type;
-      if v_job.is_due and not private.relies_on_dispatch(v_worker) then
+      if v_job.is_due and not private.relies_on_expected_claim(v_worker) then
         perform private.dispatch_to_worker(v_worker, array[v_job.id]);
       end if;
       -- From here to the end of the transaction, other inserts of this user wait.
@@ -5926,7 +5990,7 @@ begin
     join public.ai_job_types as t on t.job_type = due.job_type
     group by t.worker
   loop
-    if not private.relies_on_dispatch(v_worker) then
+    if not private.relies_on_expected_claim(v_worker) then
       perform private.dispatch_to_worker(v_worker, v_job_ids);
     end if;
   end loop;

@@ -80,6 +80,8 @@ export class FakeRepository implements JobRepository {
   readonly extras: CompletionExtras[] = [];
   /** The reports that begun calls carried, in order. */
   readonly carried: Report[] = [];
+  /** The polls that inserts rely on. */
+  readonly polls = new Set<string>();
   /** The job that the result cache names for a claimed job. */
   cached: string | null = null;
   interrupt: Interruption = () => {};
@@ -192,6 +194,17 @@ export class FakeRepository implements JobRepository {
 
   claimDue(limit: number): Promise<ClaimedJob[]> {
     return this.#call("claimDue", () => this.#claim(limit));
+  }
+
+  poll(
+    poll: { id: string; isLast: boolean },
+    limit: number,
+  ): Promise<ClaimedJob[]> {
+    return this.#call("poll", () => {
+      if (poll.isLast) this.polls.delete(poll.id);
+      else this.polls.add(poll.id);
+      return this.#claim(limit);
+    });
   }
 
   heartbeat(

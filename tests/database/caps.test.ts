@@ -456,7 +456,7 @@ Deno.test("quota: its row is locked last, after all else that an insert does", a
         "public.ai_jobs",
         "public.ai_job_events",
         "private.ai_counter_queue",
-        "private.pending_dispatches",
+        "private.expected_claims",
         "public.ai_limits",
       ]
     ) {

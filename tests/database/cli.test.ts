@@ -142,7 +142,7 @@ Deno.test("supabase db push: finds nothing to do on a database that the embedded
 const MEANT_TO_BE: Readonly<Record<string, string>> = {
   rls_enabled_no_policy_private_dispatch_receipts:
     "In a schema that the API does not expose; Row Level Security without a policy is the second lock.",
-  rls_enabled_no_policy_private_pending_dispatches: "The same.",
+  rls_enabled_no_policy_private_expected_claims: "The same.",
   rls_enabled_no_policy_private_provider_webhook_receipts: "The same.",
   rls_enabled_no_policy_private_storage_removals: "The same.",
   rls_enabled_no_policy_private_provider_removals: "The same.",

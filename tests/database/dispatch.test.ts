@@ -163,7 +163,7 @@ Deno.test("dispatch: each call has its own id and the time of the database", asy
     for (let n = 0; n < 3; n++) {
       await insertJob(db);
       // As if it had been received: the next insert sends its own.
-      await db.sql`delete from private.pending_dispatches`;
+      await db.sql`delete from private.expected_claims`;
     }
     const heads = (await queued(db)).map(({ headers }) =>
       headersSchema.parse(headers)
@@ -187,7 +187,7 @@ Deno.test("dispatch: a statement of many rows is one call, which names at most 5
     assertEquals(idsIn(await onlyRequest(db)).sort(), ids.sort());
 
     await db.sql`delete from net.http_request_queue`;
-    await db.sql`delete from private.pending_dispatches`;
+    await db.sql`delete from private.expected_claims`;
     const { id: userId } = await db.createUser();
     const inputUrl = await uploadSample(db, userId);
     await db.sql`

@@ -57,7 +57,7 @@ async function standingOf({ db }: Bench, jobs: readonly Job[]) {
 /** Job ids in each dispatch since the last call of this function, oldest first. */
 async function wakes({ db }: Bench): Promise<string[][]> {
   // As if the dispatches had been received: later inserts send their own.
-  await db.sql`delete from private.pending_dispatches`;
+  await db.sql`delete from private.expected_claims`;
   const rows = await db.sql<{ ids: string[] }[]>`
     with taken as (delete from net.http_request_queue returning id, body)
     select array(select jsonb_array_elements_text(convert_from(body, 'UTF8')::jsonb -> 'job_ids')) as ids

@@ -260,6 +260,7 @@ const functions: Record<string, string[]> = {
   create_ai_job: ["authenticated"],
   claim_ai_jobs: ["service_role"],
   claim_dispatched_ai_jobs: ["service_role"],
+  poll_ai_jobs: ["service_role"],
   complete_ai_jobs: ["service_role"],
   fail_ai_job: ["service_role"],
   get_ai_result_cache: ["authenticated", "service_role"],
@@ -402,7 +403,7 @@ Deno.test("schemas private, vault and cron: no role of the Data API reads a tabl
     for (
       const table of [
         "private.dispatch_receipts",
-        "private.pending_dispatches",
+        "private.expected_claims",
         "private.provider_webhook_receipts",
         "vault.decrypted_secrets",
         "vault.secrets",

@@ -132,7 +132,7 @@ const SMALL = [
   "vendor_members",
   "vendor_products",
   "dispatch_receipts",
-  "pending_dispatches",
+  "expected_claims",
   "provider_webhook_receipts",
   // A row or two for each module, and one for each schedule.
   "storage_references",

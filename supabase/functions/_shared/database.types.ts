@@ -1825,6 +1825,61 @@ export type Database = {
         };
         Returns: number;
       };
+      "poll_ai_jobs": {
+        Args: {
+          "p_is_last"?: boolean;
+          "p_limit": number;
+          "p_poll_id": string;
+          "p_worker"?: string;
+        };
+        Returns: {
+          "attempt": number;
+          "billable_calls": number;
+          "cached_from_job_id": string | null;
+          "cancel_requested_at": string | null;
+          "completed_at": string | null;
+          "cost_currency": string;
+          "cost_micros": number;
+          "created_at": string;
+          "depends_on_job_id": string | null;
+          "error_code": string | null;
+          "error_message": string | null;
+          "event_seq": number;
+          "id": string;
+          "idempotency_key": string | null;
+          "input_hash": string | null;
+          "input_url": string | null;
+          "is_blocked": boolean;
+          "job_type": string;
+          "last_event": string;
+          "lease_expires_at": string | null;
+          "lease_token": string | null;
+          "max_attempts": number;
+          "metadata": NonNullable<Json>;
+          "output_url": string | null;
+          "priority": number;
+          "progress_percentage": number;
+          "provider": string;
+          "provider_job_id": string | null;
+          "queue_key": number | null;
+          "result_data": Json | null;
+          "retry_requested_at": string | null;
+          "scheduled_at": string;
+          "spend": string;
+          "stage": string | null;
+          "started_at": string | null;
+          "status": string;
+          "traceparent": string;
+          "updated_at": string;
+          "user_id": string;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "ai_jobs";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       "read_ai_health": { Args: Record<PropertyKey, never>; Returns: Json };
       "read_ai_metrics": { Args: Record<PropertyKey, never>; Returns: Json };
       "receive_provider_webhook": {

@@ -26,14 +26,14 @@ begin
     v_message_id
   );
   if v_request_id is not null then
-    insert into private.pending_dispatches (message_id, worker) values (v_message_id, p_worker);
+    insert into private.expected_claims (id, worker, is_poll) values (v_message_id, p_worker, false);
   end if;
   return v_request_id;
 end;
 $$;
 comment on function private.dispatch_to_worker(text, uuid[]) is
-  'Sends one worker a dispatch for these jobs by pg_net, signed with the Vault''s dispatch_secret, and records it as '
-  'pending. Returns the pg_net request id, or null when nothing could be sent. Security definer because it is called by '
+  'Sends one worker a dispatch for these jobs by pg_net, signed with the Vault''s dispatch_secret, and records the '
+  'claim that it will cause. Returns the pg_net request id, or null when nothing could be sent. Security definer because it is called by '
   'functions that are.';
 
 create function private.dispatch_ai_jobs(p_job_ids uuid[])

@@ -59,7 +59,7 @@ begin
   end loop;
 
   delete from private.dispatch_receipts as r where r.received_at < clock_timestamp() - interval '15 minutes';
-  delete from private.pending_dispatches as d where d.sent_at < clock_timestamp() - interval '15 minutes';
+  delete from private.expected_claims as e where e.expected_at < clock_timestamp() - interval '15 minutes';
   perform private.note_schedule_run('sweep');
   return jsonb_strip_nulls(jsonb_build_object(
     'rescued', v_rescued, 'dispatched', v_dispatched, 'rescue_error', v_rescue_error

@@ -39,7 +39,7 @@ begin
       from public.ai_job_types as t
       left join public.ai_providers as p on p.provider = v_job.provider
       where t.job_type = v_job.job_type;
-      if v_job.is_due and not private.relies_on_dispatch(v_worker) then
+      if v_job.is_due and not private.relies_on_expected_claim(v_worker) then
         perform private.dispatch_to_worker(v_worker, array[v_job.id]);
       end if;
       -- From here to the end of the transaction, other inserts of this user wait.
@@ -94,7 +94,7 @@ begin
     join public.ai_job_types as t on t.job_type = due.job_type
     group by t.worker
   loop
-    if not private.relies_on_dispatch(v_worker) then
+    if not private.relies_on_expected_claim(v_worker) then
       perform private.dispatch_to_worker(v_worker, v_job_ids);
     end if;
   end loop;

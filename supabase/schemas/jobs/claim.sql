@@ -254,8 +254,8 @@ begin
   if not found then
     raise exception 'dispatch % was already delivered', p_message_id using errcode = 'AJ041';
   end if;
-  delete from private.pending_dispatches as d where d.message_id = p_message_id;
-  if found then
+  delete from private.expected_claims as e where e.id = p_message_id;
+  if found and not private.is_polled(p_worker) then
     perform private.wait_for_relying_inserts(p_worker);
   end if;
   return query select c.* from public.claim_ai_jobs(p_limit, null, p_worker) as c;
@@ -267,3 +267,40 @@ comment on function public.claim_dispatched_ai_jobs(text, double precision, inte
   'service_role only. Security definer because the receipts are in schema private.';
 revoke execute on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) from public, anon, authenticated;
 grant execute on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) to service_role;
+
+create function public.poll_ai_jobs(
+  p_poll_id uuid,
+  p_limit integer,
+  p_is_last boolean default false,
+  p_worker text default 'process-ai-job'
+)
+returns setof public.ai_jobs
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  if p_is_last then
+    delete from private.expected_claims as e where e.id = p_poll_id::text;
+    if found then
+      perform private.wait_for_relying_inserts(p_worker);
+    end if;
+  else
+    insert into private.expected_claims as e (id, worker, is_poll)
+    values (p_poll_id::text, p_worker, true)
+    -- Not at each poll: inserts rely on it for half a second.
+    on conflict (id) do update set expected_at = excluded.expected_at
+    where e.expected_at < clock_timestamp() - interval '100 milliseconds';
+  end if;
+  return query select c.* from public.claim_ai_jobs(p_limit, null, p_worker) as c;
+end;
+$$;
+comment on function public.poll_ai_jobs(uuid, integer, boolean, text) is
+  'claim_ai_jobs for a worker that claims again within a quarter of a second for as long as jobs keep arriving: inserts rely '
+  'on that and send it no dispatch. p_is_last ends this: it waits for the inserts that relied on it, 50 ms at most, and '
+  'claims their jobs. If p_limit is less than what is due then, the caller must call wake_ai_job_worker. A worker that dies '
+  'in between is relied on for half a second; the sweep dispatches those jobs. service_role only; security definer '
+  'because the table of expected claims is in schema private.';
+revoke execute on function public.poll_ai_jobs(uuid, integer, boolean, text) from public, anon, authenticated;
+grant execute on function public.poll_ai_jobs(uuid, integer, boolean, text) to service_role;

@@ -88,6 +88,16 @@ export function queueOver(sql: postgres.ISql) {
           p_limit => ${limit}
         )`,
     ],
+    poll: async (
+      id: string,
+      limit: number,
+      { isLast = false }: { isLast?: boolean } = {},
+    ) => [
+      ...await sql<ClaimedJob[]>`
+        select * from public.poll_ai_jobs(
+          p_poll_id => ${id}, p_limit => ${limit}, p_is_last => ${isLast}
+        )`,
+    ],
     heartbeat: async (
       { id, lease_token }: Lease,
       progress: number | null = null,

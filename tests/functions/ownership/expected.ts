@@ -690,6 +690,7 @@ export const EXPECTED: Declaration = {
     create_ai_job: { roles: ["authenticated"] },
     claim_ai_jobs: { roles: ["service_role"] },
     claim_dispatched_ai_jobs: { roles: ["service_role"] },
+    poll_ai_jobs: { roles: ["service_role"] },
     complete_ai_jobs: { roles: ["service_role"] },
     fail_ai_job: { roles: ["service_role"] },
     get_ai_result_cache: { roles: ["authenticated", "service_role"] },

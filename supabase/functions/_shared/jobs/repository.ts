@@ -128,6 +128,14 @@ export interface JobRepository {
     limit: number,
   ): Promise<ClaimedJob[]>;
   claimDue(limit: number): Promise<ClaimedJob[]>;
+  /**
+   * As `claimDue`, for a caller that polls again within a quarter of a second until a poll `isLast`: meanwhile inserts
+   * rely on it and send no dispatch. Jobs that are due beyond the last one's `limit` need a `wake`.
+   */
+  poll(
+    poll: { id: string; isLast: boolean },
+    limit: number,
+  ): Promise<ClaimedJob[]>;
   /** Extends the leases. A job that is missing from the result has lost its lease. */
   heartbeat(
     beats: readonly Beat[],
@@ -229,7 +237,7 @@ const LIMITS = { begin: 20, settle: 50, complete: 50 };
  * Writes that carry a lease are retried for about nine seconds while they fail with `service_unavailable`; then that
  * error is thrown. Nothing happens twice: an ending that was written although its response was lost has ended the
  * lease, so its retry returns `false`; a paid call is begun and settled under its own id; a revision sets a value.
- * Claims, heartbeats and `wake` are not retried, because their callers repeat them anyway.
+ * Claims, polls, heartbeats and `wake` are not retried, because their callers repeat them anyway.
  *
  * @param worker the Edge Function, as in `ai_job_types.worker`: it only gets jobs whose type names it.
  */
@@ -346,6 +354,14 @@ export function createJobRepository(
         { p_limit: limit, p_worker: worker },
         z.array(claimedJobSchema),
       ),
+
+    poll: ({ id, isLast }, limit) =>
+      call("poll_ai_jobs", {
+        p_poll_id: id,
+        p_limit: limit,
+        p_is_last: isLast,
+        p_worker: worker,
+      }, z.array(claimedJobSchema)),
 
     async heartbeat(beats) {
       const alive = await call("heartbeat_ai_jobs", {

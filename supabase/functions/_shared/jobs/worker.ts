@@ -1,6 +1,7 @@
 /** The jobs that one isolate runs: how many at the same time, and until when it claims new ones. */
 import { setImmediate } from "node:timers";
 import type { ClaimedJob } from "../contracts/jobs.ts";
+import type { PlatformDeps } from "../platform/deps.ts";
 import type { Logger } from "../platform/log.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { JobRun, type JobRunDeps } from "./job-run.ts";
@@ -11,6 +12,11 @@ const CLAIM_UNTIL = 0.5;
 /** The platform announces the end at nine tenths; by then every job must be finished or released. */
 const FINISH_BY = 0.9;
 
+/** Between two polls. A longer pause claims more jobs in one call, and makes each wait longer. */
+const POLL_PAUSE_MS = 10;
+/** How often a full worker that polls pauses before it leaves new jobs to other isolates. */
+const MAX_PAUSES = 20;
+
 /** Reasons of the platform for ending an isolate that exceeded a limit. */
 const LIMITS = ["cpu", "memory"];
 
@@ -18,8 +24,9 @@ const LIMITS = ["cpu", "memory"];
 export interface WorkerDeps extends
   Omit<
     JobRunDeps,
-    "deadlineMs" | "shutdown" | "log" | "heartbeats"
+    "platform" | "deadlineMs" | "shutdown" | "log" | "heartbeats"
   > {
+  platform: Pick<PlatformDeps, "uptimeMs" | "uuid">;
   concurrency: number;
   /**
    * Run one job at a time, and claim again only on another request. For work that uses most of an isolate's
@@ -34,6 +41,11 @@ export interface WorkerDeps extends
   waitUntil(promise: Promise<unknown>): void;
   /** For lines that belong to no request. */
   log: Logger;
+  /**
+   * The pause between two polls.
+   * @default a timer of 10 ms
+   */
+  pause?(): Promise<void>;
 }
 
 /** The worker of an isolate. */
@@ -57,13 +69,16 @@ export interface Worker {
  *
  * Guarantees: never more than `concurrency` jobs at the same time, over all dispatches. Nothing is claimed after half
  * of the wall clock or once the end is announced; another isolate is then woken, once for the dispatches that still
- * arrive and once for each job that ends. `isOneJobPerRequest` wakes another after each job. When the end is announced,
+ * arrive and once for each job that ends. `isOneJobPerRequest` wakes another after each job. While dispatches arrive faster
+ * than they are claimed, the worker polls instead, and inserts rely on that. When the end is announced,
  * running jobs are released to the queue; a single one that exceeded the isolate's processor time or memory spends its
  * attempt.
  */
 export function createWorker(deps: WorkerDeps): Worker {
   const isOneJobPerRequest = deps.isOneJobPerRequest ?? false;
   const concurrency = isOneJobPerRequest ? 1 : deps.concurrency;
+  const pause = deps.pause ??
+    (() => new Promise<void>((resolve) => setTimeout(resolve, POLL_PAUSE_MS)));
   const shutdown = new AbortController();
   const deadlineMs = deps.wallClockMs * FINISH_BY;
   const heartbeats = new Heartbeats(
@@ -86,6 +101,8 @@ export function createWorker(deps: WorkerDeps): Worker {
   // A dispatch found no free slot, or filled all of them: more jobs may be due than it could claim.
   let moreMayBeDue = false;
   let hasWoken = false;
+  let claimsInFlight = 0;
+  let dispatchesOverlap = false;
 
   /** Why no more jobs may be claimed. */
   const closing = () =>
@@ -104,12 +121,15 @@ export function createWorker(deps: WorkerDeps): Worker {
       (slotsUsed >= concurrency ? "full" : undefined);
     const limit = reason === undefined ? concurrency - slotsUsed : 0;
     slotsUsed += limit;
+    if (claimsInFlight > 0 && running < concurrency) dispatchesOverlap = true;
+    claimsInFlight++;
     let jobs: ClaimedJob[] = [];
     try {
       jobs = await claimJobs(limit);
       if (jobs.length === limit) moreMayBeDue = true;
       if (reason !== undefined) refuse(reason, log);
     } finally {
+      claimsInFlight--;
       slotsUsed -= limit - jobs.length;
       for (const job of jobs) deps.waitUntil(work(job, log));
       // Also after a claim that failed: another dispatch may have lacked the slots that this one held. An isolate that
@@ -168,29 +188,74 @@ export function createWorker(deps: WorkerDeps): Worker {
 
   /**
    * Claims until no slot is free or nothing is due. Only one instance runs, so that slots that become free together
-   * share a claim.
+   * share a claim. Polls while dispatches overlap: one claim then replaces those of many dispatches.
    */
   async function fill(log: Logger): Promise<void> {
     if (isFilling) return;
     isFilling = true;
+    // Set while inserts rely on the next poll.
+    let pollId: string | undefined;
+    const hasRoom = () =>
+      !isOneJobPerRequest && !isClosing() && slotsUsed < concurrency;
+    const claimNext = async (isLast = false) => {
+      // Jobs that one response ended free their slots within this turn of the event loop: one claim fills them all.
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      moreMayBeDue = false;
+      const id = pollId;
+      const jobs = await claim(
+        (limit) =>
+          id === undefined
+            ? deps.repository.claimDue(limit)
+            : deps.repository.poll({ id, isLast }, limit),
+        log,
+      );
+      if (isLast) pollId = undefined;
+      // A job that a dispatch missed during this claim may have become due too late for it.
+      if (moreMayBeDue) return "more";
+      return jobs.length === 0 ? "none" : "some";
+    };
     try {
-      while (!isClosing() && slotsUsed < concurrency && !isOneJobPerRequest) {
-        // Jobs that one response ended free their slots within this turn of the event loop: one claim fills them all.
-        await new Promise<void>((resolve) => setImmediate(resolve));
-        moreMayBeDue = false;
-        const jobs = await claim(
-          (limit) => deps.repository.claimDue(limit),
-          log,
+      while (hasRoom()) {
+        if (dispatchesOverlap) pollId ??= deps.platform.uuid();
+        dispatchesOverlap = false;
+        let found = await claimNext();
+        if (found === "none" && pollId !== undefined) {
+          found = await claimNext(true);
+        }
+        if (found === "none") break;
+        if (pollId === undefined || (found === "more" && hasRoom())) continue;
+        // A full worker keeps polling if a slot becomes free soon; otherwise another isolate may be called.
+        let pauses = 0;
+        do {
+          await pause();
+          pauses++;
+        } while (
+          slotsUsed >= concurrency && !isClosing() && pauses < MAX_PAUSES
         );
-        // A job that a dispatch missed during this claim may have become due too late for it.
-        if (jobs.length === 0 && !moreMayBeDue) return;
       }
-      if (isClosing() || isOneJobPerRequest) await deps.repository.wake();
     } catch (error) {
       // The sweep dispatches what is due.
       log.warn("claim_failed", { error });
     } finally {
       isFilling = false;
+    }
+    await handOver(pollId, log);
+  }
+
+  /** Leaves what this isolate will not claim, and what relied on its polls, to another one. */
+  async function handOver(
+    pollId: string | undefined,
+    log: Logger,
+  ): Promise<void> {
+    if (pollId === undefined && !isClosing() && !isOneJobPerRequest) return;
+    try {
+      if (pollId !== undefined) {
+        await deps.repository.poll({ id: pollId, isLast: true }, 0);
+      }
+      await deps.repository.wake();
+    } catch (error) {
+      // The sweep dispatches what is due.
+      log.warn("wake_failed", { error });
     }
   }
 

@@ -32,6 +32,7 @@ function isolate(
     isOneJobPerRequest?: boolean;
     repository?: FakeRepository;
     work?: (context: JobContext) => Promise<Completion>;
+    pause?: () => Promise<void>;
   } = {},
 ) {
   const platform = fakePlatform();
@@ -69,6 +70,7 @@ function isolate(
     onShutdown: platform.onShutdown,
     waitUntil: platform.waitUntil,
     log,
+    pause: options.pause ?? (() => Promise.resolve()),
   });
   /** Lets so many of the running jobs end. */
   const finish = async (count: number) => {
@@ -462,6 +464,148 @@ Deno.test("createWorker: an end announced during a claim releases the claimed jo
   assertEquals(state.most, 0);
 });
 
+/** A worker that polls, because two dispatches overlapped; each of its pauses lasts until the test ends it. */
+async function polling(options: { concurrency: number }) {
+  const pauses: (() => void)[] = [];
+  const bench = isolate({
+    ...options,
+    pause: () => new Promise((resolve) => pauses.push(resolve)),
+  });
+  const { insert, dispatch, repository } = bench;
+  const answer = Promise.withResolvers<void>();
+  repository.interrupt = (method, phase) =>
+    method === "claimDispatched" && phase === "after"
+      ? answer.promise
+      : undefined;
+  insert(1);
+  const first = dispatch();
+  await turn();
+  insert(1);
+  repository.interrupt = () => {};
+  const second = dispatch();
+  await turn();
+  answer.resolve();
+  await Promise.all([first, second]);
+  await turn();
+  return {
+    ...bench,
+    polls: () => repository.calls.filter((method) => method === "poll").length,
+    /** Ends a pause; resolves when what follows has been done. */
+    async resume() {
+      pauses.shift()?.();
+      await turn();
+      await turn();
+    },
+    isPausing: () => pauses.length > 0,
+  };
+}
+
+Deno.test("createWorker: overlapping dispatches make it poll, until a poll finds nothing", async () => {
+  const bench = await polling({ concurrency: 4 });
+  const { repository, insert, state, resume } = bench;
+  assertEquals(bench.polls(), 1);
+  assertEquals(state.running, 2);
+  assertEquals(repository.polls.size, 1, "inserts rely on it");
+  insert(1);
+  await resume();
+  assertEquals([state.running, repository.polls.size], [3, 1]);
+  await resume();
+  // One that finds nothing, and the last one, which waits for inserts.
+  assertEquals(bench.polls(), 4);
+  assertEquals(repository.polls.size, 0);
+  assertEquals(bench.isPausing(), false);
+  assertEquals(woken(repository), 0);
+  await bench.finishAll();
+  await bench.platform.background();
+});
+
+Deno.test("createWorker: twin: dispatches that do not overlap are answered with a claim each", async () => {
+  const { insert, dispatch, finishAll, repository, platform } = isolate({
+    concurrency: 4,
+  });
+  for (let n = 0; n < 3; n++) {
+    insert(1);
+    await dispatch();
+    await turn();
+  }
+  assertEquals(repository.calls.includes("poll"), false);
+  await finishAll();
+  await platform.background();
+});
+
+Deno.test("createWorker: jobs that a last poll finds run, and a later dispatch is answered", async () => {
+  const bench = await polling({ concurrency: 4 });
+  const { repository, insert, state, resume, dispatch } = bench;
+  repository.interrupt = (method, phase) => {
+    if (method === "poll" && phase === "after") {
+      repository.interrupt = () => {};
+      insert(1);
+    }
+  };
+  await resume();
+  assertEquals([state.running, repository.polls.size], [3, 0]);
+  insert(1);
+  assertEquals((await dispatch()).length, 1);
+  await bench.finishAll();
+  await bench.platform.background();
+});
+
+Deno.test("createWorker: a full worker that polls continues when a slot becomes free in time", async () => {
+  const bench = await polling({ concurrency: 2 });
+  const { repository, insert, state, resume, finish } = bench;
+  insert(1);
+  for (let n = 0; n < 5; n++) await resume();
+  assertEquals([bench.polls(), repository.polls.size], [1, 1]);
+  await finish(1);
+  await resume();
+  assertEquals([bench.polls(), state.running], [2, 2]);
+  await bench.finishAll();
+  while (bench.isPausing()) await resume();
+  await bench.platform.background();
+  assertEquals(repository.polls.size, 0);
+});
+
+Deno.test("createWorker: a worker that polls and stays full leaves due jobs to another isolate", async () => {
+  const bench = await polling({ concurrency: 2 });
+  const { repository, insert, resume } = bench;
+  const [row] = insert(1);
+  for (let n = 0; n < 20; n++) await resume();
+  assertEquals([repository.polls.size, woken(repository)], [0, 1]);
+  assertEquals(row?.status, "pending");
+  await bench.finishAll();
+  await bench.platform.background();
+  assertEquals(row?.status, "completed");
+});
+
+Deno.test("createWorker: a worker whose end is announced while it polls leaves due jobs to another isolate", async () => {
+  const bench = await polling({ concurrency: 4 });
+  const { repository, insert, resume, platform } = bench;
+  insert(1);
+  platform.shutDown("early_drop");
+  await resume();
+  assertEquals(repository.polls.size, 0);
+  assert(woken(repository) >= 1);
+  await bench.finishAll();
+  await platform.background();
+});
+
+Deno.test("createWorker: when a poll fails, what relied on it is dispatched", async () => {
+  const bench = await polling({ concurrency: 4 });
+  const { repository, insert, resume, platform } = bench;
+  insert(1);
+  repository.interrupt = (method, phase) => {
+    if (method === "poll" && phase === "before") {
+      repository.interrupt = () => {};
+      throw new Error("the database is unavailable");
+    }
+  };
+  await resume();
+  assertEquals([repository.polls.size, woken(repository)], [0, 1]);
+  assert(platform.events().includes("claim_failed"));
+  await bench.finishAll();
+  await platform.background();
+});
+
 Deno.test("createWorker: under any dispatches and job ends, slots are never exceeded and every job is done", async () => {
   await fc.assert(
     fc.asyncProperty(
@@ -476,6 +620,7 @@ Deno.test("createWorker: under any dispatches and job ends, slots are never exce
           concurrency,
           repository,
           work: () => scheduler.schedule(Promise.resolve(DONE), "work"),
+          pause: () => scheduler.schedule(Promise.resolve(), "pause"),
         });
         // Each dispatch arrives some time after its insert, as from the database.
         const rows: FakeJob[] = [];

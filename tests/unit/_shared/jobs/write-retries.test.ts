@@ -127,13 +127,14 @@ Deno.test("createJobRepository: an error that no retry can fix is thrown without
   assertEquals([error.code, calls.length], ["internal_error", 1]);
 });
 
-Deno.test("createJobRepository: claims, heartbeats and wake are not repeated", async () => {
-  const { calls, repository } = queue([OUTAGE, OUTAGE, OUTAGE, OUTAGE]);
+Deno.test("createJobRepository: claims, polls, heartbeats and wake are not repeated", async () => {
+  const { calls, repository } = queue(Array(5).fill(OUTAGE));
   for (
     const call of [
       () => repository.claimDue(1),
       () =>
         repository.claimDispatched({ messageId: "msg_1", sentAtUnix: 1 }, 1),
+      () => repository.poll({ id: LEASE.id, isLast: false }, 1),
       () => repository.heartbeat([{ lease: LEASE }]),
       () => repository.wake(),
     ]
@@ -144,6 +145,7 @@ Deno.test("createJobRepository: claims, heartbeats and wake are not repeated", a
   assertEquals(calls.map(({ name }) => name), [
     "claim_ai_jobs",
     "claim_dispatched_ai_jobs",
+    "poll_ai_jobs",
     "heartbeat_ai_jobs",
     "wake_ai_job_worker",
   ]);
