@@ -64,6 +64,10 @@ const TABLES: readonly Table[] = [
       ["seconds", of("seconds")],
       ["statements per job", of("statements_per_job")],
       ["WAL bytes per job", of("wal_bytes_per_job")],
+      ["CPU ms per job: Postgres", withRange("cpu_ms_per_job_postgres")],
+      ["worker", of("cpu_ms_per_job_worker")],
+      ["REST and Storage", of("cpu_ms_per_job_gateway")],
+      ["clients", of("cpu_ms_per_job_driver")],
     ],
   },
   {
