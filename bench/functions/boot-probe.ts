@@ -24,12 +24,12 @@ async function cpuMs(): Promise<number | undefined> {
 
 const [bundle = ""] = Deno.args;
 const cpuBefore = await cpuMs();
-const before = await readResourceUsage(Deno.pid);
+const before = readResourceUsage(Deno.pid);
 const started = performance.now();
 await import(toFileUrl(bundle).href);
 const bootMs = performance.now() - started;
 const cpuAfter = await cpuMs();
-const after = await readResourceUsage(Deno.pid);
+const after = readResourceUsage(Deno.pid);
 const bytes = after && before
   ? after.peakMemoryBytes - before.memoryBytes
   : undefined;

@@ -167,8 +167,8 @@ function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-async function usageOf(pid: number): Promise<ResourceUsage> {
-  const usage = await readResourceUsage(pid);
+function usageOf(pid: number): ResourceUsage {
+  const usage = readResourceUsage(pid);
   if (usage === undefined) {
     throw new Error("A function's process has ended, or this is not Linux.");
   }
@@ -204,11 +204,11 @@ export async function measureJobs(more: number): Promise<JobCost[]> {
       await pause(AFTERMATH_MS);
     };
     const pid = await renew(stack, subject.function);
-    const atStart = await usageOf(pid);
+    const atStart = usageOf(pid);
     await run();
-    const afterFirst = await usageOf(pid);
+    const afterFirst = usageOf(pid);
     for (let n = 0; n < more; n++) await run();
-    const atEnd = await usageOf(pid);
+    const atEnd = usageOf(pid);
     costs.push({
       job: subject.job,
       function: subject.function,

@@ -151,8 +151,8 @@ export async function startFunctionProcess(
   /** Its start is not counted: a hosted project does that once, when the function is deployed. */
   let atStart: ResourceUsage | undefined;
   const supervisor = new Supervisor(settings.limits, {
-    async usage() {
-      const now = await readResourceUsage(child.pid);
+    usage() {
+      const now = readResourceUsage(child.pid);
       return now && { ...now, cpuMs: now.cpuMs - (atStart?.cpuMs ?? 0) };
     },
     retire,
@@ -229,7 +229,7 @@ export async function startFunctionProcess(
   if (signal.aborted) abandon();
   try {
     origin = `http://127.0.0.1:${await ready.promise}`;
-    atStart = await readResourceUsage(child.pid);
+    atStart = readResourceUsage(child.pid);
   } catch (error) {
     await child.signal("KILL");
     await exited;

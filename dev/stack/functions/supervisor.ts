@@ -32,7 +32,7 @@ export interface Supervised {
   kill(reason: KillReason): void;
   log(line: string): void;
   /** Its usage since it accepts requests; undefined where that cannot be measured. */
-  usage(): Promise<ResourceUsage | undefined>;
+  usage(): ResourceUsage | undefined;
 }
 
 interface Step {
@@ -197,10 +197,10 @@ export class Supervisor {
     this.#ageTimer = setTimeout(() => this.#lookAtAge(), Math.max(1, wait));
   }
 
-  async #lookAtUsage(): Promise<void> {
+  #lookAtUsage(): void {
     const { cpu, memory, peak } = this.#steps;
     if (cpu.next === Infinity && peak.next === Infinity) return;
-    const used = await this.#isolate.usage();
+    const used = this.#isolate.usage();
     if (used === undefined || this.#bornAt === undefined) return;
     if (used.cpuMs > this.#cpuMs) this.#idleMs = 0;
     this.#cpuMs = used.cpuMs;

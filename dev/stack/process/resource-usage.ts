@@ -16,21 +16,21 @@ const TICK_MS = 10;
 /** Whether {@link readResourceUsage} works on this system. */
 export const canReadResourceUsage = Deno.build.os === "linux";
 
-/** Reads the usage of a process; undefined when it has ended, or without `/proc`. */
-export async function readResourceUsage(
-  pid: number,
-): Promise<ResourceUsage | undefined> {
+/**
+ * Reads the usage of a process; undefined when it has ended, or without `/proc`. Synchronous, because the kernel answers
+ * from memory, and an asynchronous read takes several times as much processor time, twenty times a second.
+ */
+export function readResourceUsage(pid: number): ResourceUsage | undefined {
   if (!canReadResourceUsage) return undefined;
-  // Waits for both reads, because the process may end in between.
-  const [stat, status] = await Promise.allSettled([
-    // Deno runs JavaScript in its first thread, whose id is that of the process.
-    Deno.readTextFile(`/proc/${pid}/task/${pid}/stat`),
-    Deno.readTextFile(`/proc/${pid}/status`),
-  ]);
-  if (stat.status === "rejected" || status.status === "rejected") {
+  try {
+    return {
+      // Deno runs JavaScript in its first thread, whose id is that of the process.
+      cpuMs: cpuOf(Deno.readTextFileSync(`/proc/${pid}/task/${pid}/stat`)),
+      ...memoryOf(Deno.readTextFileSync(`/proc/${pid}/status`)),
+    };
+  } catch {
     return undefined;
   }
-  return { cpuMs: cpuOf(stat.value), ...memoryOf(status.value) };
 }
 
 function cpuOf(stat: string): number {

@@ -29,7 +29,7 @@ function supervised(limits: Partial<IsolateLimits> = {}) {
     log: (line) => lines.push(line),
     usage() {
       looks++;
-      return Promise.resolve({ ...used });
+      return { ...used };
     },
   });
   return {
@@ -86,7 +86,7 @@ Deno.test("Supervisor: due steps run without a call", async () => {
     announce: (reason) => done.push(`announce ${reason}`),
     kill: () => killed.resolve(),
     log() {},
-    usage: () => Promise.resolve(undefined),
+    usage: () => undefined,
   });
   supervisor.begin(0);
   await killed.promise;
@@ -179,11 +179,11 @@ Deno.test("Supervisor: 0 means no limit, and an isolate without limits is not sa
   assertEquals([isolate.done, isolate.looks()], [[], 0]);
 });
 
-Deno.test("Supervisor: an isolate that ends while it is measured gets no orders", async () => {
+Deno.test("Supervisor: an isolate that ends between two measurements gets no orders", async () => {
   using timers = heldTimers();
   using isolate = supervised();
-  isolate.used.cpuMs = 5000;
   isolate.supervisor.begin(0);
+  isolate.used.cpuMs = 5000;
   isolate.supervisor.stop();
   await timers.pass(1000);
   assertEquals(isolate.done, []);

@@ -19,7 +19,7 @@ async function usageAtStops(program: string): Promise<ResourceUsage[]> {
   const goOn = process.stdin.getWriter();
   const used: ResourceUsage[] = [];
   for await (const _ of process.stdout) {
-    const usage = await readResourceUsage(process.pid);
+    const usage = readResourceUsage(process.pid);
     assert(usage !== undefined);
     used.push(usage);
     await goOn.write(new Uint8Array(1));
@@ -74,6 +74,6 @@ Deno.test({
   },
 });
 
-Deno.test("readResourceUsage: undefined for a process that does not exist", async () => {
-  assertEquals(await readResourceUsage(2 ** 22 + 1), undefined);
+Deno.test("readResourceUsage: undefined for a process that does not exist", () => {
+  assertEquals(readResourceUsage(2 ** 22 + 1), undefined);
 });
