@@ -24,7 +24,7 @@ const ASSIGNED_OBJECT = /^ {4}this\.([\w$]+) = \{$/;
 const CLASS = /^(?:var [\w$]+ = |export default |export )?class\b.*\{$/;
 const COMMENT = /^\s*(?:\/\*\*|\* |\*\/|\*$|\/\/)/;
 /** Text of several words, which cannot be a member's name. */
-const SENTENCE = /"[^"\\]* [^"\\]*"/g;
+const SENTENCE = /"[^"\\]* [^"\\]*"|`[^`\\$]* [^`\\$]*`/g;
 
 function countNames(lines: readonly string[]): Map<string, number> {
   const counts = new Map<string, number>();
@@ -37,8 +37,8 @@ function countNames(lines: readonly string[]): Map<string, number> {
 }
 
 /**
- * The code without the methods, and the object literals assigned to members, whose names occur nowhere else in it;
- * repeated until there are none. A name in a string counts as a use, unless the string has spaces.
+ * The code without the methods, and the object literals assigned to members, whose names occur nowhere else in it than
+ * in themselves; repeated until there are none. A name in a string counts as a use, unless the string has spaces.
  *
  * `code` is a bundle as esbuild prints it without `--minify`: two spaces per level, the classes at the top level.
  */
@@ -54,7 +54,7 @@ function pruneOnce(lines: readonly string[]): string[] {
   const counts = countNames(lines);
   let isInClass = false;
   let end: string | undefined;
-  return lines.filter((line) => {
+  return lines.filter((line, index) => {
     if (end !== undefined) {
       if (line === end) end = undefined;
       return false;
@@ -64,8 +64,14 @@ function pruneOnce(lines: readonly string[]): string[] {
     if (!isInClass) return true;
     const method = METHOD.exec(line)?.[1];
     const name = method ?? ASSIGNED_OBJECT.exec(line)?.[1] ?? "";
-    if (counts.get(name) !== 1 || CALLED_BY_LANGUAGE.has(name)) return true;
-    end = method === undefined ? "    };" : "  }";
+    if (name === "" || CALLED_BY_LANGUAGE.has(name)) return true;
+    const last = method === undefined ? "    };" : "  }";
+    // A use within the member itself does not make it reachable.
+    const own = counts.get(name) === 1
+      ? 1
+      : countNames(lines.slice(index, lines.indexOf(last, index))).get(name);
+    if (counts.get(name) !== own) return true;
+    end = last;
     return false;
   });
 }

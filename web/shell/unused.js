@@ -30,7 +30,3 @@ export class RealtimePostgresFilterBuilder {}
 export class StorageClient {
   from = unused;
 }
-export const createSiweMessage = unused;
-export const fromHex = unused;
-export const getAddress = unused;
-export const toHex = unused;
