@@ -7,7 +7,8 @@ import { Table } from "../parts/table.tsx";
 import { setQuery } from "../shell/router.tsx";
 import { describeError } from "../words/errors.ts";
 import { eventOf } from "../words/jobs.ts";
-import { microsOf, momentOf, secondOf } from "../words/times.ts";
+import { withoutRepeats } from "../words/rounds.ts";
+import { microsOf, momentOf, repeatsOf, secondOf } from "../words/times.ts";
 import type { JobDetails } from "./answers.ts";
 import { useAnswer, useOps } from "./ops.ts";
 import { ParkedAnswers, ParkedSearch } from "./parked.tsx";
@@ -101,20 +102,35 @@ function Journal({ journal }: { journal: JobDetails["journal"] }) {
   );
 }
 
+type TimelineEntry = JobDetails["timeline"][number];
+
+function wordsOf({ event, data: { stage, outcome } }: TimelineEntry): string {
+  return eventOf({
+    event,
+    stage: typeof stage === "string" ? stage : undefined,
+    outcome: typeof outcome === "string" ? outcome : undefined,
+  });
+}
+
 function Timeline({ timeline }: { timeline: JobDetails["timeline"] }) {
+  const lines = withoutRepeats(
+    timeline,
+    (entry) => {
+      const { error_code } = entry.data;
+      return [wordsOf(entry), entry.attempt, error_code].join();
+    },
+  );
   return (
     <ol class="timeline">
-      {timeline.map(({ seq, event, attempt, data, created_at }) => {
-        const { stage, error_code, outcome } = data;
+      {lines.map(({ entry, times, lastAt }) => {
+        const { seq, attempt, created_at } = entry;
+        const { error_code } = entry.data;
         return (
           <li key={seq}>
             <time dateTime={created_at}>{secondOf(created_at)}</time>
             <span>
-              {eventOf({
-                event,
-                stage: typeof stage === "string" ? stage : undefined,
-                outcome: typeof outcome === "string" ? outcome : undefined,
-              })}
+              {wordsOf(entry)}
+              {times > 1 && `, ${repeatsOf(times, lastAt)}`}
               {typeof error_code === "string" && (
                 <>
                   {" "}

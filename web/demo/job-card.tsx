@@ -18,7 +18,14 @@ import {
   titleOf,
   TYPE_WORDS,
 } from "../words/jobs.ts";
-import { lengthOf, microsOf, secondOf, whenOf } from "../words/times.ts";
+import { withoutRepeats } from "../words/rounds.ts";
+import {
+  lengthOf,
+  microsOf,
+  repeatsOf,
+  secondOf,
+  whenOf,
+} from "../words/times.ts";
 import { now } from "./clock.ts";
 import { draftAgain, hasForm } from "./drafts.ts";
 import { Result } from "./results.tsx";
@@ -33,12 +40,15 @@ function Timeline({ id }: { id: string }) {
   if (error !== null) return <p class="hint">It cannot be read now.</p>;
   return (
     <ol class="timeline">
-      {events.map((event) => (
-        <li key={event.seq}>
-          <time dateTime={event.created_at}>{secondOf(event.created_at)}</time>
-          <span>{eventOf(event)}</span>
-          {event.progress !== undefined && event.progress > 0 &&
-            <span class="soft">{event.progress} %</span>}
+      {withoutRepeats(events, eventOf).map(({ entry, times, lastAt }) => (
+        <li key={entry.seq}>
+          <time dateTime={entry.created_at}>{secondOf(entry.created_at)}</time>
+          <span>
+            {eventOf(entry)}
+            {times > 1 && `, ${repeatsOf(times, lastAt)}`}
+          </span>
+          {entry.progress !== undefined && entry.progress > 0 &&
+            <span class="soft">{entry.progress} %</span>}
         </li>
       ))}
     </ol>

@@ -60,6 +60,11 @@ export function secondOf(iso: string): string {
   return dayClock.format(new Date(iso));
 }
 
+/** `6 times until 14:05:09`: something that happened again and again. */
+export function repeatsOf(times: number, lastAt: string): string {
+  return `${times} times until ${secondOf(lastAt)}`;
+}
+
 /** `14:05:09` today, `3 Nov 14:05:09` before. */
 export function momentOf(iso: string): string {
   const time = new Date(iso);
