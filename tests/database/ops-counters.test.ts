@@ -418,6 +418,12 @@ Deno.test("counters: a call of unknown outcome is one error; what became of it i
     assertEquals(await rate(), [3, 3, 2, 1, 14]);
     await db.sql`select public.take_back_ai_job_answer(${id})`;
     assertEquals(await rate(), [3, 3, 2, 1, 7]);
+    const counted = await totals(db);
+    assertEquals(
+      [counted["failed outcome_unknown"], counted["jobs pending"] ?? 0],
+      [1, 0],
+      "it has failed once",
+    );
     await db.sql`select public.resolve_unknown_ai_job(${id}, false)`;
     assertEquals((await rate()).slice(0, 2), [3, 3]);
   });

@@ -95,7 +95,7 @@ function Numbers({ overview }: { overview: Overview }) {
           shown={oldest === null ? "–" : lengthOf(oldest * 1000)}
         />
         <Tile
-          name="Failed in the last hour"
+          name="Failures in the last hour"
           number={failed_last_hour}
           shown={String(failed_last_hour.value)}
         />

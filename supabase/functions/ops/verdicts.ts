@@ -82,10 +82,11 @@ function judgeFailed(
   const ended = failed + completed_last_hour;
   if (failed === 0) return judged(0, "good", "No job failed.");
   const share = failed / ended;
-  // A job that is retried ends again.
   const words = ended === 1
     ? "The only job that ended."
-    : `${shareWords(share)} of the ${ended} times that a job ended.`;
+    : `${
+      shareWords(share)
+    } of the ${ended} times that a job ended. One that runs again and fails again counts again.`;
   if (share <= 0.05) return judged(failed, "good", words);
   return judged(failed, share <= 0.5 ? "attention" : "bad", words);
 }

@@ -27,7 +27,7 @@ comment on table private.ai_counter_queue is
   'statement triggers, emptied by private.fold_ai_counters.';
 comment on column private.ai_counter_queue.counted_at is 'Start of the minute in which it happened.';
 comment on column private.ai_counter_queue.event is
-  'created, deleted, the last_event of a job whose status changed, call (the response to a paid call, or the lack of one), '
+  'created, deleted, the last_event of a job whose status changed (taken_back when an operator''s answer was), call (the response to a paid call, or the lack of one), '
   'reconciled (its unknown outcome is known now), or revised (its recorded cost was corrected).';
 comment on column private.ai_counter_queue.slot is 'private.duration_slot of the wait or the work that ended with this.';
 comment on column private.ai_counter_queue.millis is 'Sum of these durations.';
@@ -56,7 +56,7 @@ comment on column private.ai_counters.resolution is 'Seconds in a bucket: 60, 90
 comment on column private.ai_counters.bucket_at is 'Start of the bucket; -infinity with resolution 0.';
 comment on column private.ai_counters.metric is
   'Jobs: created, cached (created with the result of an earlier job), claimed, completed, failed, cancelled, retried, rescued, '
-  'snoozed, released, retry_requested. Their durations by slot: pickup (due until claimed), run (first start until '
+  'snoozed, released, retry_requested, taken_back. Their durations by slot: pickup (due until claimed), run (first start until '
   'completed), and the sums pickup_millis, run_millis. Paid calls by response, each once: calls, call_time by slot, '
   'call_millis; reconciled: those with an unknown outcome, by their final outcome; spend '
   'in millionths of a US dollar. jobs, with resolution 0 only: how many are pending and processing now.';

@@ -19,7 +19,13 @@ begin
   select date_trunc('minute', clock_timestamp()), c.last_event, c.job_type, c.provider, c.code, c.from_status, c.to_status,
     private.duration_slot(c.millis), coalesce(sum(c.millis), 0), count(*)
   from (
-    select n.last_event, n.job_type, n.provider, o.status as from_status, n.status as to_status,
+    select
+      case
+        -- It has failed once, and an operator's answer that is taken back is no other failure.
+        when o.status = 'pending' and n.status = 'failed' and n.error_code = 'outcome_unknown' then 'taken_back'
+        else n.last_event
+      end as last_event,
+      n.job_type, n.provider, o.status as from_status, n.status as to_status,
       case when n.status = 'failed' or n.last_event in ('retried', 'rescued') then coalesce(n.error_code, '') else '' end
         as code,
       case
