@@ -19,8 +19,6 @@ export interface Overview {
   status: "ok" | "degraded" | "failing";
   checked_at: string;
   words: string;
-  /** Since when too many jobs fail. */
-  failing_since: string | null;
   waiting: Judged<number>;
   scheduled: number;
   running: Judged<number>;

@@ -49,11 +49,10 @@ export const CHECK_WORDS: Readonly<
     to: { anchor: "#needs", name: "Answer below" },
   },
   failed_share: {
-    // The sentence above it has the numbers.
-    say: (share, { failing_since }) =>
-      failing_since === null
-        ? `${shareOf(share)} of the jobs of the last 15 minutes failed.`
-        : "Too many jobs fail.",
+    say: (share) =>
+      `Failures are ${
+        shareOf(share)
+      } of what ended in the last 15 minutes. Each counts for that time, also when its job has run again.`,
     to: { view: "view=activity", name: "Show failures by code" },
   },
   counters_age: {

@@ -49,6 +49,32 @@ Deno.test("console: every health check of the database has words", async () => {
   assertEquals(names.sort(), Object.keys(CHECK_WORDS).sort());
 });
 
+Deno.test("console: a share of failures names its time, and that a job which ran again still counts", () => {
+  const none = { value: 0, verdict: "good", words: "None." } as const;
+  const overview = {
+    status: "degraded",
+    checked_at: new Date().toISOString(),
+    words: "Jobs run.",
+    waiting: none,
+    scheduled: 0,
+    running: none,
+    oldest_waiting: none,
+    failed_last_hour: none,
+    stuck: none,
+    parked: none,
+    completed_last_hour: 0,
+    spend_micros_last_hour: 0,
+  } as const;
+  assertEquals(
+    CHECK_WORDS["failed_share"]?.say(0.432, {
+      ...overview,
+      open_breakers: [],
+      checks: [],
+    }),
+    "Failures are 43 % of what ended in the last 15 minutes. Each counts for that time, also when its job has run again.",
+  );
+});
+
 Deno.test("console: the state is not called good beside a number that is not", () => {
   const good = { value: 0, verdict: "good", words: "None." } as const;
   const numbers = {
