@@ -9148,11 +9148,16 @@ set search_path = ''
 as $$
 begin
   perform private.require_ai_operator(p_operator_id);
-  return (select coalesce(jsonb_agg(to_jsonb(p) order by p.provider), '[]') from private.ai_provider_standing as p);
+  return (
+    select jsonb_build_object(
+      'checked_at', statement_timestamp(), 'providers', coalesce(jsonb_agg(to_jsonb(p) order by p.provider), '[]')
+    )
+    from private.ai_provider_standing as p
+  );
 end;
 $$;
 comment on function public.ops_providers(uuid) is
-  'For the console: private.ai_provider_standing. AJ095 for anyone but an operator. service_role only; security definer '
+  'For the console: private.ai_provider_standing, and when that was. AJ095 for anyone but an operator. service_role only; security definer '
   'because the view is in schema private.';
 revoke execute on function public.ops_providers(uuid) from public, anon, authenticated;
 grant execute on function public.ops_providers(uuid) to service_role;

@@ -240,6 +240,9 @@ browserTest(
     await card.locator(".badge", { hasText: "Down" }).waitFor();
     await card.getByText("Its jobs wait and do not fail").waitFor();
     await card.getByText("Lets one job try it immediately").waitFor();
+    const asOf = page.getByText(/^as of \d/);
+    await asOf.nth(1).waitFor();
+    assertEquals(await asOf.count(), 2, "the tiles and the cards say of when");
     await page.getByRole("region", { name: "heygen" })
       .getByText("Only for a provider that is down.").waitFor();
     await card.getByText("2 jobs waiting").waitFor(PATIENCE);

@@ -116,7 +116,8 @@ Deno.test("ops: every read answers as its contract says", async () => {
   assert(overview.completed_last_hour >= 1);
   const { buckets } = await act(operator, "charts", { range: "1h" });
   assertEquals(buckets.length, 60);
-  const { providers } = await act(operator, "providers");
+  const { checked_at, providers } = await act(operator, "providers");
+  assert(Date.parse(checked_at) >= Date.parse(overview.checked_at));
   assert(
     providers.some(({ provider, error_rate }) =>
       provider === "elevenlabs" && error_rate === 0

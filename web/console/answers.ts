@@ -209,7 +209,7 @@ export interface OpsAnswers {
   overview: Overview;
   charts: { buckets: Bucket[] };
   failures: { failures: FailureGroup[] };
-  providers: { providers: Provider[] };
+  providers: { checked_at: string; providers: Provider[] };
   parked: { jobs: ParkedJob[] };
   budgets: Budgets;
   search: { jobs: JobRow[]; next_cursor: string | null };

@@ -3,7 +3,7 @@ import { Badge, type Tone } from "../parts/badge.tsx";
 import { Button } from "../parts/button.tsx";
 import { Card } from "../parts/card.tsx";
 import { Progress } from "../parts/progress.tsx";
-import { countOf, microsOf, shareOf } from "../words/times.ts";
+import { countOf, microsOf, secondOf, shareOf } from "../words/times.ts";
 import type { Provider } from "./answers.ts";
 import { useAnswer, useOps } from "./ops.ts";
 import { probeOf, standingOf } from "./overview.ts";
@@ -111,15 +111,18 @@ export function Providers() {
   const answer = useAnswer("providers");
   return (
     <Loaded answer={answer}>
-      {({ providers }) => (
-        <div class="providers">
-          {providers.map((one) => (
-            <ProviderCard
-              key={one.provider}
-              one={one}
-            />
-          ))}
-        </div>
+      {({ checked_at, providers }) => (
+        <>
+          <div class="providers">
+            {providers.map((one) => (
+              <ProviderCard
+                key={one.provider}
+                one={one}
+              />
+            ))}
+          </div>
+          <p class="row end small soft">as of {secondOf(checked_at)}</p>
+        </>
       )}
     </Loaded>
   );

@@ -7,7 +7,7 @@ import {
   type OpsRequest,
   overviewCountsSchema,
   parkedCallSchema,
-  providerStandingSchema,
+  providerStandingsSchema,
   unknownCallSchema,
 } from "../_shared/contracts/ops.ts";
 import { AppError } from "../_shared/failures/app-error.ts";
@@ -45,9 +45,11 @@ export function createActions(
           failures: await repository.failures(request.range),
         };
       case "providers": {
-        const providers = z.array(providerStandingSchema)
-          .parse(await repository.providers());
+        const { checked_at, providers } = providerStandingsSchema.parse(
+          await repository.providers(),
+        );
         return {
+          checked_at,
           providers: providers.map((one) => ({
             ...one,
             error_rate: one.calls_last_hour === 0

@@ -262,7 +262,14 @@ export const providerStandingSchema = z.object({
 });
 export type ProviderStanding = z.infer<typeof providerStandingSchema>;
 
+/** The providers as the database returns them. */
+export const providerStandingsSchema = z.object({
+  checked_at: timestamp,
+  providers: z.array(providerStandingSchema),
+});
+
 const providersResponseSchema = z.object({
+  checked_at: timestamp,
   providers: z.array(providerStandingSchema.extend({
     error_rate: z.number().min(0).max(1).nullable().describe(
       "failed_calls_last_hour / calls_last_hour; null without calls.",
