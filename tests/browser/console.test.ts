@@ -236,23 +236,23 @@ browserTest(
       .waitFor();
     await assertAccessibleInAll(owner.page, "studio-waiting", ".made");
     await section(page, "Providers");
-    const card = page.getByRole("region", { name: "elevenlabs" });
+    const card = page.getByRole("region", { name: "ElevenLabs" });
     await card.locator(".badge", { hasText: "Down" }).waitFor();
     await card.getByText("Its jobs wait and do not fail").waitFor();
     await card.getByText("Lets one job try it immediately").waitFor();
     const asOf = page.getByText(/^as of \d/);
     await asOf.nth(1).waitFor();
     assertEquals(await asOf.count(), 2, "the tiles and the cards say of when");
-    await page.getByRole("region", { name: "heygen" })
+    await page.getByRole("region", { name: "HeyGen" })
       .getByText("Only for a provider that is down.").waitFor();
     await card.getByText("2 jobs waiting").waitFor(PATIENCE);
-    await page.getByText("Jobs for elevenlabs wait until it works again.")
+    await page.getByText("Jobs for ElevenLabs wait until it works again.")
       .first().waitFor();
-    await page.getByText("elevenlabs is down: too many calls failed")
+    await page.getByText("ElevenLabs is down: too many calls failed")
       .waitFor();
     await assertAccessibleInAll(page, "console-down");
-    await card.getByRole("button", { name: "Probe elevenlabs now" }).click();
-    await page.getByText("The next job tries elevenlabs.").waitFor();
+    await card.getByRole("button", { name: "Probe ElevenLabs now" }).click();
+    await page.getByText("The next job tries ElevenLabs.").waitFor();
     assertEquals(
       await page.locator(".toasts:popover-open").count(),
       1,
@@ -330,12 +330,12 @@ browserTest(
     const { page } = visitor;
     await signUp(owner.page);
     await section(page, "Providers");
-    const card = page.getByRole("region", { name: "elevenlabs" });
-    await card.getByRole("button", { name: "Pause elevenlabs" }).click();
+    const card = page.getByRole("region", { name: "ElevenLabs" });
+    await card.getByRole("button", { name: "Pause ElevenLabs" }).click();
     await card.locator(".badge", { hasText: "Paused" }).waitFor();
     await speak(owner.page, "Wait for me.");
     await card.getByText("1 job waiting").waitFor(PATIENCE);
-    await card.getByRole("button", { name: "Resume elevenlabs" }).click();
+    await card.getByRole("button", { name: "Resume ElevenLabs" }).click();
     await card.locator(".badge", { hasText: "Working" }).waitFor();
     await settled(owner.page, "Wait for me.");
   },
@@ -434,7 +434,7 @@ browserTest("console: a budget is set and taken back", async () => {
   await using visitor = await visitAsOperator();
   const { page } = visitor;
   await section(page, "Budgets");
-  const row = page.getByRole("row", { name: /^heygen/ });
+  const row = page.getByRole("row", { name: /^HeyGen/ });
   await walkDialog(page, row.getByRole("button", { name: /^Set/ }));
   for (
     const [typed, shown] of [["12.5", "$12.50"], ["", "no limit"]] as const

@@ -6,6 +6,7 @@ import { Card } from "../parts/card.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Table } from "../parts/table.tsx";
 import { Link, query, setQuery } from "../shell/router.tsx";
+import { providerName } from "../words/providers.ts";
 import { whenOf } from "../words/times.ts";
 import type { Bucket, Durations, FailureGroup, Range } from "./answers.ts";
 import { Chart } from "./chart.tsx";
@@ -181,7 +182,8 @@ function Failures({ range }: { range: Range }) {
                 head: "Job",
                 cell: ({ job_type, provider }) => (
                   <>
-                    {typeName(job_type)} <p class="small soft">{provider}</p>
+                    {typeName(job_type)}{" "}
+                    <p class="small soft">{providerName(provider)}</p>
                   </>
                 ),
               },

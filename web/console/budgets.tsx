@@ -9,6 +9,7 @@ import { EmptyState } from "../parts/empty-state.tsx";
 import { Field } from "../parts/field.tsx";
 import { type Column, Table } from "../parts/table.tsx";
 import { Link, query, setQuery } from "../shell/router.tsx";
+import { providerName } from "../words/providers.ts";
 import { microsOf } from "../words/times.ts";
 import { useAnswer, useOps } from "./ops.ts";
 import { Loaded } from "./parts.tsx";
@@ -130,10 +131,13 @@ export function Budgets() {
               rows={providers}
               keyOf={({ provider }) => provider}
               columns={[
-                { head: "Provider", cell: ({ provider }) => provider },
+                {
+                  head: "Provider",
+                  cell: ({ provider }) => providerName(provider),
+                },
                 ...columnsOf<typeof providers[number]>("no limit", (row) =>
                   target.value = {
-                    name: row.provider,
+                    name: providerName(row.provider),
                     body: { provider: row.provider },
                     budget: row.budget_micros,
                   }),

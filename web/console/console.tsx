@@ -6,6 +6,7 @@ import { Notice } from "../parts/notice.tsx";
 import { useBackend } from "../shell/backend.ts";
 import { Link, query } from "../shell/router.tsx";
 import type { Person } from "../shell/session.ts";
+import { withProviderNames } from "../words/providers.ts";
 import { countOf, lengthOf, microsOf, secondOf } from "../words/times.ts";
 import { Activity } from "./activity.tsx";
 import type { Judged, Overview } from "./answers.ts";
@@ -54,7 +55,7 @@ function Tile(
         <Badge tone={tone}>{word}</Badge>
       </p>
       <p class="tile-number">{shown}</p>
-      <p class="small soft">{number.words}</p>
+      <p class="small soft">{withProviderNames(number.words)}</p>
     </li>
   );
 }
@@ -67,7 +68,7 @@ function Numbers({ overview }: { overview: Overview }) {
     <div class="stack">
       <Notice kind={toneOf(overview)}>
         <div class="stack tight">
-          <p class="verdict">{overview.words}</p>
+          <p class="verdict">{withProviderNames(overview.words)}</p>
           {wrong.map(({ name, observed }) => (
             <Check
               key={name}

@@ -7,6 +7,7 @@ import { Table } from "../parts/table.tsx";
 import { setQuery } from "../shell/router.tsx";
 import { describeError } from "../words/errors.ts";
 import { eventOf } from "../words/jobs.ts";
+import { providerName } from "../words/providers.ts";
 import { withoutRepeats } from "../words/rounds.ts";
 import { microsOf, momentOf, repeatsOf, secondOf } from "../words/times.ts";
 import type { JobDetails } from "./answers.ts";
@@ -227,7 +228,7 @@ function Details({ details }: { details: JobDetails }) {
       <Facts
         facts={{
           "User": job.user_email ?? job.user_id,
-          "Provider": job.provider,
+          "Provider": providerName(job.provider),
           "Id there": job.provider_job_id,
           "Created": timeOf(job.created_at),
           "Started": timeOf(job.started_at),

@@ -7,6 +7,7 @@ import { Table } from "../parts/table.tsx";
 import { query, setQuery } from "../shell/router.tsx";
 import { ERROR_WORDS } from "../words/errors.ts";
 import { STATUS_WORDS, TYPE_WORDS } from "../words/jobs.ts";
+import { providerName } from "../words/providers.ts";
 import { microsOf, momentOf } from "../words/times.ts";
 import { useAnswer } from "./ops.ts";
 import { endOf, JobLink, Loaded, StatusBadge, typeName } from "./parts.tsx";
@@ -206,7 +207,8 @@ function Results({ body }: { body: Record<string, string> }) {
                   head: "Type",
                   cell: ({ job_type, provider }) => (
                     <>
-                      {typeName(job_type)} <p class="small soft">{provider}</p>
+                      {typeName(job_type)}{" "}
+                      <p class="small soft">{providerName(provider)}</p>
                     </>
                   ),
                 },

@@ -12,6 +12,7 @@ import { describeError } from "../words/errors.ts";
 import { isAiJobsError } from "../../client/mod.ts";
 import { Icon } from "../parts/icon.tsx";
 import { setQuery } from "../shell/router.tsx";
+import { providerName } from "../words/providers.ts";
 import { searchOf } from "../words/searches.ts";
 import { countOf, microsOf, momentOf } from "../words/times.ts";
 import type { ParkedJob } from "./answers.ts";
@@ -113,12 +114,14 @@ function Answer(
       >
         <p>
           {wasMade
-            ? `The job continues with what ${job.provider} has made. The call is not sent again, and counts as paid.`
+            ? `The job continues with what ${
+              providerName(job.provider)
+            } has made. The call is not sent again, and counts as paid.`
             : `The call is sent again when the job runs, for about ${price}. If it was made after all, it is paid for twice.`}
         </p>
         {wasMade && (
           <Field
-            label={`Its id at ${job.provider}`}
+            label={`Its id at ${providerName(job.provider)}`}
             hint={searchOf(job.provider, job.job_type).idName}
           >
             {(id, describedBy) => (
@@ -145,7 +148,7 @@ function Answer(
                 isUnchecked.value = event.currentTarget.checked}
             />
             I have looked myself: record the answer without asking{" "}
-            {job.provider}
+            {providerName(job.provider)}
           </label>
         )}
       </form>
@@ -181,7 +184,7 @@ function ParkedItem({ job }: { job: ParkedJob }) {
     <li class="parked">
       <div class="row">
         <b>{typeName(job.job_type)}</b>
-        <span class="soft">at {job.provider}</span>
+        <span class="soft">at {providerName(job.provider)}</span>
         <JobLink id={job.job_id} />
         <span class="small soft">
           {call !== undefined &&

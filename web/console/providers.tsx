@@ -3,6 +3,7 @@ import { Badge, type Tone } from "../parts/badge.tsx";
 import { Button } from "../parts/button.tsx";
 import { Card } from "../parts/card.tsx";
 import { Progress } from "../parts/progress.tsx";
+import { providerName } from "../words/providers.ts";
 import { countOf, microsOf, secondOf, shareOf } from "../words/times.ts";
 import type { Provider } from "./answers.ts";
 import { useAnswer, useOps } from "./ops.ts";
@@ -21,10 +22,11 @@ function ProviderCard({ one }: { one: Provider }) {
   const { provider, state, running, max_concurrent, error_rate } = one;
   const { tone, name } = STATES[state];
   const probe = probeOf(one);
+  const called = providerName(provider);
   const isPaused = one.paused_at !== null;
   return (
     <Card
-      title={provider}
+      title={called}
       class="provider"
       end={<Badge tone={tone}>{name}</Badge>}
     >
@@ -42,7 +44,7 @@ function ProviderCard({ one }: { one: Provider }) {
           </span>
         </p>
         <Progress
-          label={`In flight at ${provider}`}
+          label={`In flight at ${called}`}
           value={max_concurrent === 0 ? 0 : (running / max_concurrent) * 100}
         />
       </div>
@@ -66,14 +68,14 @@ function ProviderCard({ one }: { one: Provider }) {
         <Button
           isSmall
           icon={isPaused ? "play" : "pause"}
-          label={`${isPaused ? "Resume" : "Pause"} ${provider}`}
+          label={`${isPaused ? "Resume" : "Pause"} ${called}`}
           onClick={() =>
             ops.act(
               isPaused ? "resume" : "pause",
               { provider },
               ({ is_paused }) => is_paused
-                ? `${provider} is paused. Its jobs wait until you resume it.`
-                : `${provider} works again.`,
+                ? `${called} is paused. Its jobs wait until you resume it.`
+                : `${called} works again.`,
             )}
         >
           {isPaused ? "Resume" : "Pause"}
@@ -83,16 +85,16 @@ function ProviderCard({ one }: { one: Provider }) {
             <Button
               isSmall
               icon="gauge"
-              label={`Probe ${provider} now`}
+              label={`Probe ${called} now`}
               describedBy={`probe-${provider}`}
               isDisabled={!probe.isUseful}
               onClick={() =>
                 ops.act("probe", { provider }, ({ is_probing }) =>
                   !is_probing
-                    ? `The breaker of ${provider} is not open.`
+                    ? `The breaker of ${called} is not open.`
                     : one.waiting > 0
-                    ? `The next job tries ${provider}.`
-                    : `The next job that arrives tries ${provider}.`)}
+                    ? `The next job tries ${called}.`
+                    : `The next job that arrives tries ${called}.`)}
             >
               Probe now
             </Button>

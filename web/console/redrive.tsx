@@ -5,6 +5,7 @@ import { Button } from "../parts/button.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { describeError } from "../words/errors.ts";
+import { providerName } from "../words/providers.ts";
 import { countOf, microsOf } from "../words/times.ts";
 import type { RedrivePreview } from "./answers.ts";
 import { useOps } from "./ops.ts";
@@ -138,7 +139,7 @@ export function Redrive(
           "Type": filter.job_type === undefined
             ? "any"
             : typeName(filter.job_type),
-          "Provider": filter.provider ?? "any",
+          "Provider": providerName(filter.provider ?? "any"),
           "User": filter.user_id ?? "any",
         }}
       />

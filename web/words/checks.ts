@@ -1,5 +1,6 @@
 /** Failing health checks in words. */
 import type { Overview } from "../console/answers.ts";
+import { providerName } from "./providers.ts";
 import { countOf, lengthOf, shareOf } from "./times.ts";
 
 /** By the names of private.check_ai_health; a test compares them. `to` is where it is shown or resolved. */
@@ -36,7 +37,7 @@ export const CHECK_WORDS: Readonly<
   },
   open_breakers: {
     say: (_, { open_breakers }) =>
-      `${open_breakers.join(" and ")} ${
+      `${open_breakers.map(providerName).join(" and ")} ${
         open_breakers.length === 1 ? "is" : "are"
       } down: too many calls failed. The jobs wait, and one at a time tries it.`,
     to: { view: "view=providers", name: "Show providers" },

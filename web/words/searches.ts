@@ -1,4 +1,5 @@
 /** What an operator searches for at a provider when the outcome of a paid call is unknown, by job type. */
+import { providerName } from "./providers.ts";
 
 /** A search. */
 export interface Search {
@@ -51,7 +52,7 @@ const SEARCHES: Readonly<Record<string, Search>> = {
 /** The search for a job's paid call; a general one for a type of a later version. */
 export function searchOf(provider: string, jobType: string): Search {
   return SEARCHES[`${provider} ${jobType}`] ?? {
-    place: provider,
+    place: providerName(provider),
     words: "Its description, title or metadata has:",
     hasMarker: true,
     idName: "The id of what was made.",
