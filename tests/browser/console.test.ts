@@ -378,6 +378,61 @@ browserTest(
   },
 );
 
+browserTest(
+  "console: an answer is taken back only after a question, and what was said before is gone",
+  async () => {
+    await using owner = await visit(site());
+    await using visitor = await visitAsOperator();
+    const { page } = visitor;
+    await signUp(owner.page);
+    await park(owner.page, "Wait, no.");
+    const hold = (paused: string) =>
+      site().sql(
+        `update public.ai_providers set paused_at = ${paused} where provider = 'elevenlabs'`,
+      );
+    // The answered job does not run, so that the answer can be taken back.
+    await hold("now()");
+    try {
+      const needs = page.getByRole("region", { name: "Needs a person" });
+      await needs.getByRole("button", { name: "Open the job" }).click(PATIENCE);
+      const panel = page.getByRole("dialog").first();
+      const answer = async () => {
+        await panel.getByRole("button", { name: "It was not made" }).click();
+        await page.getByRole("button", { name: "Run it again" }).click();
+        await page.getByText("Resolved. The job is in the queue again.")
+          .waitFor();
+      };
+      await answer();
+      const takeBack = panel.getByRole("button", {
+        name: "Take the answer back",
+      });
+      await takeBack.click();
+      const question = page.getByRole("dialog", {
+        name: "Take the answer back",
+      });
+      await question.getByText("The outcome of the call is unknown again.")
+        .waitFor();
+      await assertAccessibleInAll(page, "console-take-back", "dialog");
+      await question.getByRole("button", { name: "Cancel" }).click();
+      await question.waitFor({ state: "detached" });
+      await takeBack.waitFor();
+      await takeBack.click();
+      await question.getByRole("button", { name: "Take it back" }).click();
+      await page.getByText("The answer is taken back. Answer again.").waitFor();
+      assertEquals(
+        await page.getByText("Resolved. The job is in the queue again.")
+          .count(),
+        0,
+        "the message of the answer is gone",
+      );
+      await answer();
+    } finally {
+      await hold("null");
+    }
+    await settled(owner.page, "Wait, no.");
+  },
+);
+
 /** Longer than a line of the panel. */
 const LONG = `Only for you: ${"a very long sentence, ".repeat(2)}the end.`;
 

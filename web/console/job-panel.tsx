@@ -147,6 +147,49 @@ function Timeline({ timeline }: { timeline: JobDetails["timeline"] }) {
   );
 }
 
+function TakeBack({ id }: { id: string }) {
+  const ops = useOps();
+  const isAsking = useSignal(false);
+  const isBusy = useSignal(false);
+  const close = () => isAsking.value = false;
+  return (
+    <>
+      <Button isSmall onClick={() => isAsking.value = true}>
+        Take the answer back
+      </Button>
+      {isAsking.value && (
+        <Dialog
+          title="Take the answer back"
+          onClose={close}
+          actions={
+            <Button
+              kind="primary"
+              isBusy={isBusy.value}
+              onClick={async () => {
+                isBusy.value = true;
+                await ops.act(
+                  "take_back",
+                  { job_id: id },
+                  () => "The answer is taken back. Answer again.",
+                );
+                isBusy.value = false;
+                close();
+              }}
+            >
+              Take it back
+            </Button>
+          }
+        >
+          <p>
+            The outcome of the call is unknown again. The job does not run until
+            it is answered again.
+          </p>
+        </Dialog>
+      )}
+    </>
+  );
+}
+
 function Details({ details }: { details: JobDetails }) {
   const ops = useOps();
   const { job, costs, timeline, journal } = details;
@@ -187,19 +230,7 @@ function Details({ details }: { details: JobDetails }) {
             Run again
           </Button>
         )}
-        {job.is_answer_revocable && (
-          <Button
-            isSmall
-            onClick={() =>
-              ops.act(
-                "take_back",
-                { job_id: job.id },
-                () => "The answer is taken back. Answer again.",
-              )}
-          >
-            Take the answer back
-          </Button>
-        )}
+        {job.is_answer_revocable && <TakeBack id={job.id} />}
       </div>
       {job.is_answer_revocable && (
         <p class="small soft">

@@ -86,11 +86,13 @@ export class Ops {
     body: Body,
     words: (answer: OpsAnswers[A]) => string,
   ): Promise<boolean> {
+    // Of the same job, provider, type or user, whose state the previous message was about.
+    const about = String(Object.values(body)[0]);
     try {
-      toast(words(await this.call(action, body)));
+      toast(words(await this.call(action, body)), "good", about);
       return true;
     } catch (error) {
-      toast(describeError(error).text, "bad");
+      toast(describeError(error).text, "bad", about);
       return false;
     } finally {
       refresh();

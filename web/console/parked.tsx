@@ -80,6 +80,8 @@ function Answer(
         status === "pending"
           ? "Resolved. The job is in the queue again."
           : "Resolved. The job stays as it is.",
+        "good",
+        job.job_id,
       );
       onClose();
     } catch (error) {

@@ -8,6 +8,7 @@ interface Toast {
   id: number;
   kind: "good" | "bad";
   text: string;
+  about: string | undefined;
 }
 
 const SHOWN_MS = { good: 6000, bad: 15_000 };
@@ -20,11 +21,20 @@ function dismiss(id: number): void {
   toasts.value = toasts.value.filter((toast) => toast.id !== id);
 }
 
-/** Shows a message. It disappears after six seconds, a failure after fifteen. */
-export function toast(text: string, kind: "good" | "bad" = "good"): void {
+/**
+ * Shows a message. It disappears after six seconds, a failure after fifteen, and before that when there is another one
+ * about the same thing: it would speak of an earlier state.
+ */
+export function toast(
+  text: string,
+  kind: "good" | "bad" = "good",
+  about?: string,
+): void {
   const id = ++lastId;
-  const others = toasts.value.filter((one) => one.text !== text);
-  toasts.value = [...others.slice(1 - MOST), { id, kind, text }];
+  const others = toasts.value.filter((one) =>
+    one.text !== text && (about === undefined || one.about !== about)
+  );
+  toasts.value = [...others.slice(1 - MOST), { id, kind, text, about }];
   setTimeout(() => dismiss(id), SHOWN_MS[kind]);
 }
 
