@@ -5284,7 +5284,12 @@ comment on function public.take_back_ai_job_answer(uuid) is
 revoke execute on function public.take_back_ai_job_answer(uuid) from public, anon, authenticated;
 grant execute on function public.take_back_ai_job_answer(uuid) to service_role;
 
-create function public.doubt_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text)
+create function public.doubt_provider_call(
+  p_job_id uuid,
+  p_lease_token uuid,
+  p_operation text,
+  p_making_seconds integer default 0
+)
 returns text
 language plpgsql
 volatile
@@ -5306,7 +5311,8 @@ begin
     return 'doubted';
   elsif v_call.outcome is distinct from 'adopted' then
     return 'kept';
-  elsif v_call.settled_at > clock_timestamp() - interval '1 minute' then
+  elsif v_call.settled_at > clock_timestamp() - interval '1 minute'
+    or v_call.sent_at > clock_timestamp() - make_interval(secs => p_making_seconds) then
     return 'too_early';
   end if;
   update public.ai_provider_calls as c
@@ -5317,14 +5323,15 @@ begin
   return 'doubted';
 end;
 $$;
-comment on function public.doubt_provider_call(uuid, uuid, text) is
+comment on function public.doubt_provider_call(uuid, uuid, text, integer) is
   'For a worker to which the provider said that the object of a step does not exist. doubted: an operator or a lookup had '
   'named the object, and the outcome of the call is unknown again, so that the job ends as outcome_unknown and nothing is '
-  'sent again; too_early: that was less than a minute ago, and a list may lag, so query again; kept: the call itself '
+  'sent again; too_early: that was less than a minute ago, and a list may lag, or the call was sent less than '
+  'p_making_seconds ago, and the object is still being made, so query again; kept: the call itself '
   'returned the object, '
   'and nothing changed. Null: the lease is lost. service_role only; security definer for its part in schema private.';
-revoke execute on function public.doubt_provider_call(uuid, uuid, text) from public, anon, authenticated;
-grant execute on function public.doubt_provider_call(uuid, uuid, text) to service_role;
+revoke execute on function public.doubt_provider_call(uuid, uuid, text, integer) from public, anon, authenticated;
+grant execute on function public.doubt_provider_call(uuid, uuid, text, integer) to service_role;
 
 create function public.pause_ai_jobs(
   p_job_type text default null,

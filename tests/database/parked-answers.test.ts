@@ -191,9 +191,10 @@ async function takeBack(
 async function doubt(
   { sql }: Pick<TestDatabase, "sql">,
   job: ClaimedJob,
+  makingSeconds = 0,
 ): Promise<string | null | undefined> {
   const [row] = await sql<{ answer: string | null }[]>`
-    select public.doubt_provider_call(${job.id}, ${job.lease_token}, 'create_voice') as answer`;
+    select public.doubt_provider_call(${job.id}, ${job.lease_token}, 'create_voice', ${makingSeconds}) as answer`;
   return row?.answer;
 }
 
@@ -390,6 +391,20 @@ Deno.test("doubt_provider_call: an object that was named and that the provider d
       select call_error_code as code from private.ai_parked_jobs where job_id = ${job.id}`;
     assertEquals(row?.code, "provider_object_missing");
     assertEquals(await resolveWith(db.sql, job.id, "voice-2"), true);
+  });
+});
+
+Deno.test("doubt_provider_call: an object that may still be in the making is not doubted", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const parked = await park(bench);
+    await resolveWith(db.sql, parked.id, "voice-1");
+    const job = await claimJob(bench, parked.id);
+    await ageAnswers(db);
+    assertEquals(await doubt(db, job, 900), "too_early");
+    await db.sql`
+      update public.ai_provider_calls set sent_at = sent_at - interval '901 seconds'`;
+    assertEquals(await doubt(db, job, 900), "doubted");
   });
 });
 

@@ -215,7 +215,13 @@ for (const [name, subject] of Object.entries(SUBJECTS)) {
     await stack
       .sql`select public.resolve_unknown_ai_job(${jobId}, true, ${`wrong-${crypto.randomUUID()}`})`;
     await stack.sql`
-      update public.ai_provider_calls set settled_at = settled_at - interval '61 seconds' where job_id = ${jobId}`;
+      update public.ai_provider_calls
+      set settled_at = settled_at - interval '61 seconds',
+        -- A transcript may be in the making for a while.
+        sent_at = sent_at - make_interval(secs => ${
+      name === "transcription" ? 901 : 0
+    })
+      where job_id = ${jobId}`;
     // A worker may have read the object before that, too early to park the job, and waits.
     await waitUntil("the job is parked again", async () => {
       await sweepJob(stack, jobId);
@@ -244,6 +250,34 @@ for (const [name, subject] of Object.entries(SUBJECTS)) {
     await complete(stack, jobId);
   });
 }
+
+Deno.test("answers: a transcript that is still being made is waited for, and not parked again", async () => {
+  const stack = running();
+  const subject = SUBJECTS["transcription"];
+  assert(subject !== undefined);
+  const { jobId, id } = await park(stack, subject);
+  await stack.simulator.fail({
+    provider: "elevenlabs",
+    operation: "transcripts.get",
+    times: 2,
+    fault: { kind: "status", status: 404 },
+  });
+  await stack.sql`
+    update public.ai_providers set paused_at = now() where provider = 'elevenlabs'`;
+  await stack.sql`select public.resolve_unknown_ai_job(${jobId}, true, ${id})`;
+  await stack.sql`
+    update public.ai_provider_calls set settled_at = settled_at - interval '61 seconds' where job_id = ${jobId}`;
+  await stack.sql`
+    update public.ai_providers set paused_at = null where provider = 'elevenlabs'`;
+  await complete(stack, jobId);
+  const stages = await stack.sql<{ stage: string }>`
+    select data ->> 'stage' as stage from public.ai_job_events
+    where job_id = ${jobId} and event = 'snoozed' order by seq desc limit 2`;
+  assertEquals(stages.map(({ stage }) => stage), [
+    "transcribing",
+    "transcribing",
+  ]);
+});
 
 Deno.test("answers: one that is recorded unchecked says so, and can be taken back before the job runs", async () => {
   const stack = running();

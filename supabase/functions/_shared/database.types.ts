@@ -1620,6 +1620,7 @@ export type Database = {
         Args: {
           "p_job_id": string;
           "p_lease_token": string;
+          "p_making_seconds"?: number;
           "p_operation": string;
         };
         Returns: string;

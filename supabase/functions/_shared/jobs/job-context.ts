@@ -1,7 +1,7 @@
 /** The input and output of a processor. */
 import type { ClaimedJob, Dependency } from "../contracts/jobs.ts";
 import type { Logger } from "../platform/log.ts";
-import type { Completion } from "./outcome.ts";
+import type { Completion, Snooze } from "./outcome.ts";
 import type { PaidCall } from "./paid-call.ts";
 
 /** A claimed job, for its processor. */
@@ -35,10 +35,15 @@ export interface JobContext {
    *
    * @throws {JobFailure} `provider_object_missing` (final) if an operator or a lookup had named the object: the job is
    *   parked, and nothing is sent again.
-   * @throws {Snooze} if that was less than a minute ago.
+   * @param making for providers that do not say that an object is still being made: how long after the request that may
+   *   be, and how to wait for it.
+   * @throws {Snooze} if that was less than a minute ago, or the object may still be in the making.
    * @throws {LeaseLost} when another worker owns the job.
    */
-  reportMissing(operation: string): Promise<void>;
+  reportMissing(
+    operation: string,
+    making?: { seconds: number; wait: Snooze },
+  ): Promise<void>;
 }
 
 /** The work of one job type. */

@@ -158,7 +158,8 @@ export class JobRun {
       dependency: () => this.#deps.dependencyOf(this.#job),
       pay: (call) => this.#pay(call),
       recordUsage: (operation, units) => this.#recordUsage(operation, units),
-      reportMissing: (operation) => this.#reportMissing(operation),
+      reportMissing: (operation, making) =>
+        this.#reportMissing(operation, making),
     };
   }
 
@@ -271,14 +272,22 @@ export class JobRun {
     }
   }
 
-  async #reportMissing(operation: string): Promise<void> {
+  async #reportMissing(
+    operation: string,
+    making?: { seconds: number; wait: Snooze },
+  ): Promise<void> {
     await this.#heartbeat.flushed();
-    const { repository } = this.#deps;
-    switch (await repository.doubtProviderCall(this.#job, operation)) {
+    const decision = await this.#deps.repository.doubtProviderCall(
+      this.#job,
+      operation,
+      making?.seconds,
+    );
+    switch (decision) {
       case "doubted":
         throw JobFailure.final("provider_object_missing");
       case "too_early":
-        throw new Snooze(RECONCILE_PAUSE_SECONDS, "reconciling");
+        throw making?.wait ??
+          new Snooze(RECONCILE_PAUSE_SECONDS, "reconciling");
       case null:
         throw new LeaseLost();
     }

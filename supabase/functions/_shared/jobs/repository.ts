@@ -163,12 +163,13 @@ export interface JobRepository {
   ): Promise<boolean>;
   /**
    * Records that the provider does not have the object of a step. `doubted`: an operator or a lookup had named it, and
-   * the outcome of the call is unknown again; `too_early`: that was less than a minute ago; `kept`: the call itself
-   * returned the object. Null when the lease is lost.
+   * the outcome of the call is unknown again; `too_early`: that was less than a minute ago, or the call was sent less
+   * than `makingSeconds` ago; `kept`: the call itself returned the object. Null when the lease is lost.
    */
   doubtProviderCall(
     lease: Lease,
     operation: string,
+    makingSeconds?: number,
   ): Promise<"doubted" | "too_early" | "kept" | null>;
   /**
    * Completes the job and writes its product and `extras` in the same commit; `false` also when the call of `extras`
@@ -396,10 +397,11 @@ export function createJobRepository(
         p_units: units,
       }, z.boolean()),
 
-    doubtProviderCall: (lease, operation) =>
+    doubtProviderCall: (lease, operation, makingSeconds = 0) =>
       write("doubt_provider_call", {
         ...fence(lease),
         p_operation: operation,
+        p_making_seconds: makingSeconds,
       }, z.enum(["doubted", "too_early", "kept"]).nullable()),
 
     async complete(lease, completion, extras = {}) {

@@ -57,6 +57,11 @@ const MAX_FILE_BYTES = 52_428_800;
 const WAIT_MAX_SECONDS = 900;
 /** Between two polls of a transcript that is not ready. */
 const PAUSES = { first: 5, longest: 60 };
+/**
+ * The provider may answer 404 for a transcript that it is still making. For this long after the request that says
+ * nothing about the id.
+ */
+const MAKING_SECONDS = 900;
 /** How long the provider may take to fetch a recording: it does so when it starts on the transcript. */
 const FETCH_SECONDS = 6 * 60 * 60;
 
@@ -240,7 +245,8 @@ async function prepareInput(
 /**
  * Reads a transcript that is paid for. While it is not ready the job is snoozed: it is never made again.
  *
- * @throws {JobFailure} `provider_object_missing` (final) when an operator named an id that the provider does not have.
+ * @throws {JobFailure} `provider_object_missing` (final) when an operator named an id that the provider does not have,
+ *   and enough time has passed to make the transcript.
  */
 async function retrieve(
   transcripts: ElevenLabsTranscripts,
@@ -253,8 +259,11 @@ async function retrieve(
     () => transcripts.get(id, signal),
   );
   if (transcript !== null && transcript !== "in_progress") return transcript;
-  if (transcript === null) await reportMissing(STEP);
-  throw new Snooze(pauseFor(job, PAUSES), "transcribing");
+  const wait = new Snooze(pauseFor(job, PAUSES), "transcribing");
+  if (transcript === null) {
+    await reportMissing(STEP, { seconds: MAKING_SECONDS, wait });
+  }
+  throw wait;
 }
 
 /** Whether the call still exists. If it was deleted, the transcript remains as the job's output. */
