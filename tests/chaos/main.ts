@@ -40,6 +40,13 @@ import {
   type Visit,
   visitPoints,
 } from "./points.ts";
+import {
+  ALL_POLL_POINTS,
+  FEW_POLL_POINTS,
+  nameOfPollPoint,
+  type PollPoint,
+  visitPoll,
+} from "./polls.ts";
 import { Rig } from "./rig.ts";
 import { runStorm } from "./storm.ts";
 import { type Subject, SUBJECTS, VOICE_CLONE } from "./subjects.ts";
@@ -227,17 +234,39 @@ class Chaos {
     for (const { point, batch, jobs } of visits) {
       const name = nameOfBatchPoint(point);
       this.log(`${name}: ${batch} of ${jobs.length} jobs`);
-      for (const { id, status, errorCode, creations, steps } of jobs) {
-        if (status !== "completed" || creations !== steps) {
-          this.reportProblem(
-            name,
-            `${id} is ${status} (${errorCode}) with ${creations} creations`,
-          );
-        }
-      }
+      this.#reportJobs(name, jobs);
     }
     this.points += points.length;
     await this.audit("batches");
+  }
+
+  /** Injects faults into the polls of a busy worker. */
+  async polls(points: readonly PollPoint[]): Promise<void> {
+    for (const point of points) {
+      const name = nameOfPollPoint(point);
+      const { isReached, deliveries, jobs } = await visitPoll(this.#rig, point);
+      this.log(
+        `${name}: ${jobs.length} jobs, ${deliveries} dispatches while it polled`,
+      );
+      if (!isReached) this.reportProblem(name, "was never reached");
+      if (deliveries > 0) {
+        this.reportProblem(name, `inserts sent ${deliveries} dispatches`);
+      }
+      this.#reportJobs(name, jobs);
+    }
+    this.points += points.length;
+    await this.audit("polls");
+  }
+
+  #reportJobs(name: string, jobs: BatchVisit["jobs"]): void {
+    for (const { id, status, errorCode, creations, steps } of jobs) {
+      if (status !== "completed" || creations !== steps) {
+        this.reportProblem(
+          name,
+          `${id} is ${status} (${errorCode}) with ${creations} creations`,
+        );
+      }
+    }
   }
 
   async clockAndShutdown(): Promise<void> {
@@ -312,6 +341,7 @@ async function runBounded(chaos: Chaos, rig: Rig, seed: number) {
   const moments = await findMoments(rig);
   await chaos.visit("crash points", choosePoints(moments));
   await chaos.batches(FEW_BATCH_POINTS);
+  await chaos.polls(FEW_POLL_POINTS);
   await rig.setCaps(GROUP * 2, GROUP * 2);
   await chaos.clockAndShutdown();
   await chaos.storm(seed, SHORT_STORM);
@@ -369,6 +399,7 @@ async function runLong(
       );
     }
     await chaos.batches(ALL_BATCH_POINTS);
+    await chaos.polls(ALL_POLL_POINTS);
     await rig.setCaps(LARGE_GROUP * 2, LARGE_GROUP * 2);
     await chaos.clockAndShutdown();
     await runTypes(

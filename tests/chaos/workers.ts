@@ -11,6 +11,9 @@ import {
 } from "./fault-proxy.ts";
 import { RENDER_SLUG, ROOT, SLUG, type WorkerSlug } from "./project.ts";
 
+/** The calls whose responses are claimed jobs. */
+const CLAIMS = /^(claim|poll)_/;
+
 /** How to start a worker. */
 export interface WorkerOptions {
   /** The function that it runs; process-ai-job by default. */
@@ -87,7 +90,7 @@ export class Workers implements AsyncDisposable {
       if (moment.phase === "headers") {
         calls.push(`${moment.call} ${moment.nth}`);
       }
-      if (moment.phase === "answered" && moment.call.startsWith("claim_")) {
+      if (moment.phase === "answered" && CLAIMS.test(moment.call)) {
         jobs.push(...idsIn(moment.answer ?? ""));
       }
       return this.#watch(worker, moment);
