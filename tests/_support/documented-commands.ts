@@ -41,7 +41,7 @@ export type Trial =
 const minutes = "takes minutes";
 const project = "needs a login and a hosted project, or Docker";
 
-/** The first that matches says how a command is tried. `deno` stands for `npx -y deno@…` too. */
+/** The first rule that matches says how a command is tested. `deno` stands for `npx -y deno@…` too. */
 export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
   [
     /^(\. \.\/\.env\.local$|field\b|post\b|(TOKEN|SIZE|UPLOAD|KEY|JOB)=|curl .*upload_url|until curl)/,
@@ -115,7 +115,7 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
   }],
 ];
 
-/** How a command is tried; undefined for a command without a rule. */
+/** How a command is tested; undefined for a command without a rule. */
 export function trialOf({ text }: DocumentedCommand): Trial | undefined {
   const plain = text.replace(/^npx -y deno@[\d.]+/, "deno")
     .replace(/^npx supabase@[\d.]+/, "npx supabase").replaceAll(/\s+/g, " ");
@@ -163,8 +163,8 @@ function shellBlocks(markdown: string): Block[] {
   return blocks;
 }
 
-/** A command without its trailing comment; undefined while it continues on the next line. */
-function closed(text: string): string | undefined {
+/** The command without its trailing comment; undefined while it continues on the next line. */
+function withoutComment(text: string): string | undefined {
   let quote = "";
   for (let at = 0; at < text.length; at++) {
     const sign = text.charAt(at);
@@ -185,7 +185,7 @@ function commandsOfBlock(page: string, block: Block): DocumentedCommand[] {
   for (const [index, row] of block.lines.entries()) {
     if (text === "") line = block.line + index;
     text += text === "" ? row : `\n${row}`;
-    const command = closed(text);
+    const command = withoutComment(text);
     if (command === undefined) continue;
     const [, comment] = /^\s*# ?(.*)$/.exec(text) ?? [];
     if (command !== "") {
@@ -226,7 +226,7 @@ export function commandsOf(
   ];
 }
 
-/** The pages that a reader is sent to: README, CONTRIBUTING, docs, and the notes that they lead to. */
+/** The commands of README, AGENTS, CONTRIBUTING, docs, and the pages that they link to. */
 export async function documentedCommands(): Promise<DocumentedCommand[]> {
   const pages = [
     "README.md",

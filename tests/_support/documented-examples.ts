@@ -52,7 +52,7 @@ return { ${results.join(", ")} };
   return await run(given);
 }
 
-/** Loads the component of a React example; `given` are the names that its module has besides. */
+/** Loads the component of a React example. `given` are further names that the example uses. */
 export async function loadComponent(
   code: string,
   name: string,
@@ -76,7 +76,7 @@ return ${name};
   return make(given);
 }
 
-/** What the client's package would export. */
+/** The entry points of the client's package, as examples import them. */
 const PACKAGE: readonly (readonly [name: string, file: string])[] = [
   [`"edge-ai-jobs"`, "client/mod.ts"],
   [`"edge-ai-jobs/react"`, "client/react.ts"],

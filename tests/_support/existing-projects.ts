@@ -1,4 +1,4 @@
-/** Supabase projects of other people, before edge-ai-jobs comes: the files by path. */
+/** Supabase projects of other people, before they install edge-ai-jobs: the files by path. */
 
 const config = (name: string, rest = "") =>
   `project_id = "${name}"
@@ -46,7 +46,7 @@ create policy "users can upload into their own folder" on storage.objects for in
   ["supabase/functions/janitor/index.ts", hello("own janitor")],
 ]);
 
-/** Has a `_shared` with file names that ours has too, a function that uses it, and its own orders. */
+/** Has a `_shared` with file names that ours has too, a function that uses it, and its own table `orders`. */
 export const OWN_SHARED: ReadonlyMap<string, string> = new Map([
   ["supabase/config.toml", config("own-shared")],
   [

@@ -32,7 +32,7 @@ export class FakeJournal {
 
   constructor(readonly reconcileMs: number) {}
 
-  /** The call of a job whose outcome is not yet known. */
+  /** The job's call whose outcome is not known yet. */
   open(jobId: string): FakeCall | undefined {
     return this.calls.find((call) => call.jobId === jobId && isOpen(call));
   }
@@ -44,12 +44,12 @@ export class FakeJournal {
     );
   }
 
-  /** Whether a call of this step is open or has succeeded, so that none is sent now. */
+  /** Whether a call of this step is open or has succeeded, so that no other may be sent. */
   has(jobId: string, operation: string): boolean {
     return this.#find(jobId, operation) !== undefined;
   }
 
-  /** The sender no longer waits. */
+  /** The sender no longer waits for the response, so the outcome becomes unknown. */
   lose(call: FakeCall, now: number): void {
     call.outcome = "unknown";
     call.unknownSince ??= now;

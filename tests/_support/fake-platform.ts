@@ -30,8 +30,7 @@ export interface FakePlatform extends PlatformDeps {
   shutDown(reason: string): void;
 }
 
-/**
- * Makes one. The clock stands at 2026-01-01 and the uptime at 0 until they are moved; ids count up from
+/** Creates a platform. The clock is at 2026-01-01 and the uptime at 0 until they are advanced; ids count up from
  * `00000000-0000-4000-8000-000000000001`.
  *
  * @param options.env the environment; empty unless given.
@@ -85,7 +84,7 @@ export function fakePlatform(
   };
 }
 
-/** Variables that make the functions start, and nothing more. */
+/** The variables without which the functions do not start. */
 export const COMPLETE_ENV = {
   SUPABASE_URL: "https://project.test",
   SUPABASE_PUBLISHABLE_KEYS: '{"default":"sb_publishable_0123456789"}',

@@ -1,4 +1,6 @@
-/** The functions and the timeline as a client sees them, in memory: for what a component does with each answer. */
+/**
+ * The functions and the timeline as a client sees them, in memory, to test what a component does with each response.
+ */
 import { createClient } from "@supabase/supabase-js";
 import { type AiJobs, createAiJobs, type Job } from "../../client/mod.ts";
 
@@ -13,7 +15,7 @@ export class FakeProject {
   readonly requests: string[] = [];
   /** Idempotency keys of the requests to create, in order. */
   readonly keys: string[] = [];
-  /** Answers instead of the project; undefined lets it answer. */
+  /** Answers instead of the project, unless it returns undefined. */
   intercept: (
     path: string,
   ) => Response | Promise<Response> | undefined = () => undefined;
@@ -41,7 +43,7 @@ export class FakeProject {
     return this.#fetch(`http://project.test${path}`);
   }
 
-  /** A new job of the user's. */
+  /** Adds a new job of the user. */
   add(id: string = crypto.randomUUID()): string {
     const at = this.#tick();
     this.#rows.set(id, {
@@ -88,7 +90,7 @@ export class FakeProject {
     Object.assign(this.#row(id).job, change);
   }
 
-  /** What the processor writes: the row, and the event that has its new state. */
+  /** Writes what a processor writes: the row, and an event with the new state. */
   write(id: string, event: string, change: Partial<Row["job"]>): void {
     const row = this.#row(id);
     Object.assign(row.job, change, { updated_at: this.#tick() });
@@ -143,7 +145,7 @@ export class FakeProject {
     const path = url.pathname + url.search;
     init.signal?.throwIfAborted();
     this.requests.push(path);
-    // An answer never comes in the turn of its request.
+    // A response never arrives in the same turn of the event loop as its request.
     await Promise.resolve();
     const answer = this.intercept(path) ?? this.#answer(url, init);
     const { signal } = init;

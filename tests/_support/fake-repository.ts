@@ -72,20 +72,20 @@ export class FakeRepository implements JobRepository {
   readonly journal: FakeJournal;
   /** All calls, in order. */
   readonly calls: (keyof JobRepository)[] = [];
-  /** Calls that had an effect; those without a valid lease had none. */
+  /** Calls that had an effect: those with a valid lease. */
   readonly effects: (keyof JobRepository)[] = [];
   /** The size of each heartbeat, in order. */
   readonly beats: number[] = [];
-  /** What completions carried, in order. */
+  /** The extras of all completions, in order. */
   readonly extras: CompletionExtras[] = [];
-  /** The reports that begun calls carried, in order. */
+  /** The reports that were sent along when a paid call began, in order. */
   readonly carried: Report[] = [];
   /** The polls that inserts rely on. */
   readonly polls = new Set<string>();
   /** The job that the result cache names for a claimed job. */
   cached: string | null = null;
   interrupt: Interruption = () => {};
-  /** Revisions of usage, in order. */
+  /** Corrections of usage, in order. */
   readonly revised: { jobId: string; operation: string; units: number }[] = [];
   /** Whether the owner's budget is used up. */
   overBudget: "over_budget" | "over_provider_budget" | null = null;
@@ -153,7 +153,7 @@ export class FakeRepository implements JobRepository {
     row.leaseToken = this.#uuid();
   }
 
-  /** The owner cancels the job: immediately while it waits, else when its worker learns of it. */
+  /** The owner cancels the job: immediately while it waits, else when its worker reads it in a heartbeat. */
   requestCancel(row: FakeJob): void {
     if (row.status !== "pending" && row.status !== "processing") return;
     row.isCancelRequested = true;
@@ -166,7 +166,7 @@ export class FakeRepository implements JobRepository {
       if ((job.leaseExpiresAt ?? Infinity) > this.#now) continue;
       const open = this.journal.open(job.id);
       const isLost = open?.outcome === "sent";
-      const getsAnother = isLost || this.journal.isPaid(job.id);
+      const getsAnotherAttempt = isLost || this.journal.isPaid(job.id);
       if (open !== undefined) this.journal.lose(open, this.#now);
       const isLast = job.attempt >= job.maxAttempts;
       job.errorCode = open !== undefined && isLast
@@ -174,8 +174,8 @@ export class FakeRepository implements JobRepository {
         : "lease_expired";
       job.scheduledAt = this.#now +
         (job.attempt <= 1 || isLost ? 0 : this.#backoffMs(job.attempt - 1));
-      if (isLast && getsAnother) job.attempt--;
-      this.#leave(job, isLast && !getsAnother ? "failed" : "pending");
+      if (isLast && getsAnotherAttempt) job.attempt--;
+      this.#leave(job, isLast && !getsAnotherAttempt ? "failed" : "pending");
     }
   }
 

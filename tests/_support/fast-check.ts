@@ -1,8 +1,8 @@
-/** fast-check, with the same cases in every run: a change is never held up by a case that has nothing to do with it. */
+/** fast-check with the same cases in every run, so that no change fails on a case that it did not affect. */
 import fc from "fast-check";
 import { z } from "zod";
 
-/** The seed of this process: PROPERTY_SEED, which may be `random`; without it always the same. */
+/** The seed of this process: PROPERTY_SEED, which may be `random`, or else a fixed number. */
 export const PROPERTY_SEED = seedOf(
   Deno.env.get("PROPERTY_SEED") ?? "20261123",
 );

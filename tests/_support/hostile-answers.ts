@@ -39,7 +39,7 @@ export async function refusalOf(response: Response): Promise<Problem> {
   return problem;
 }
 
-/** Fails unless the problem names these fields, or members of them; with `isOneEnough`, one of them. */
+/** Fails unless the problem names all of these fields, or members of them; with `isOneEnough`, at least one. */
 export function assertNames(
   problem: Problem,
   fields: readonly string[],

@@ -41,7 +41,7 @@ const longText = (moreThan: number) =>
   fc.integer({ min: moreThan + 1, max: moreThan + 40 }).map((length) =>
     "x".repeat(length)
   );
-/** What cannot be stored or would break what is printed around it. */
+/** Text that cannot be stored, or that would garble the text printed around it. */
 const brokenText = fc.tuple(
   fc.string({ maxLength: 20 }),
   fc.constantFrom("\u0000", "\u0001", "\u0008", "\u001b", "\u007f", "\ud800"),

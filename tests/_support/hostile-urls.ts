@@ -1,4 +1,4 @@
-/** URLs that disguise their address in every known way; none of them names an object of the project. */
+/** URLs that disguise their address in every known way. None is the URL of an object of the project. */
 import fc from "./fast-check.ts";
 
 /** The ways to write an IPv4 address that URL parsers read as the same host. */
@@ -166,7 +166,7 @@ export function hostilePaths(
     .map(([first, between, last]) =>
       `${bucket}/${user}/${first}${between}${last}/a.mp3`
     ).filter((path) =>
-      // Odd but a name: three bytes of a file's own, or a folder called `..;`.
+      // Other combinations are unusual, but valid names: a file called `...`, or a folder called `..;`.
       /(^|\/)\.{1,2}(\/|$)|\/\/|[\\%?#]/.test(path) ||
       ["\u0000", "\u0085", "\ud800"].some((part) => path.includes(part))
     );

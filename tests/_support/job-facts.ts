@@ -28,7 +28,7 @@ export interface JobFacts {
   journal: JournalEntry[];
   /** Ids of the provider's voices among the rows of `voices`. */
   voices: string[];
-  /** Ids of what the provider was paid for. */
+  /** Provider ids of the objects that were paid for. */
   paid: string[];
 }
 
@@ -48,8 +48,8 @@ interface Row {
 }
 
 /**
- * The facts of a job. Fails when an invariant of every job is violated: the timeline is
- * numbered without a gap, every paid call is counted before it is sent, and nothing is paid that is not journalled.
+ * The facts of a job. Fails when an invariant of every job is violated: the timeline is numbered without a gap, every
+ * paid call is counted before it is sent, and everything paid for is in the journal.
  */
 export async function jobFacts(
   stack: TestStack,
@@ -102,7 +102,7 @@ export async function jobFacts(
   };
 }
 
-/** Fails unless the job is completed with one voice, paid for once, and no trace of trouble is left on it. */
+/** Fails unless the job is completed with one voice, paid for once, and its row shows no earlier error. */
 export async function assertDoneOnce(
   stack: TestStack,
   jobId: string,

@@ -1,4 +1,4 @@
-/** Recordings made in code: valid containers and frame headers around arbitrary bytes. */
+/** Generated recordings: valid containers and frame headers around arbitrary bytes. */
 import {
   BufferTarget,
   EncodedAudioPacketSource,
@@ -13,7 +13,7 @@ import {
 } from "mediabunny";
 import type { RecordingSource } from "../../supabase/functions/_shared/media/lengths/range-reader.ts";
 
-/** Concatenates all of these. */
+/** Concatenates the parts. */
 export function joined(
   ...parts: readonly Uint8Array[]
 ): Uint8Array<ArrayBuffer> {
@@ -28,7 +28,7 @@ export function joined(
   return whole;
 }
 
-/** Repeats the bytes so many times. */
+/** Concatenates `count` parts. */
 function times(
   count: number,
   make: (index: number) => Uint8Array,
@@ -46,7 +46,7 @@ const MP3_BITRATES = {
   320: 14,
 } as const;
 
-/** MP3 at 44.1 kHz. `claims`: the first frame is an Info frame that says how many follow. */
+/** MP3 at 44.1 kHz. With `claims`, the first frame is an Info frame that states this number of frames. */
 export function mp3(
   seconds: number,
   kilobits: keyof typeof MP3_BITRATES,
@@ -104,7 +104,7 @@ export function amr(seconds: number): Uint8Array<ArrayBuffer> {
   return joined(ascii("#!AMR\n"), times(seconds * 50, () => frame));
 }
 
-/** WAV, 16 bit. What is not given fits the rest. */
+/** WAV, 16 bit. Header fields that are not given are consistent with the others. */
 export function wav(
   seconds: number,
   { sampleRate = 16_000, channels = 1, ...forged }: {
@@ -132,7 +132,7 @@ export function wav(
   return bytes;
 }
 
-/** FLAC at 48 kHz in blocks of 4096. `claims`: the samples of the whole, as its first block says. */
+/** FLAC at 48 kHz in blocks of 4096. `claims` is the total number of samples that the first block states. */
 export function flac(
   seconds: number,
   frameBytes: number,
@@ -217,10 +217,10 @@ const CONTAINERS = {
 } as const satisfies Record<string, () => OutputFormat>;
 
 /**
- * A recording in a container, made by a library that is not the one under test.
+ * A recording in a container, written by another library than the one under test.
  *
- * @param options.packetBytes of each packet of sound.
- * @param options.film pictures as well: 30 a second, every sixtieth a large one.
+ * @param options.packetBytes size of each audio packet.
+ * @param options.film adds video: 30 pictures a second, every sixtieth a large one.
  */
 export async function muxed(
   container: keyof typeof CONTAINERS,
@@ -265,13 +265,13 @@ export async function muxed(
   return new Uint8Array(target.buffer);
 }
 
-/** What was read of a source. */
+/** The reads of a source. */
 export interface Reads {
   count: number;
   bytes: number;
 }
 
-/** A source of these bytes, which fails a test that reads beyond them. */
+/** A source of these bytes. Reading beyond them fails the test. */
 export function sourceOf(
   bytes: Uint8Array,
   reads: Reads = { count: 0, bytes: 0 },
@@ -279,7 +279,7 @@ export function sourceOf(
   return sourceBy(bytes.length, reads, (start, end) => bytes.slice(start, end));
 }
 
-/** A source that repeats what follows `head` so many times, without holding it. */
+/** A source of `head` and `count` times `body`, without holding it all in memory. */
 export function longSource(
   head: Uint8Array,
   body: Uint8Array,
@@ -319,7 +319,7 @@ function sourceBy(
   };
 }
 
-/** Numbers in [0, 1), always the same. */
+/** A generator of numbers in [0, 1), the same in every run. */
 export function evenRandom(seed = 1): () => number {
   let state = seed;
   return () => {

@@ -23,7 +23,7 @@ export async function pathWithNode22(): Promise<string> {
     `node-${platform}@${NODE_VERSION}`,
     "bin/node",
   );
-  // The archive does not mark it as executable.
+  // The archive does not mark the program as executable.
   await Deno.chmod(program, 0o755);
   return `${dirname(program)}:${Deno.env.get("PATH") ?? ""}`;
 }

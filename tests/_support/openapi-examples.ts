@@ -24,9 +24,9 @@ const documentSchema = z.object({
   paths: z.record(z.string(), z.record(z.string(), operationSchema)),
 });
 
-/** One example, whole. */
+/** One example. */
 export interface DocumentedExample {
-  /** Of the operation. */
+  /** Id of the operation. */
   id: string;
   name: string;
   method: string;
@@ -48,9 +48,9 @@ export interface DocumentedExample {
 }
 
 /**
- * The examples in the order of the document: for each operation as its request names them.
+ * The examples in the order of the document, and for each operation in the order of its request examples.
  *
- * @throws when a request has no answer of its name, or an answer no request.
+ * @throws when a request has no response of the same name, or a response no request.
  */
 export function documentedExamples(document: unknown): DocumentedExample[] {
   return Object.entries(documentSchema.parse(document).paths).flatMap((

@@ -2,7 +2,7 @@
 import { signUp, type TestUser } from "./as-user.ts";
 import type { TestStack } from "./stack.ts";
 
-/** Signs up a user, grants the role and signs in again, since a token has the role from then on. */
+/** Signs up a user, grants the role and signs in again, since only a new token has the role. */
 export async function signUpOperator(stack: TestStack): Promise<TestUser> {
   const user = await signUp(stack);
   await stack.sql`

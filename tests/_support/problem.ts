@@ -1,4 +1,4 @@
-/** The form that every error response must have. */
+/** The form of every error response. */
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
 import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/failures/catalogue.ts";
@@ -16,13 +16,13 @@ export const problemSchema = z.strictObject({
   request_id: z.string(),
 });
 
-/** How the schema library words what our own words must be there for. */
+/** Wordings of the schema library, which our own messages must replace. */
 const RAW_WORDS =
   /Invalid (input|option|key|element|discriminator|UUID|URL|ISO|string|number)|Too (big|small)|Unrecognized key|expected (string|number|object|array|int|one of)/;
 
 /**
- * Fails unless every message is in our own words, and a field's message does not begin with the field's name, which
- * stands beside it.
+ * Fails unless every message is in our own words, and no field's message begins with the field's name, which is shown
+ * next to it.
  */
 export function assertWords(
   { detail, errors = [] }: {
@@ -39,7 +39,7 @@ export function assertWords(
   }
 }
 
-/** What is expected; `field` is one that must be named among the wrong ones. */
+/** The expected problem; `field` must be among the fields that it names. */
 export interface ExpectedProblem {
   status: number;
   code: string;

@@ -4,19 +4,19 @@
 export interface ProcessInfo {
   pid: number;
   parent: number;
-  /** Ended, and only waiting for its parent to ask how. */
+  /** Whether it has ended, and its parent has not read its exit code yet. */
   isZombie: boolean;
-  /** Program and arguments, separated by blanks. */
+  /** Program and arguments, separated by spaces. */
   command: string;
 }
 
 /** One process, from /proc; undefined when it has ended. */
 async function readProc(pid: number): Promise<ProcessInfo | undefined> {
   try {
-    // One after the other: of two reads at the same time, one could outlive the failure of the other.
+    // One after the other: if two reads ran in parallel and one failed, the other would leak.
     const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
     const command = await Deno.readTextFile(`/proc/${pid}/cmdline`);
-    // "pid (name) state parent …"; the name may hold blanks and brackets.
+    // "pid (name) state parent …"; the name may contain spaces and brackets.
     const [state = "", parent = "0"] = stat.slice(stat.lastIndexOf(")") + 2)
       .split(" ");
     return {
@@ -72,7 +72,7 @@ export async function descendants(pid: number): Promise<ProcessInfo[]> {
   return below(pid);
 }
 
-/** Those of the process ids that still run. On Linux it reads nothing else, because tests ask until all have ended. */
+/** The process ids that still run. On Linux it reads only these, because tests poll until all have ended. */
 export async function alive(pids: number[]): Promise<number[]> {
   if (Deno.build.os === "linux") {
     const running = await Promise.all(

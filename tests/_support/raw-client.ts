@@ -1,12 +1,15 @@
 /** A client that sends and reads as slowly as a test wants, which `fetch` cannot. */
 
-/** Bounds a failure only: it is long, because a busy machine may take a while. */
+/** Limits only a failing run. It is long, because a busy machine may need a while. */
 const PATIENCE_MS = 60_000;
 const encoder = new TextEncoder();
 
-/** One connection with one request on it. */
+/** A connection with one request. */
 export interface RawClient extends Disposable {
-  /** Sends further bytes of the body. Resolves when they are sent, with false when the connection is closed. */
+  /**
+   * Sends further bytes of the body. Resolves with true when they are sent, or with false when the connection is
+   * closed.
+   */
   send(bytes: string | Uint8Array<ArrayBuffer>): Promise<boolean>;
   /** Reads only the status of the response. Fails when none comes within 60 s. */
   status(): Promise<number>;

@@ -8,7 +8,7 @@ import {
   StrictMode,
 } from "react";
 
-/** The part of a document that is used here; linkedom's own types are those of a browser. */
+/** The part of a document that is used here. Linkedom's types need the DOM types of a browser. */
 interface PageDocument {
   createElement(name: string): Container;
   body: { append(child: object): void };
@@ -34,7 +34,7 @@ function isDocument(value: unknown): value is PageDocument {
 
 const window = parseHTML("<!doctype html><body></body>");
 const document: unknown = Reflect.get(window, "document");
-if (!isDocument(document)) throw new Error("linkedom made no document");
+if (!isDocument(document)) throw new Error("linkedom created no document");
 const shownDocument = document;
 Object.assign(globalThis, { document, window });
 
@@ -50,10 +50,10 @@ async function act(change: () => void): Promise<void> {
 
 /** A mounted component, which is removed at the end of its block. */
 export interface Page extends AsyncDisposable {
-  /** Shows something else in the same place. */
+  /** Renders another element in the same place. */
   show(node: ReactNode): Promise<void>;
   unmount(): Promise<void>;
-  /** The text that it shows. */
+  /** The visible text. */
   text(): string;
   /** Resolves once `holds`; fails after 20 s, saying what the page shows. */
   until(what: string, holds: () => boolean): Promise<void>;
@@ -108,7 +108,7 @@ export async function showPage(
   return page;
 }
 
-/** Reports to the page that it is visible again. */
+/** Makes the page visible again, as when a user returns to its tab. */
 export function lookAgain(): void {
   Object.defineProperty(shownDocument, "visibilityState", {
     value: "visible",

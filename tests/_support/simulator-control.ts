@@ -56,28 +56,25 @@ export type SimulatedProvider = "elevenlabs" | "d-id" | "heygen" | "upstash";
 export interface FaultRule {
   provider?: SimulatedProvider;
   operation?: string;
-  /** Lets so many matching requests pass first. */
+  /** Lets this number of matching requests pass first. */
   after?: number;
-  /** How often it applies; null is without end. Once when absent. */
+  /** How often it applies: null means always. Once when absent. */
   times?: number | null;
   fault: { kind: string } & Record<string, unknown>;
 }
 
 /** The simulators of a stack. */
 export interface SimulatorControl {
-  /** Forgets voices, ledger, requests and faults; drops what is held back. */
+  /** Deletes voices, ledger, requests and faults, and drops held requests. */
   reset(): Promise<void>;
   /** Adds fault rules; ElevenLabs' clone call unless they say otherwise. */
   fail(...rules: FaultRule[]): Promise<void>;
   clearFaults(): Promise<void>;
   /** Everything created so far, or for one job. */
   creations(jobId?: string): Promise<Creation[]>;
-  /** What was created for a job, once it is so many; fails when they do not come within 10 s. */
+  /** The creations for a job, once there are `atLeast`; fails if there are not within 10 s. */
   creationsOf(jobId: string, atLeast: number): Promise<Creation[]>;
-  /**
-   * Requests of an operation, for one job or all, once there are `atLeast` so many; fails when they do not come within
-   * 10 s.
-   */
+  /** Requests of an operation, for one job or all, once there are `atLeast`; fails if there are not within 10 s. */
   requests(
     operation: string,
     filter?: {

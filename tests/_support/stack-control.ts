@@ -33,7 +33,7 @@ export const stackFactsSchema = z.object({
 });
 export type StackFacts = z.output<typeof stackFactsSchema>;
 
-/** A row of `ai_job_events`, as it was written. */
+/** A row of `ai_job_events`. */
 export const jobEventSchema = z.object({
   job_id: z.uuid(),
   seq: z.number().int(),
@@ -54,11 +54,11 @@ export type LogLine = z.output<typeof logLineSchema>;
 
 const bound = z.number().int().min(0).max(120_000);
 
-/** The commands by path, what each is given and what it answers. */
+/** The commands by path, with the schemas of argument and response. */
 export const COMMANDS = {
   /**
-   * Takes the stack for one test file: functions that are new and have these options, and the data of a new stack.
-   * Returns false when another file has it.
+   * Claims the stack for one test file: it gets new functions with these options, and the data of a new stack. Returns
+   * false when another file has it.
    */
   "/claim": { given: functionOptionsSchema, answer: z.boolean() },
   /** Releases it to the next file. */
@@ -75,7 +75,7 @@ export const COMMANDS = {
   "/functions/pids": { given: z.string(), answer: z.array(z.number()) },
   /** Address of the function itself, without the gateway in front of it. */
   "/functions/origin": { given: z.string(), answer: z.string() },
-  /** Lets so many milliseconds pass for every process of every function. */
+  /** Advances the clock of every process of every function by this number of milliseconds. */
   "/functions/advance": { given: z.number().int().min(1), answer: z.null() },
   /** Runs a schedule of the database once, now. */
   "/cron/run": {
@@ -89,15 +89,15 @@ export const COMMANDS = {
     given: z.record(z.string(), z.union([z.string(), z.number()])),
     answer: z.string(),
   },
-  /** Closes every Realtime connection, and refuses new ones until it is resumed. */
+  /** Closes every Realtime connection, and refuses new ones until Realtime is resumed. */
   "/realtime/pause": { given: z.null(), answer: z.null() },
   "/realtime/resume": { given: z.null(), answer: z.null() },
-  /** Ends every Realtime channel, in the server's words for an expired token or for too many messages. */
+  /** Ends every Realtime channel with the server's message for an expired token or for too many messages. */
   "/realtime/drop": {
     given: z.enum(["expired", "rate_limited"]),
     answer: z.null(),
   },
-  /** All events of a job, once the `nth` of those named is among them or the time is over. */
+  /** All events of a job, once the `nth` with one of the names exists, or at the time limit. */
   "/events": {
     given: z.object({
       job_id: z.uuid(),
@@ -107,7 +107,7 @@ export const COMMANDS = {
     }),
     answer: z.object({ events: z.array(jobEventSchema), reached: z.boolean() }),
   },
-  /** All lines of a source with this text and these fields, once there are `at_least` so many or the time is over. */
+  /** All lines of a source with this text and these fields, once there are `at_least`, or at the time limit. */
   "/logs": {
     given: z.object({
       source: z.string().nullable(),
@@ -122,9 +122,9 @@ export const COMMANDS = {
 
 /** Path of a command. */
 export type Command = keyof typeof COMMANDS;
-/** What a command is given. */
+/** The argument of a command. */
 export type Given<C extends Command> = z.input<(typeof COMMANDS)[C]["given"]>;
-/** What a command answers. */
+/** The response of a command. */
 export type Answer<C extends Command> = z.output<
   (typeof COMMANDS)[C]["answer"]
 >;

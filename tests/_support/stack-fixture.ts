@@ -103,7 +103,7 @@ const hook = `
 let left = "";
 const held: unknown[] = [];
 let sum = 0;
-/** Some milliseconds of processor time. */
+/** Uses some milliseconds of processor time. */
 const work = () => { for (let i = 0; i < 5_000_000; i++) sum += i % 7; };
 const pause = (_after?: void) => new Promise((resolve) => setTimeout(resolve, 10));
 addEventListener("beforeunload", (event) => { left = JSON.stringify((event as CustomEvent).detail); console.log("leaving " + left); });
@@ -167,12 +167,12 @@ export interface FixtureProject extends AsyncDisposable {
   dir: string;
 }
 
-/** Makes a temporary project of the fixture's files, with others added or in their place. */
+/** Creates a temporary project from the fixture's files; `files` adds or replaces some. */
 export async function makeProject(
   files: Record<string, string> = {},
 ): Promise<FixtureProject> {
   const dir = await Deno.makeTempDir({ prefix: "stack-fixture-" });
-  // So that, under root, the server's user can reach data folders in it; one test closes it again.
+  // Under root, Postgres runs as another user, who must be able to reach data folders in it. One test undoes this.
   await Deno.chmod(dir, 0o755);
   for (
     const [path, text] of Object.entries({ ...fixtureFiles, ...files })
@@ -186,7 +186,7 @@ export async function makeProject(
   };
 }
 
-/** What `--write-env` holds. */
+/** The variables that `--write-env` writes. */
 export interface StackEnv {
   API_URL: string;
   DB_URL: string;
@@ -199,14 +199,14 @@ export interface StackEnv {
 export interface StackChild extends AsyncDisposable {
   pid: number;
   env: StackEnv;
-  /** What it printed so far, both streams. */
+  /** The output so far, of both streams. */
   output(): string;
   kill(signal: Deno.Signal): void;
-  /** Resolves with the exit code once it is over. */
+  /** Resolves with the exit code once the process has ended. */
   exited: Promise<number>;
 }
 
-/** How a `deno task start` ended that never became ready. */
+/** A `deno task start` that ended before it was ready. */
 export class StackDidNotStart extends Error {
   constructor(
     readonly code: number,
@@ -266,10 +266,10 @@ export async function startChild(
   args: string[] = [],
   options: {
     simulators?: boolean;
-    /** Whether it serves the page, which takes as long to bundle as all the rest to start. */
+    /** Whether it serves the page. Bundling the page takes as long as starting everything else. */
     page?: boolean;
     env?: Record<string, string>;
-    /** Where the env file goes and stays; else a temporary one. */
+    /** Path of the env file, which then remains; by default a temporary one. */
     envFile?: string;
   } = {},
 ): Promise<StackChild> {
@@ -316,7 +316,7 @@ export async function startChild(
     try {
       process.kill(signal);
     } catch {
-      // it is over already
+      // The process has ended.
     }
   };
   return {
@@ -345,7 +345,7 @@ async function appears(
       const found = await read();
       if (found !== undefined) return found;
     } catch (error) {
-      const isOther = error instanceof NotAnEnvFile; // one of an earlier run
+      const isOther = error instanceof NotAnEnvFile; // left by an earlier run
       if (!isOther && !(error instanceof Deno.errors.NotFound)) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, 20));

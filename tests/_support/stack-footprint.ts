@@ -1,9 +1,9 @@
-/** What a running stack has on this machine, and whether all of it is gone. */
+/** What a running stack uses on this machine, and whether all of it is gone. */
 import { assert } from "@std/assert";
 import { alive, descendants } from "./processes.ts";
 import { answersOn, type StackEnv } from "./stack-fixture.ts";
 
-/** Process, ports and folder of a stack: everything that must be gone when it is over. */
+/** Process, ports and folder of a stack: all of it must be gone after the stack has stopped. */
 export async function footprint(
   stack: { pid: number; env: Partial<StackEnv> },
 ): Promise<{ pids: number[]; isGone(): Promise<boolean> }> {

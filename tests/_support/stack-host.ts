@@ -31,10 +31,10 @@ class Growing<T> {
 
   add(one: T): void {
     this.#all.push(one);
-    for (const look of this.#waiting) look();
+    for (const check of this.#waiting) check();
   }
 
-  /** Those that match, once there are `atLeast` so many or `withinMs` is over. */
+  /** The items that match, once there are `atLeast`, or after `withinMs`. */
   async matching(
     matches: (one: T) => boolean,
     atLeast: number,
@@ -43,14 +43,14 @@ class Growing<T> {
     const found = () => this.#all.filter(matches);
     if (found().length < atLeast) {
       const { promise, resolve } = Promise.withResolvers<void>();
-      const look = () => {
+      const check = () => {
         if (found().length >= atLeast) resolve();
       };
       const timer = setTimeout(resolve, withinMs);
-      this.#waiting.add(look);
+      this.#waiting.add(check);
       await promise;
       clearTimeout(timer);
-      this.#waiting.delete(look);
+      this.#waiting.delete(check);
     }
     return { found: found(), reached: found().length >= atLeast };
   }
@@ -94,7 +94,7 @@ function toLogLine({ source, stream, line }: LogRecord): LogLine {
   }
 }
 
-/** A command that parses what it is given itself. */
+/** A command that parses its own argument. */
 function command<Given extends z.ZodType, Answer extends z.ZodType>(
   spec: { given: Given; answer: Answer },
   run: (given: z.output<Given>) => z.input<Answer> | Promise<z.input<Answer>>,
@@ -102,13 +102,13 @@ function command<Given extends z.ZodType, Answer extends z.ZodType>(
   return async (body) => await run(spec.given.parse(body));
 }
 
-/** Makes a stack as new for one test file after another. */
+/** Lends the stack to one test file after another, each time in its initial state. */
 class Tenancy {
   readonly #stack: Stack;
   readonly #data: DataReset;
   readonly #onNew: () => void;
   #isTaken = false;
-  /** Whether no file has had it. */
+  /** Whether no file has claimed it yet. */
   #isNew = true;
 
   constructor(stack: Stack, data: DataReset, onNew: () => void) {
@@ -125,7 +125,7 @@ class Tenancy {
       const { functions, net, realtime } = this.#stack;
       await functions.halt();
       if (!this.#isNew) {
-        // First the functions: a delivery waits for the answer of one.
+        // The functions are halted before: a delivery waits for the response of one.
         await net.pause();
         realtime.pause();
         await this.#data.run();
@@ -249,7 +249,7 @@ async function main(): Promise<void> {
     ephemeral: true,
     bootFunctions: "on-demand",
   });
-  // A test says when the sweep runs; one that comes by itself would hide that nothing else delivers.
+  // Only tests run the sweep: a scheduled one would hide that nothing else delivers a job.
   await stack.cron.pause();
   const lines = new Growing<LogLine>();
   for (const record of stack.logs.records()) lines.add(toLogLine(record));
@@ -295,5 +295,5 @@ async function main(): Promise<void> {
 }
 
 await main();
-// A connection that a client still holds open must not keep the program alive; nothing is left to do.
+// A connection that a client holds open must not keep the program alive.
 Deno.exit(0);

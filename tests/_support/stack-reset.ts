@@ -58,7 +58,7 @@ export class DataReset {
     this.#catalogue = catalogue;
   }
 
-  /** Remembers the data as it is now. `sql` is a connection as the superuser, and stays open. */
+  /** Saves the current data. `sql` is a connection as the superuser, and stays open. */
   static async remember(sql: postgres.Sql): Promise<DataReset> {
     await sql.unsafe(`create schema if not exists ${KEPT}`);
     const tables: Table[] = await sql.unsafe<Table[]>(TABLES);
@@ -82,7 +82,7 @@ export class DataReset {
         );
       }
     }
-    // In a new stack the sweep has just run; with the remembered times it would be unhealthy after a minute.
+    // In a new stack the sweep has just run; with the saved times the stack would be unhealthy after a minute.
     statements.push("update private.ai_schedule_runs set last_run_at = now()");
     const sequences = await sql<{ name: string; value: string | null }[]>`
       select format('%I.%I', schemaname, sequencename) as name, last_value as value from pg_sequences

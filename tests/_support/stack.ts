@@ -42,16 +42,16 @@ export interface TestStack extends StackFacts {
   ): Promise<T[]>;
   /** A connection as `postgres` for as long as the block that holds it. */
   connect(): AsyncDisposable & { sql: postgres.Sql };
-  /** Sends a command to the program that holds the stack; see wait-for.ts for the waiting ones. */
+  /** Sends a command to the program that holds the stack; wait-for.ts has those that wait. */
   ask<C extends Command>(command: C, given: Given<C>): Promise<Answer<C>>;
 }
 
 const host = fromFileUrl(new URL("./stack-host.ts", import.meta.url));
 
 /**
- * Provides a stack to all tests of the calling file, and to no other file meanwhile; its data, functions and log are as
- * new. Each test finds the simulators as after their start, and deliveries going. The answer gives the stack to
- * tests and throws outside of them.
+ * Provides a stack to all tests of the calling file, and to no other file meanwhile. Its data, functions and log are
+ * new; before each test the simulators are reset and deliveries resumed. The returned function gives the stack to
+ * tests, and throws outside of them.
  */
 export function useStack(
   options: TestStackOptions | (() => Promise<TestStackOptions>) = {},
@@ -108,7 +108,7 @@ export async function startOwnStack(
 ): Promise<{ stack: TestStack; stop(): Promise<void> }> {
   const process = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--allow-all", host, JSON.stringify(options)],
-    // Its end of this pipe makes it stop, also when this process is killed.
+    // The program stops when this pipe closes, so also when this process is killed.
     stdin: "piped",
     stdout: "piped",
     stderr: "inherit",
@@ -181,7 +181,7 @@ function createStack(facts: StackFacts): TestStack {
       ...values: postgres.SerializableParameter[]
     ): Promise<T[]> {
       await using connection = connect();
-      // A plain array: postgres.js adds which connection it came from, so that equal rows would not be equal.
+      // A plain array, because postgres.js adds the connection to its own, so that equal rows would differ.
       return [...await connection.sql<T[]>(statement, ...values)];
     },
     connect,

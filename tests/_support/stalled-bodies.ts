@@ -1,13 +1,13 @@
-/** Response bodies that stall, and a collected garbage, after which Deno's fetch forgets its signal. */
+/** Response bodies that stall, and a garbage collection, after which Deno's fetch loses its signal. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
-/** Runs the garbage collector of V8 until everything that nothing refers to is gone. */
+/** Runs V8's garbage collector until everything unreferenced is freed. */
 export async function collectGarbage(): Promise<void> {
   setFlagsFromString("--expose-gc");
   for (let times = 0; times < 5; times++) {
     runInNewContext("gc()");
-    // What a finalizer frees is gone in a later turn of the event loop.
+    // Finalizers run in a later turn of the event loop.
     await new Promise((resolve) => setTimeout(resolve));
   }
 }

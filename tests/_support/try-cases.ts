@@ -3,9 +3,9 @@
 import fc, { PROPERTY_SEED } from "./fast-check.ts";
 
 /**
- * Checks that many cases of an arbitrary and prints `<subject>: <n> cases`.
+ * Checks a property with `numRuns` cases of an arbitrary, and prints `<subject>: <n> cases`.
  *
- * @throws with the smallest case that fails and `PROPERTY_SEED=…`, by which a run makes the same cases again.
+ * @throws with the smallest case that fails and `PROPERTY_SEED=…`, with which a run generates the same cases again.
  */
 export async function tryCases<T>(
   subject: string,
@@ -31,7 +31,7 @@ export async function tryCases<T>(
   reportCases(subject, tried);
 }
 
-/** Prints how many cases there were. */
+/** Prints the number of cases. */
 export function reportCases(subject: string, count: number): void {
   console.log(`${subject}: ${count} cases, seed ${PROPERTY_SEED}`);
 }

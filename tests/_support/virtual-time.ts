@@ -34,7 +34,7 @@ export class VirtualTime implements Disposable {
     const settle = () => isSettled = true;
     promise.then(settle, settle);
     for (;;) {
-      // All that needs no time happens before the next timer.
+      // Everything that needs no timer runs before the next one fires.
       for (let turn = 0; turn < 3; turn++) {
         await new Promise<void>((done) => this.#setTimeout(done));
       }

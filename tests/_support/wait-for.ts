@@ -8,7 +8,7 @@ import type { TestUser } from "./as-user.ts";
 import type { TestStack } from "./stack.ts";
 import type { JobEvent, LogLine } from "./stack-control.ts";
 
-/** Bounds a failure only: it is long, because a busy machine may take a while. */
+/** Limits only a failing run. It is long, because a busy machine may need a while. */
 const PATIENCE_SECONDS = 60;
 
 /** A job as its owner reads it. */

@@ -84,12 +84,12 @@ function offsetOf(line: string, at: number): number[] {
 export async function testAnnouncedShutdown(rig: Rig): Promise<Problems> {
   const reported = await rig.workers.start({ concurrency: 1 });
   const isHeld = Promise.withResolvers<void>();
-  const isOver = Promise.withResolvers<void>();
+  const isEnded = Promise.withResolvers<void>();
   rig.watch = async (worker, { call, phase }) => {
     if (worker !== reported || call !== "storage.download") return "continue";
     if (phase !== "answered") return "continue";
     isHeld.resolve();
-    await isOver.promise;
+    await isEnded.promise;
     return "cut";
   };
   rig.deliverTo(reported);
@@ -97,7 +97,7 @@ export async function testAnnouncedShutdown(rig: Rig): Promise<Problems> {
   await Promise.race([isHeld.promise, pause(20_000)]);
   await rig.heal();
   await reported.terminate();
-  isOver.resolve();
+  isEnded.resolve();
   const left = await rig.untilSettled(60);
   rig.watch = () => "continue";
 

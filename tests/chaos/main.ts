@@ -205,7 +205,7 @@ class Chaos {
     );
     for (const [index, group] of groups.entries()) {
       const visitors = (await next).slice(0, group.length);
-      // They start while this group recovers.
+      // The workers of the next group start while this group recovers.
       next = startVisitors(this.#rig, groups[index + 1]?.length ?? 0, subject);
       yield* await visitPoints(this.#rig, group, visitors, subject, after);
     }
@@ -354,7 +354,7 @@ async function runTypes(
   { bounded, faults }: { bounded: boolean; faults: readonly Fault[] },
 ) {
   for (const subject of subjects) {
-    // They start while the run without faults is recorded.
+    // The workers start while the run without faults is recorded.
     const visitors = bounded ? startVisitors(rig, GROUP, subject) : undefined;
     const moments = await findMoments(rig, subject);
     if (visitors !== undefined) {

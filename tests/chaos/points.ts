@@ -328,7 +328,8 @@ async function visitsOf(
       reached.get(worker) ?? worker.jobs[0],
     ]),
   );
-  // A worker without a known job lost its claim or the response. Its job is one that no worker knows of, or a second one.
+  // A worker without a known job lost its claim or the response. Its job is one that no worker is known to have, or a
+  // second one.
   const reportedJobs = new Set([...places.keys()].flatMap(({ jobs }) => jobs));
   const counted = new Set(known.values());
   const left = ids.filter((id) => !counted.has(id)).sort((one, other) =>

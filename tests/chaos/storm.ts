@@ -265,7 +265,7 @@ class Storm {
 
   #pick<T>(from: readonly T[]): T {
     const picked = from[Math.floor(this.#random() * from.length)];
-    if (picked === undefined) throw new Error("there is nothing to pick from");
+    if (picked === undefined) throw new Error("the list is empty");
     return picked;
   }
 }

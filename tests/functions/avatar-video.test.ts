@@ -35,7 +35,7 @@ import {
 } from "../_support/wait-for.ts";
 
 const running = useStack({ env: { AI_API_TIMEOUT: "3" } });
-/** The text of the simulated speech, once. */
+/** The text of the simulated speech. */
 const SPOKEN_SECONDS = 6.034;
 
 /** The length of a job's video, which its owner downloads from the signed URL. */
@@ -51,22 +51,25 @@ async function filmSeconds(user: TestUser, jobId: string): Promise<number> {
   return await input.computeDuration();
 }
 
-let someone: TestUser | undefined;
+let sharedUser: TestUser | undefined;
 Deno.test.beforeAll(async () => {
-  someone = await signUp(running());
+  sharedUser = await signUp(running());
 });
 
 /** A video of the one user of this file, from a separate photo. */
 async function newVideo(
   metadata: Record<string, unknown>,
 ): Promise<{ user: TestUser; jobId: string }> {
-  assert(someone !== undefined);
-  const photo = await uploadPortrait(someone);
-  return { user: someone, jobId: await requestVideo(someone, photo, metadata) };
+  assert(sharedUser !== undefined);
+  const photo = await uploadPortrait(sharedUser);
+  return {
+    user: sharedUser,
+    jobId: await requestVideo(sharedUser, photo, metadata),
+  };
 }
 
-/** The provider sends no webhook and is done immediately, so that one claim makes the video. */
-async function atOnce(
+/** Makes the provider finish immediately and send no webhook, so that a job needs only one claim. */
+async function withInstantProvider(
   stack: TestStack,
   provider: "d-id" | "heygen",
   settings: Record<string, unknown> = {},
@@ -77,7 +80,10 @@ async function atOnce(
   );
 }
 
-async function outwaitListing(stack: TestStack, jobId: string): Promise<void> {
+async function expireListingLag(
+  stack: TestStack,
+  jobId: string,
+): Promise<void> {
   await stack.sql`
     update public.ai_provider_calls
     set sent_at = sent_at - make_interval(secs => t.reconcile_seconds),
@@ -139,9 +145,9 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
 
   Deno.test(`${provider}: a photo speaks a recording of its owner`, async () => {
     const stack = running();
-    await atOnce(stack, provider);
-    assert(someone !== undefined);
-    const audio_url = await uploadRecording(someone, {
+    await withInstantProvider(stack, provider);
+    assert(sharedUser !== undefined);
+    const audio_url = await uploadRecording(sharedUser, {
       recording: "speech-12s.wav",
     });
     const { user, jobId } = await newVideo({ provider, audio_url });
@@ -176,7 +182,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
   ) {
     Deno.test(`${provider}: ${what}: the video is found and used, and nothing is submitted again`, async () => {
       const stack = running();
-      await atOnce(
+      await withInstantProvider(
         stack,
         provider,
         provider === "d-id" ? { list_members: "documented" } : {},
@@ -204,7 +210,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
 
   Deno.test(`${provider}: a submission that never arrived is sent again in a new attempt when the list is conclusive`, async () => {
     const stack = running();
-    await atOnce(stack, provider);
+    await withInstantProvider(stack, provider);
     await stack.simulator.fail({
       provider,
       operation: create,
@@ -218,7 +224,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
       assertEquals((await ask(stack, create, jobId)).length, 1);
     }
 
-    await outwaitListing(stack, jobId);
+    await expireListingLag(stack, jobId);
     await sweepJob(stack, jobId);
     await waitForEvent(stack, jobId, "retried");
     assertEquals((await jobFacts(stack, jobId)).journal[0]?.outcome, "absent");
@@ -240,7 +246,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
         refused: "provider_content_refused",
       };
     for (const [outcome, code] of Object.entries(cases)) {
-      await atOnce(stack, provider, { outcome });
+      await withInstantProvider(stack, provider, { outcome });
       const { user, jobId } = await newVideo({ provider });
       const job = await waitForJob(stack, user, jobId, "failed");
       assertEquals([job.error_code, job.attempt], [code, 1]);
@@ -251,7 +257,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
 
   Deno.test(`${provider}: content that is refused at the submission costs nothing and is not retried`, async () => {
     const stack = running();
-    await atOnce(stack, provider);
+    await withInstantProvider(stack, provider);
     await stack.simulator.fail({
       provider,
       operation: create,
@@ -270,7 +276,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
 
   Deno.test(`${provider}: a result URL that has expired is requested again, once`, async () => {
     const stack = running();
-    await atOnce(stack, provider);
+    await withInstantProvider(stack, provider);
     await stack.simulator.fail({
       provider,
       operation: "results.get",
@@ -288,7 +294,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
     const [what, times, fault] of [
       ["HTML instead of a video", 1, { kind: "html", status: 200 }],
       ["half a video", 1, { kind: "close_in_body" }],
-      // The worker reads the video once more for a new URL.
+      // The worker reads the video again to get a new URL.
       ["a URL that stays expired", 2, {
         kind: "status",
         error: "access_denied",
@@ -297,7 +303,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
   ) {
     Deno.test(`${provider}: ${what} is never stored; the next attempt fetches it and submits nothing`, async () => {
       const stack = running();
-      await atOnce(stack, provider);
+      await withInstantProvider(stack, provider);
       await stack.simulator.fail({
         provider,
         operation: "results.get",
@@ -326,7 +332,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
 
   Deno.test(`${provider}: a result URL in a private network is not fetched, and the job says why`, async () => {
     const stack = running();
-    await atOnce(stack, provider);
+    await withInstantProvider(stack, provider);
     await stack.simulator.fail({
       provider,
       operation: "results.get",
@@ -342,7 +348,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
       "provider_answer_invalid",
       "incurred",
     ]);
-    // The video is paid for: a retry fetches it.
+    // The video is paid for, so a retry only downloads it.
     const retried = await user.call("retry-ai-job", {
       body: { job_id: jobId },
     });
@@ -354,7 +360,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
 
   Deno.test(`${provider}: the job waits for a full plan without spending an attempt`, async () => {
     const stack = running();
-    await atOnce(stack, provider);
+    await withInstantProvider(stack, provider);
     await stack.simulator.fail({
       provider,
       operation: create,
@@ -378,7 +384,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
 
   Deno.test(`${provider}: the job waits for an unavailable provider without spending an attempt`, async () => {
     const stack = running();
-    await atOnce(stack, provider);
+    await withInstantProvider(stack, provider);
     await stack.simulator.fail({
       provider,
       operation: get,
@@ -476,7 +482,7 @@ Deno.test("heygen: a 503 after the video was made, and a list that lags: repeate
 
 Deno.test("heygen: a video that the list never shows is not created twice: its key returns the first", async () => {
   const stack = running();
-  await atOnce(stack, "heygen", { list_lag_ms: 600_000 });
+  await withInstantProvider(stack, "heygen", { list_lag_ms: 600_000 });
   await stack.simulator.fail({
     provider: "heygen",
     operation: "videos.create",
@@ -484,7 +490,7 @@ Deno.test("heygen: a video that the list never shows is not created twice: its k
   });
   const { user, jobId } = await newVideo({ provider: "heygen" });
   await waitForEvent(stack, jobId, "snoozed");
-  await outwaitListing(stack, jobId);
+  await expireListingLag(stack, jobId);
   await sweepJob(stack, jobId);
   await waitForEvent(stack, jobId, "retried");
   await sweepJob(stack, jobId);
@@ -499,9 +505,9 @@ Deno.test("heygen: a video that the list never shows is not created twice: its k
 
 Deno.test("avatar video: a photo speaks the speech of another job, once that has completed", async () => {
   const stack = running();
-  await atOnce(stack, "d-id");
-  assert(someone !== undefined);
-  const speech = await someone.call("create-ai-job", {
+  await withInstantProvider(stack, "d-id");
+  assert(sharedUser !== undefined);
+  const speech = await sharedUser.call("create-ai-job", {
     body: {
       job_type: "text_to_speech",
       metadata: {
@@ -512,17 +518,17 @@ Deno.test("avatar video: a photo speaks the speech of another job, once that has
   });
   assertEquals(speech.status, 202);
   const { job_id } = z.object({ job_id: z.uuid() }).parse(speech.body);
-  const answer = await someone.call("create-ai-job", {
+  const answer = await sharedUser.call("create-ai-job", {
     body: {
       job_type: "avatar_video",
-      input_url: await uploadPortrait(someone),
+      input_url: await uploadPortrait(sharedUser),
       metadata: { name: "Grandma" },
       depends_on: job_id,
     },
   });
   assertEquals(answer.status, 202);
   const video = z.object({ job_id: z.uuid() }).parse(answer.body);
-  await waitForJob(stack, someone, video.job_id, "completed");
+  await waitForJob(stack, sharedUser, video.job_id, "completed");
   await assertVideoOnce(stack, video.job_id);
   const [creation] = await stack.simulator.creations(video.job_id);
   assertObjectMatch({ request: creation?.request }, {
@@ -532,11 +538,11 @@ Deno.test("avatar video: a photo speaks the speech of another job, once that has
 
 Deno.test("avatar video: without text or recording it is refused, and the field is named", async () => {
   const stack = running();
-  assert(someone !== undefined);
-  const answer = await someone.call("create-ai-job", {
+  assert(sharedUser !== undefined);
+  const answer = await sharedUser.call("create-ai-job", {
     body: {
       job_type: "avatar_video",
-      input_url: await uploadPortrait(someone),
+      input_url: await uploadPortrait(sharedUser),
       metadata: { name: "Grandma" },
     },
   });
@@ -549,7 +555,7 @@ Deno.test("avatar video: without text or recording it is refused, and the field 
 
 Deno.test("avatar video: without a provider in the request, the job type's provider is used", async () => {
   const stack = running();
-  await atOnce(stack, "d-id");
+  await withInstantProvider(stack, "d-id");
   const { user, jobId } = await newVideo({});
   const job = await waitForJob(stack, user, jobId, "completed");
   assertEquals(job.provider, "d-id");
@@ -656,7 +662,7 @@ Deno.test("avatar video: a recording with a false content type is refused before
   assertEquals(await stack.simulator.creations(jobId), []);
 });
 
-/** An MP3 of so many seconds in the user's folder. */
+/** Uploads an MP3 of this length to the user's folder. */
 async function uploadSpeech(user: TestUser, seconds: number): Promise<string> {
   const path = `${user.id}/${crypto.randomUUID()}.mp3`;
   const { error } = await user.client.storage.from("uploads").upload(
@@ -700,7 +706,7 @@ for (const { provider } of AVATAR_PROVIDERS) {
 
   Deno.test(`${provider}: ten minutes are accepted; a longer recording by plain insert fails unpaid`, async () => {
     const stack = running();
-    await atOnce(stack, provider);
+    await withInstantProvider(stack, provider);
     const user = await signUp(stack);
     const input_url = await uploadPortrait(user);
     const taken = await user.call("create-ai-job", {

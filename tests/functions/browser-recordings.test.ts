@@ -26,7 +26,7 @@ const REPORTED: [recording: Recording, type: string, canonical: string][] = [
   ["speech-24s.mp3", "audio/mp3", "audio/mpeg"],
 ];
 
-async function askForUpload(
+async function requestUpload(
   user: TestUser,
   file: File,
 ): Promise<ReturnType<typeof createUploadUrlResponseSchema.parse>> {
@@ -69,7 +69,7 @@ Deno.test("browser recordings: a File with the type of MediaRecorder becomes a v
     const file = new File([await readRecording(recording)], recording, {
       type,
     });
-    const upload = await askForUpload(user, file);
+    const upload = await requestUpload(user, file);
     assertEquals(upload.content_type, canonical);
     const { error } = await user.client.storage.from(upload.bucket)
       .uploadToSignedUrl(upload.path, upload.token, file, {
@@ -100,7 +100,7 @@ Deno.test("browser recordings: raw bytes of such a type, and a Blob without an u
   for (const [recording, type] of REPORTED) {
     const bytes = await readRecording(recording);
     const file = new File([bytes], recording, { type });
-    const upload = await askForUpload(user, file);
+    const upload = await requestUpload(user, file);
     // As React Native sends files: raw bytes, and the type in a header.
     const raw = await user.client.storage.from(upload.bucket)
       .uploadToSignedUrl(upload.path, upload.token, bytes, {

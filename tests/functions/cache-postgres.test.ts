@@ -5,10 +5,10 @@ import type { TestStack } from "../_support/stack.ts";
 import { jobFacts } from "../_support/job-facts.ts";
 import { waitForJob, waitUntil } from "../_support/wait-for.ts";
 import {
-  askAgain,
   assertMiss,
   defineCacheTests,
   firstJob,
+  requestAgain,
 } from "./_support/cache-cases.ts";
 
 const running = useStack();
@@ -54,7 +54,7 @@ Deno.test("cache in Postgres: a false entry costs a call and reveals nothing", a
       JSON.stringify(value)
     }::text::jsonb
       where cache_key = ${key}`;
-    const answer = await askAgain(user, inputUrl);
+    const answer = await requestAgain(user, inputUrl);
     assertEquals(answer.status, 202, name);
     await assertMiss(stack, user, answer);
     await remembered(stack, key);
@@ -68,7 +68,7 @@ Deno.test("cache in Postgres: one that refuses the function fails no job, and th
   await stack
     .sql`revoke select on public.ai_result_cache from authenticated, service_role`;
   try {
-    const { status, body } = await askAgain(user, inputUrl);
+    const { status, body } = await requestAgain(user, inputUrl);
     assertEquals([status, body.cached], [202, false]);
     const job = await waitForJob(stack, user, body.job_id, "completed");
     assertEquals(job.cached_from_job_id, jobId);
@@ -77,6 +77,6 @@ Deno.test("cache in Postgres: one that refuses the function fails no job, and th
     await stack
       .sql`grant select on public.ai_result_cache to authenticated, service_role`;
   }
-  // The twin: with its rights back it answers again.
-  assertEquals((await askAgain(user, inputUrl)).status, 200);
+  // The twin: with the grant restored it answers again.
+  assertEquals((await requestAgain(user, inputUrl)).status, 200);
 });

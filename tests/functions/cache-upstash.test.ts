@@ -9,15 +9,15 @@ import { z } from "zod";
 import { type TestStack, useStack } from "../_support/stack.ts";
 import { waitUntil } from "../_support/wait-for.ts";
 import {
-  askAgain,
   assertMiss,
   defineCacheTests,
   firstJob,
+  requestAgain,
 } from "./_support/cache-cases.ts";
 
 const running = useStack({ upstash: "simulated" });
 
-/** One command to the simulated Redis, over its REST protocol. */
+/** Sends a command to the simulated Redis over its REST protocol. */
 async function redis(
   stack: TestStack,
   ...command: string[]
@@ -80,7 +80,7 @@ for (const [name, fault] of FAILURES) {
     const { user, inputUrl, key } = await firstJob(stack);
     await remembered(stack, key);
     await stack.simulator.fail({ provider: "upstash", times: null, fault });
-    await assertMiss(stack, user, await askAgain(user, inputUrl));
+    await assertMiss(stack, user, await requestAgain(user, inputUrl));
   });
 }
 
@@ -90,7 +90,7 @@ Deno.test("cache in Upstash: an entry that names another user's job reveals noth
   const { user, inputUrl, key } = await firstJob(stack);
   await remembered(stack, key);
   await redis(stack, "SET", key, JSON.stringify({ job_id: victim.jobId }));
-  await assertMiss(stack, user, await askAgain(user, inputUrl));
+  await assertMiss(stack, user, await requestAgain(user, inputUrl));
 });
 
 Deno.test("cache in Upstash: one that never answers costs a second, not the job", async () => {
@@ -103,9 +103,9 @@ Deno.test("cache in Upstash: one that never answers costs a second, not the job"
     fault: { kind: "hang" },
   });
   const startedAt = performance.now();
-  const answer = await askAgain(user, inputUrl);
-  const took = performance.now() - startedAt;
-  assert(took >= 1000, `${took} ms: it was not asked`);
-  assertLess(took, 4000);
+  const answer = await requestAgain(user, inputUrl);
+  const elapsedMs = performance.now() - startedAt;
+  assert(elapsedMs >= 1000, `${elapsedMs} ms: the cache was not queried`);
+  assertLess(elapsedMs, 4000);
   await assertMiss(stack, user, answer);
 });

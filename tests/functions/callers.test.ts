@@ -134,12 +134,12 @@ Deno.test("user endpoints: without a valid user token the answer is 401, at the 
   }
   const [after] = await stack.sql`
     select count(*) - 2 as count from public.ai_jobs`;
-  assertEquals(after, before, "only the twins made jobs");
+  assertEquals(after, before, "only the twins created jobs");
 });
 
 /** Calls a function at its own address, without the gateway. */
 function callAt(origin: string, slug: string, request: FunctionRequest) {
-  // With the gateway's path prefix, which a function may ignore.
+  // The path has the gateway's prefix, which functions may ignore.
   return callFunction({ apiUrl: origin }, slug, request);
 }
 
@@ -289,7 +289,7 @@ Deno.test("endpoints: a body without a Content-Length is cut off at the limit", 
   for (
     const [slug, headers] of [
       ["create-ai-job", {}],
-      // It has the right form, without which the body is not read.
+      // A signature of the right form, because otherwise the body is not read.
       ["process-ai-job", {
         "webhook-id": "msg_1",
         "webhook-timestamp": "1767225600",

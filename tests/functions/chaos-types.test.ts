@@ -6,7 +6,7 @@ import { runBoundedChaos } from "./_support/bounded-chaos.ts";
 Deno.test("chaos: every other job type pays each step at most once, wherever a worker dies", async () => {
   const names = SUBJECTS.filter((subject) => subject !== VOICE_CLONE)
     .map(({ name }) => name);
-  // Each half has a separate stack: a type mostly waits for leases and sweeps, not for the processor.
+  // Two stacks in parallel, because the tests mostly wait for leases and sweeps, not for the processor.
   const half = Math.ceil(names.length / 2);
   await Promise.all(
     [names.slice(0, half), names.slice(half)].map(tryTypes),

@@ -7,7 +7,7 @@ import { useStack } from "../_support/stack.ts";
 const running = useStack();
 const MIB = 1024 * 1024;
 
-/** A file in which no piece is like another. */
+/** A file whose pieces all differ. */
 function largeFile(bytes: number): File {
   const numbers = new Uint32Array(Math.ceil(bytes / 4));
   for (let index = 0; index < numbers.length; index++) {
@@ -24,16 +24,16 @@ async function digest(data: Blob): Promise<string> {
 }
 
 /** A fault of the network; undefined lets the request through. */
-type Trouble = (
+type Fault = (
   method: string,
   url: string,
   init: RequestInit,
 ) => Promise<Response> | undefined;
 
-/** The requests to Storage that are sent while it is in use, each as method and offset. */
+/** Replaces `fetch`: records the requests to Storage, as method and offset, and injects faults. */
 class Network implements Disposable {
   readonly requests: string[] = [];
-  trouble: Trouble = () => undefined;
+  injectFault: Fault = () => undefined;
   readonly #real = globalThis.fetch;
 
   constructor() {
@@ -48,7 +48,7 @@ class Network implements Disposable {
           `${method}${kind}${offset === null ? "" : ` ${offset}`}`,
         );
       }
-      return this.trouble(method, url, init) ?? real(input, init);
+      return this.injectFault(method, url, init) ?? real(input, init);
     };
   }
 
@@ -107,7 +107,7 @@ Deno.test("client upload: after a broken connection it continues at the server's
   const { jobs, stored } = await setUp();
   using network = new Network();
   let isBroken = false;
-  network.trouble = (method, url, init) => {
+  network.injectFault = (method, url, init) => {
     const isSecond = method === "PATCH" &&
       new Headers(init.headers).get("upload-offset") === String(6 * MIB);
     if (!isSecond || isBroken) return undefined;
@@ -164,7 +164,7 @@ Deno.test("client upload: without resumable uploads the file is one request; a l
   const { jobs, stored } = await setUp();
   using network = new Network();
   const file = largeFile(7 * MIB);
-  network.trouble = (_method, url) =>
+  network.injectFault = (_method, url) =>
     url.includes("/upload/resumable/")
       ? Promise.resolve(new Response("{}", { status: 404 }))
       : undefined;
@@ -172,7 +172,7 @@ Deno.test("client upload: without resumable uploads the file is one request; a l
   assertEquals(network.requests, ["POST", "PUT whole"]);
   assertEquals(await digest(await stored(path)), await digest(file));
 
-  network.trouble = (_method, url) =>
+  network.injectFault = (_method, url) =>
     url.includes("/storage/v1/")
       ? Promise.reject(new TypeError("offline"))
       : undefined;

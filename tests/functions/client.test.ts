@@ -48,7 +48,7 @@ function photo(name: string): Promise<Uint8Array<ArrayBuffer>> {
   return Deno.readFile(new URL(`../fixtures/photos/${name}`, import.meta.url));
 }
 
-/** Numbers that a job's timeline must have: 1, 2, 3 and so on. */
+/** Fails unless the job's timeline is numbered 1, 2, 3 and so on. */
 function assertWhole(events: JobEvent[], id: string): void {
   assertEquals(
     events.map(({ seq }) => seq),
@@ -106,7 +106,7 @@ liveTest(
       input_url: portrait.input_url,
       metadata: { text: "Good evening.", voice_id: "en-US-JennyNeural" },
     });
-    // The provider renders for a while; the job sleeps meanwhile, and the sweep, which tests run, wakes it.
+    // While the provider renders, the job is snoozed. The sweep, which the test runs, wakes it.
     const done = film.wait({ timeoutMs: 60_000 });
     let isDone = false;
     const ended = done.then(() => isDone = true, () => isDone = true);
@@ -251,7 +251,7 @@ liveTest(
       WaitTimeout,
     );
     assertEquals([late.jobId, late.retryable], [job.id, true]);
-    // The twin: a signal that is aborted already sends nothing.
+    // The twin: with a signal that is already aborted nothing is sent.
     const before = (await jobs.list()).jobs.length;
     await assertRejects(
       () =>
@@ -299,7 +299,7 @@ liveTest(
   },
 );
 
-/** Follows the kind of connection through which events arrive; `is` resolves once it is the given one. */
+/** Follows the state of the connection. `is` resolves once it is the given one. */
 function followConnection(jobs: AiJobs) {
   const end = new AbortController();
   let now = "";
@@ -325,7 +325,7 @@ function followConnection(jobs: AiJobs) {
 }
 
 liveTest(
-  "client: twenty watched jobs lose no event and see none twice while Realtime stops, expires and limits",
+  "client: twenty watched jobs lose no event and see none twice while Realtime stops, expires and refuses",
   async () => {
     const stack = running();
     await using own = await newClient(stack);

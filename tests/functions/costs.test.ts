@@ -1,4 +1,4 @@
-/** The costs of jobs as an app and an operator see them: the unit of each type, the budget, and the provider's charges. */
+/** The costs of jobs as apps and operators see them: the unit of each type, the budget, and the provider's charges. */
 import { assert, assertEquals } from "@std/assert";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import {
@@ -235,7 +235,7 @@ async function newTranscription(
 /** The cost of transcribing a recording. */
 const priceOf = (seconds: number) => Math.ceil(seconds * 220_000 / 3_600);
 
-/** Each lasts a minute and claims a second or less. */
+/** Recordings of a minute whose headers claim a second or less. */
 const FORGED: Record<string, [type: string, bytes: Uint8Array<ArrayBuffer>]> = {
   "a WAV that claims 4 GB a second": [
     "audio/wav",

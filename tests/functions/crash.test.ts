@@ -18,12 +18,12 @@ import {
 } from "../_support/wait-for.ts";
 
 const running = useStack();
-let someone: TestUser | undefined;
+let sharedUser: TestUser | undefined;
 
 async function newJob(
   stack: TestStack,
 ): Promise<{ user: TestUser; jobId: string }> {
-  const user = someone ??= await signUp(stack);
+  const user = sharedUser ??= await signUp(stack);
   return { user, jobId: await requestVoice(user, await uploadRecording(user)) };
 }
 
@@ -39,7 +39,11 @@ async function killInCall(
   const before = await stack.pids("process-ai-job");
   await stack.kill("process-ai-job", "SIGKILL");
   const after = await stack.pids("process-ai-job");
-  assertEquals(after.filter((pid) => before.includes(pid)), [], "it is dead");
+  assertEquals(
+    after.filter((pid) => before.includes(pid)),
+    [],
+    "the killed process is gone",
+  );
   return { user, jobId };
 }
 
@@ -132,8 +136,8 @@ Deno.test("a worker killed during the last attempt's call: one more claim finds 
 });
 
 /**
- * Brings a job to where the provider has responded and the completion waits for a lock, calls `spoil` with the database
- * sessions that wait, and releases the lock when they no longer wait.
+ * Runs a job until the provider has responded and the completion waits for a lock. Then calls `spoil` with the waiting
+ * database sessions, and releases the lock when they no longer wait.
  */
 async function spoilCompletion(
   stack: TestStack,
@@ -176,7 +180,7 @@ Deno.test("a worker killed between the response and its completion: the next fin
   const stack = running();
   const { user, jobId } = await spoilCompletion(stack, async (admin, pids) => {
     await stack.kill("process-ai-job", "SIGKILL");
-    // Its statement would still succeed, because the services that it called are running.
+    // Without this its statement would still succeed, because the services that it called are running.
     for (const pid of pids) await admin`select pg_cancel_backend(${pid})`;
   });
   const before = await jobFacts(stack, jobId);
@@ -258,7 +262,7 @@ Deno.test("a slow provider: heartbeats keep the lease, and the sweep leaves the 
 
 Deno.test("a database session that ends during a read: that request fails, and the next one succeeds", async () => {
   const stack = running();
-  const user = someone ??= await signUp(stack);
+  const user = sharedUser ??= await signUp(stack);
   // Not supabase-js, which would retry until the lock is released.
   const read = async () => {
     const response = await fetch(`${stack.apiUrl}/rest/v1/voices?select=id`, {

@@ -96,7 +96,7 @@ Deno.test("dispatch: a job inserted while process-ai-job is killed completes, on
     stack.kill("process-ai-job", "SIGKILL"),
     requestVoice(user, inputUrl),
   ]);
-  // Delivered to the old process, to the new one, or to none: the lease or the sweep handles each case.
+  // The old process, the new one or neither gets the dispatch; the lease or the sweep handles each case.
   await stack.sql`
     update public.ai_jobs set lease_expires_at = now() where id = ${jobId} and lease_expires_at is not null`;
   await sweepJob(stack, jobId);

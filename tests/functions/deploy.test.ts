@@ -115,7 +115,9 @@ async function auditAll(project: string, uploads: Upload[]): Promise<string[]> {
     .flat();
 }
 
-/** Gives `run` a copy, free to change, of all that a deployment reads and some of what it must not read. */
+/**
+ * Gives `run` a copy that it may change, of everything that a deployment reads, and some files that it must not read.
+ */
 async function withCopyOfProject(
   run: (project: string) => Promise<void>,
 ): Promise<void> {

@@ -21,7 +21,7 @@ Deno.test("direct dispatch: a job runs without pg_net, and once when its dispatc
   } finally {
     await stack.resumeNet();
   }
-  // Its delivery is the guarantee, and finds nothing left to claim; the next job is dispatched as before.
+  // The database's dispatch finds nothing left to claim; the next job is dispatched as before.
   const next = await requestVoice(user, inputUrl, { voice_name: "Next" });
   await waitForJob(stack, user, next, "completed");
   const attempts = await stack.sql<{ attempt: number }>`

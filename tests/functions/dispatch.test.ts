@@ -263,7 +263,7 @@ Deno.test("process-ai-job: a signed body that is not a dispatch is refused, and 
   assertEquals(await rowOf(stack, jobId), before);
 });
 
-Deno.test("process-ai-job: nothing in the body is used except the ids", async () => {
+Deno.test("process-ai-job: uses only the ids in the body", async () => {
   const stack = running();
   const { user, jobId } = await waitingJob(stack);
   const body = JSON.stringify({

@@ -127,7 +127,7 @@ Deno.test("hosted runtime: functions see hosted variables, and of this machine o
     env.filter((name) => !/_proxy$|_CERT|^DENO_CERT$|^DENO_TLS/i.test(name)),
     [
       "DENO_DEPLOYMENT_ID",
-      // A hosted project has it only when its operator sets it; the stack turns direct dispatch off.
+      // A hosted project has the variable only if its operator sets it; the stack turns direct dispatch off.
       "DIRECT_DISPATCH",
       "DISPATCH_SECRET",
       "SB_EXECUTION_ID",
@@ -141,7 +141,7 @@ Deno.test("hosted runtime: functions see hosted variables, and of this machine o
   );
 });
 
-/** These take nothing but GET. */
+/** These accept only GET. */
 const READ_ONLY = new Set(["health", "metrics"]);
 
 Deno.test("hosted runtime: every function starts and answers a request", async () => {
@@ -158,7 +158,7 @@ Deno.test("hosted runtime: every function starts and answers a request", async (
     );
     if (isForUsers) continue;
     const unsigned = await callFunction(stack, slug, { body: {} });
-    // What can only be read refuses the method before it looks at the caller.
+    // A function that accepts only GET refuses the method before it checks the caller.
     const refusals = READ_ONLY.has(slug) ? [405] : [401, 404];
     assert(
       refusals.includes(unsigned.status),

@@ -97,7 +97,7 @@ async function everything(
   for (const { name } of tables) {
     if (except.includes(name)) continue;
     const [row] = await sql.unsafe<{ digest: string }[]>(
-      // Measuring the caller's own file changes its last access and nothing else.
+      // Measuring the caller's own file changes only its last access.
       `select count(*) || ' ' || coalesce(md5(string_agg(row_text, e'\\n' order by row_text)), '') as digest
        from (select (to_jsonb(t) - 'last_accessed_at')::text as row_text from ${name} as t)`,
     );
@@ -145,7 +145,7 @@ async function withNothingChanged(
   const before = await everything(stack, except);
   await work(canary);
   assertEquals(await everything(stack, except), before, "a row has changed");
-  assertEquals(canary.visits, [], "someone was asked");
+  assertEquals(canary.visits, [], "a disguised address was called");
   // The twin: a request to a disguised address does reach the canary.
   const disguised = writingsOf("127.0.0.1").find((host) =>
     host.startsWith("0x")
@@ -232,7 +232,7 @@ Deno.test("input_url in every disguise: refused by field name; no row changes, n
     const inputs = [
       ...sample(hostileUrls(host, folder, canary.port), 500),
       ...sample(hostilePaths(stack.apiUrl, folder), 250),
-      // What only the database knows: another user's object, and a missing one.
+      // Only the database can refuse these: another user's object, and a missing one.
       theirs,
       `${stack.apiUrl}/storage/v1/object/${theirs}`,
       `${stack.apiUrl}/storage/v1/object/sign/${theirs}?token=x`,
@@ -256,7 +256,7 @@ Deno.test("input_url in every disguise: refused by field name; no row changes, n
         assertNames(problem, ["input_url"]);
       }
     });
-    // Without the functions, as supabase-js can: the database refuses it too.
+    // A plain insert, without a function, is refused by the database too.
     await each(
       "ai_jobs.input_url",
       inputs.slice(0, 200).concat(inputs.slice(-8)),

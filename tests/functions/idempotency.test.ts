@@ -53,7 +53,8 @@ Deno.test("Idempotency-Key: the same request again is 200 with the same job, whi
     [after.status, after.body.job_id, after.body.result_data],
     [200, job_id, job.result_data],
   );
-  // In another notation, with the key quoted as in the draft of the header: still the same request and key.
+  // The same request and key, although the body is formatted differently and the key is quoted as in the header's
+  // draft.
   const otherwise = await create(
     user,
     `${stack.apiUrl}/storage/v1/object/${inputUrl}`,
@@ -129,7 +130,7 @@ Deno.test("Idempotency-Key: a request during another insert with its key waits, 
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);
   const key = crypto.randomUUID();
-  // The same request as create-ai-job writes it, with what it fills in.
+  // The same request as create-ai-job inserts it, with the defaults that it fills in.
   const { body: model } = await create(user, inputUrl, crypto.randomUUID());
   await using connection = stack.connect();
   const { waiting, jobId } = await connection.sql.begin(async (sql) => {
@@ -203,7 +204,7 @@ Deno.test("Idempotency-Key: a repeated request is answered even after its record
   assertEquals(error, null);
   const again = await create(user, inputUrl, key);
   assertEquals([again.status, again.body.job_id], [200, body.job_id]);
-  // The twin: without the key the recording is missed.
+  // The twin: without the key the missing recording is noticed.
   assertProblem(
     await user.call("create-ai-job", {
       body: {

@@ -1,4 +1,4 @@
-/** The announced end of an isolate: free work is released, a paid call is awaited, nothing is done twice. */
+/** The announced end of an isolate: unpaid work is released, a paid call is awaited, nothing is done twice. */
 import { assertEquals } from "@std/assert";
 import { requestVoice, signUp, uploadRecording } from "../_support/as-user.ts";
 import { assertDoneOnce, jobFacts } from "../_support/job-facts.ts";
@@ -13,7 +13,7 @@ import {
 /** The end is announced after nine tenths of this; new requests go to another isolate after half. */
 const running = useStack({ wallClockMs: 9000 });
 
-Deno.test("the end of an isolate: free work is released, a response is awaited, and a cut-off call is found", async () => {
+Deno.test("the end of an isolate: unpaid work is released, a response is awaited, and a cut-off call is found", async () => {
   const stack = running();
   const user = await signUp(stack);
   const newInput = () => uploadRecording(user);
@@ -51,7 +51,7 @@ Deno.test("the end of an isolate: free work is released, a response is awaited, 
 
   const finished = await assertDoneOnce(stack, answered);
   assertEquals(finished.attempt, 1);
-  // The next isolate was called immediately, and may be running it.
+  // The next isolate was called immediately, and may already run the job.
   const released = await jobFacts(stack, waiting);
   assertEquals([released.paid, released.isPostponed], [[], false]);
   const killed = await jobFacts(stack, unanswered);

@@ -70,7 +70,7 @@ function report(stack: TestStack): Promise<Leftover[]> {
     select kind, state, object_id, job_id, last_error_code from public.report_ai_leftovers() order by kind, object_id`;
 }
 
-/** Advances the janitor's waits by so many seconds. */
+/** Backdates the janitor's times by this number of seconds. */
 async function pass(stack: TestStack, seconds: number): Promise<void> {
   await stack.sql`
     with removals as (
@@ -124,7 +124,7 @@ async function cloneVoice(
   return { jobId, voiceId: made.id };
 }
 
-/** A clone whose voice was made, and whose response was lost. */
+/** A clone whose voice was created, and whose response was lost. */
 async function lostVoice(
   stack: TestStack,
   user: TestUser,
@@ -137,7 +137,7 @@ async function lostVoice(
   return { jobId, voiceId: made.id };
 }
 
-/** A voice that another installation made in the same account, with a marker of the same form. */
+/** A voice that another installation created in the same account, with a marker of the same form. */
 async function foreignVoice(stack: TestStack, jobId: string): Promise<string> {
   const form = new FormData();
   form.append("name", "Another user's");
@@ -694,7 +694,7 @@ Deno.test("janitor: parts of a failed speech are removed after the grace period,
   await stack
     .sql`update private.janitor_settings set failed_grace_seconds = 0`;
   await stack.sql`select private.queue_job_leftovers()`;
-  // Retried before its removal: the folder now belongs to a waiting job.
+  // The job is retried before the removal, so the folder belongs to a waiting job again.
   await stack.sql`
     update public.ai_jobs set status = 'pending', completed_at = null, error_code = null, error_message = null,
       scheduled_at = now() + interval '1 hour'

@@ -25,7 +25,7 @@ Deno.test("log: a voice clone that succeeds writes as many lines as the docs say
   const jobId = await requestVoice(user, inputUrl, { voice_name: "Grandma" });
   await waitForJob(stack, user, jobId, "completed");
   await waitForLog(stack, "process-ai-job", { event: "job_completed" });
-  // Both functions log their answer after they have sent it.
+  // Both functions log their response after they have sent it.
   for (const slug of ["create-ai-job", "process-ai-job"]) {
     await waitForLog(stack, slug, { event: "request_answered" });
   }
@@ -33,7 +33,7 @@ Deno.test("log: a voice clone that succeeds writes as many lines as the docs say
     ...await eventsOf("create-ai-job"),
     ...await eventsOf("process-ai-job"),
   ];
-  // The runner and the response to its dispatch log concurrently.
+  // The worker's run and the response to its dispatch log concurrently.
   assertEquals(events.toSorted(), [
     "dispatch_received",
     "job_completed",

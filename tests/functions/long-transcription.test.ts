@@ -31,9 +31,9 @@ const running = useStack({
     ELEVENLABS_WEBHOOK_SECRET: SECRET,
   },
 });
-let someone: TestUser | undefined;
+let sharedUser: TestUser | undefined;
 
-/** The simulated workspace with a webhook, and its behaviour. */
+/** Sets up the simulated workspace: its webhook and its behaviour. */
 async function workspace(
   settings: Record<string, unknown> = {},
 ): Promise<TestStack> {
@@ -52,7 +52,7 @@ async function newJob(
   metadata: Record<string, unknown> = {},
   recording: Recording = "speech-24s.mp3",
 ): Promise<{ user: TestUser; jobId: string }> {
-  const user = someone ??= await signUp(running());
+  const user = sharedUser ??= await signUp(running());
   const input_url = await uploadRecording(user, {
     bucket: "recordings",
     recording,
@@ -82,7 +82,7 @@ async function stepsOf(stack: TestStack, jobId: string): Promise<string[]> {
 
 Deno.test("long transcript: submitted, fetched by the provider, woken by its webhook, and stored in the call", async () => {
   const stack = await workspace({ transcript_ms: 700 });
-  const user = someone ??= await signUp(stack);
+  const user = sharedUser ??= await signUp(stack);
   const { data: call } = await user.client.from("calls")
     .insert({ title: "Sunday call" }).select("id").single();
   assert(call !== null);
@@ -171,13 +171,13 @@ for (
     const stack = await workspace({
       transcript_ms: isEarly ? 60_000 : 700,
       webhooks,
-      // The job is already snoozed when it arrives.
+      // The webhook arrives after the job was snoozed.
       webhook_delay_ms: isEarly ? 500 : 0,
     });
     const { user, jobId } = await newJob();
     await waitForEvent(stack, jobId, "snoozed");
     if (isEarly) {
-      // Woken too early: the transcript is not ready although the webhook says so.
+      // The webhook wakes the job too early: the transcript is not ready, although it says so.
       await waitForEvent(stack, jobId, "snoozed", { nth: 2 });
     }
     if (receipt !== null) {
@@ -241,7 +241,7 @@ Deno.test("long transcript: if the provider is down during a poll, the job conti
   await waitForEvent(stack, jobId, "snoozed");
   await sweepJob(stack, jobId);
   const job = await waitForJob(stack, user, jobId, "completed");
-  assertEquals(job.attempt, 1, "to wait spends no attempt");
+  assertEquals(job.attempt, 1, "waiting spends no attempt");
   await assertOnce(stack, jobId);
 });
 

@@ -48,7 +48,7 @@ class Ids {
     return text.replaceAll(UUID, (id) => this.#real.get(id) ?? id);
   }
 
-  /** Learns ids from a response: unknown ids in the same place as in the document. */
+  /** Maps the document's ids to those at the same place of a response. */
   learn(documented: string, answered: string): void {
     const real = answered.match(UUID) ?? [];
     for (const [index, id] of (documented.match(UUID) ?? []).entries()) {
@@ -58,14 +58,14 @@ class Ids {
   }
 }
 
-/** Without what differs between runs: times, tokens, origins, unknown ids. */
-function steady(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(steady);
+/** The value without everything that differs between runs: times, tokens, origins, unknown ids. */
+function withoutVolatile(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutVolatile);
   if (typeof value === "object" && value !== null) {
     return Object.fromEntries(
       Object.entries(value).map(([key, one]) => [
         key,
-        key === "request_id" ? "<request>" : steady(one),
+        key === "request_id" ? "<request>" : withoutVolatile(one),
       ]),
     );
   }
@@ -110,7 +110,7 @@ function idIn(example: DocumentedExample): string {
 }
 
 const preparations: Record<string, Preparation> = {
-  // No job runs while the examples create them, so that every response is reproducible.
+  // Jobs do not run while the examples create them, so that every response is reproducible.
   "createAiJob/voice_clone": async (stack) => await stack.pauseNet(),
   "createAiJob/pdf_render": async (_stack, { client }, ids, { body }) => {
     const { data: media } = await client.from("media").insert({
@@ -296,8 +296,8 @@ Deno.test("openapi: every example is answered as the document says", async (t) =
       );
       ids.learn(JSON.stringify(documented), JSON.stringify(answer.body));
       assertEquals(
-        steady(answer.body),
-        steady(JSON.parse(ids.fill(JSON.stringify(documented)))),
+        withoutVolatile(answer.body),
+        withoutVolatile(JSON.parse(ids.fill(JSON.stringify(documented)))),
       );
       if (example.id === "createUploadUrl" && status === 201) {
         await putFile(answer.body);

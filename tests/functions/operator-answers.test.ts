@@ -1,4 +1,7 @@
-/** Answers about parked jobs: what the provider denies is refused, and an object that it does not have parks the job again. */
+/**
+ * Operators' answers about parked jobs: an id that is not the job's object is refused, and a wrong id that is recorded
+ * nevertheless parks the job again.
+ */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import { OPS_RESPONSES } from "../../supabase/functions/_shared/contracts/ops.ts";

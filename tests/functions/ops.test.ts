@@ -64,10 +64,10 @@ async function act(
   return OPS_RESPONSES[action].parse(answer.body);
 }
 
-Deno.test("ops: every body is the same 403 for a user without the role", async () => {
+Deno.test("ops: for a user without the role every body is the same 403", async () => {
   const stack = running();
   const user = await signUp(stack);
-  // A user can write their own metadata, but that is not the role.
+  // A user can write their own metadata, which grants no role.
   await user.client.auth.updateUser({ data: { role: "ai_operator" } });
   await user.client.auth.refreshSession();
   const bodies: unknown[] = [
@@ -274,9 +274,9 @@ Deno.test("health: without a session one word, for an operator the checks; a sto
   const stack = running();
   const operator = await signUpOperator(stack);
   await stack.sweep();
-  const asNobody = await callFunction(stack, "health");
-  assertEquals(asNobody.status, 200);
-  assertEquals(Object.keys(healthSchema.strict().parse(asNobody.body)), [
+  const asAnonymous = await callFunction(stack, "health");
+  assertEquals(asAnonymous.status, 200);
+  assertEquals(Object.keys(healthSchema.strict().parse(asAnonymous.body)), [
     "status",
   ]);
   const details = healthDetailsSchema.parse(

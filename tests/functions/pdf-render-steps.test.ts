@@ -28,7 +28,7 @@ const screenshot = png(
   (row) => row.fill(255, 0, 4),
 );
 
-/** A keepsake of two of those, not yet started; requests are sent when the test says so. */
+/** A keepsake of two screenshots, not started yet: the test sends its requests. */
 async function begin(stack: TestStack) {
   const user = await signUp(stack);
   const photos = [
@@ -58,11 +58,11 @@ async function begin(stack: TestStack) {
     jobId,
     photos,
     ask,
-    /** Sends a request, and resolves when the job has been put back. */
+    /** Sends a request, and resolves when the job is requeued. */
     async request(): Promise<void> {
       await ask();
       await waitForEvent(stack, jobId, "snoozed", { nth: ++requests });
-      // The isolate accepts the next request when it has finished this one.
+      // The isolate accepts the next request only after this one.
       await waitForLog(stack, "render-ai-job", {
         event: "job_snoozed",
         job_id: jobId,
@@ -118,7 +118,7 @@ Deno.test("pdf_render: an isolate killed between two requests loses nothing", as
   assertEquals(before.map(({ name }) => name), ["photo-1.bin"]);
   await stack.kill("render-ai-job", "SIGKILL");
   await request();
-  assertEquals((await files())[0], before[0], "it was not made again");
+  assertEquals((await files())[0], before[0], "it was not rendered again");
   await stack.resumeNet();
   await stack.sweep();
   const job = await waitForJob(stack, user, jobId, "completed");

@@ -130,12 +130,12 @@ Deno.test("pdf_render: a changed slideshow gives a new keepsake for the same req
   assertEquals(new Set(sizes).size, 2);
 });
 
-Deno.test("pdf_render: another user's slideshow, a missing one and an invalid id are refused alike, everywhere", async () => {
+Deno.test("pdf_render: another user's slideshow, a missing one and an invalid id are refused alike everywhere", async () => {
   const stack = running();
   const owner = await signUp(stack), user = await signUp(stack);
   const { id } = await addPhoto(owner, await readPhoto("progressive.jpg"));
   const foreign = await addSlideshow(owner, [{ media_id: id }]);
-  // Published: readable by its link, but only its owner may print it.
+  // A published slideshow is readable by its link, but only its owner may print it.
   await owner.client.from("slideshows").update({ is_published: true }).eq(
     "id",
     foreign,

@@ -1,6 +1,6 @@
 /**
- * Outages of a provider that begin before a paid call, or spare its listing: the breaker opens, probes stay single, no
- * attempt is spent, and after the outage every job completes and is paid for once.
+ * Outages of a provider that begin before a paid call, or that do not affect its listing: the breaker opens, only one
+ * probe is sent at a time, no attempt is spent, and after the outage every job completes and is paid for once.
  */
 import { assert, assertEquals } from "@std/assert";
 import { signUp } from "../_support/as-user.ts";

@@ -27,14 +27,14 @@ import {
 } from "../_support/wait-for.ts";
 
 const running = useStack();
-let someone: Promise<TestUser> | undefined;
+let sharedUser: Promise<TestUser> | undefined;
 
 /** A job of the one user of this file, for a separate recording. */
 async function newJob(
   stack: TestStack,
   recording: Recording = "speech.ogg",
 ): Promise<{ user: TestUser; jobId: string }> {
-  const user = await (someone ??= signUp(stack));
+  const user = await (sharedUser ??= signUp(stack));
   const inputUrl = await uploadRecording(user, { recording });
   return { user, jobId: await requestVoice(user, inputUrl) };
 }
@@ -171,7 +171,7 @@ Deno.test("provider: a recording that it cannot decode fails the job with provid
   assertEquals((await jobFacts(stack, jobId)).paid, []);
 });
 
-Deno.test("provider: an account without a free voice slot fails the job, and one with a slot does it", async () => {
+Deno.test("provider: an account without a free voice slot fails the job, and one with a slot completes it", async () => {
   const stack = running();
   await stack.simulator.set({ voice_limit: 1 });
   const first = await newJob(stack);
@@ -197,7 +197,7 @@ for (
     ["429 with an HTML page", { kind: "html", status: 429 }],
   ] as const
 ) {
-  Deno.test(`provider: after ${name} the job waits, is tried again and done, paid for once`, async () => {
+  Deno.test(`provider: after ${name} the job waits, is retried and completes, paid for once`, async () => {
     const stack = running();
     await stack.simulator.fail({ fault });
     const { user, jobId } = await newJob(stack);
@@ -222,7 +222,7 @@ for (
         paid: [],
       },
     );
-    // Before its time the sweep leaves it alone.
+    // Before it is due, the sweep does not dispatch it.
     await stack.sql`
       update public.ai_jobs set scheduled_at = now() + interval '1 minute' where id = ${jobId}`;
     await stack.sweep();
@@ -246,8 +246,8 @@ for (
 for (
   const [name, retryAfter, low, high] of [
     ["without Retry-After the wait is the backoff", undefined, 1, 3],
-    ["Retry-After of 1,800 seconds is kept", 1_800, 1_790, 1_800],
-    ["a Retry-After of two days is kept to an hour", 172_800, 3_590, 3_600],
+    ["a Retry-After of 1,800 seconds is respected", 1_800, 1_790, 1_800],
+    ["a Retry-After of two days is limited to an hour", 172_800, 3_590, 3_600],
   ] as const
 ) {
   Deno.test(`provider: 429 rate_limit_exceeded: ${name}`, async () => {
@@ -289,7 +289,7 @@ for (
     }, 300],
   ] as const
 ) {
-  Deno.test(`provider: 429 ${name} costs no attempt, however often; the job waits and is done, paid for once`, async () => {
+  Deno.test(`provider: 429 ${name} costs no attempt, however often; the job waits and completes, paid for once`, async () => {
     const stack = running();
     const { max_attempts } = await readJobPolicy(stack);
     const times = max_attempts + 2;
@@ -341,7 +341,7 @@ for (
   });
 }
 
-/** The number of attempts of a voice clone. */
+/** The retry policy of voice clones. */
 async function readJobPolicy(
   stack: TestStack,
 ): Promise<{ max_attempts: number }> {

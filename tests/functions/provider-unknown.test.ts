@@ -16,24 +16,27 @@ import { sweepJob, waitForEvent, waitForJob } from "../_support/wait-for.ts";
 
 const TIMEOUT_SECONDS = 3;
 const running = useStack({ env: { AI_API_TIMEOUT: String(TIMEOUT_SECONDS) } });
-let someone: TestUser | undefined;
+let sharedUser: TestUser | undefined;
 
 Deno.test.beforeAll(async () => {
-  // The very first call loads packages and decoders, which must not count against a time-out.
-  someone = await signUp(running());
+  // The first call loads packages and decoders, which must not count against a time-out.
+  sharedUser = await signUp(running());
   const { jobId } = await newJob();
   await waitForEvent(running(), jobId, ["completed", "snoozed"]);
 });
 
 /** A job of the one user of this file, for a separate recording. */
 async function newJob(): Promise<{ user: TestUser; jobId: string }> {
-  assert(someone !== undefined);
-  const inputUrl = await uploadRecording(someone);
-  return { user: someone, jobId: await requestVoice(someone, inputUrl) };
+  assert(sharedUser !== undefined);
+  const inputUrl = await uploadRecording(sharedUser);
+  return { user: sharedUser, jobId: await requestVoice(sharedUser, inputUrl) };
 }
 
-/** Backdates the open call until an empty look-up proves that nothing was made. */
-async function outwaitListing(stack: TestStack, jobId: string): Promise<void> {
+/** Backdates the open call so far that an empty look-up proves that nothing was created. */
+async function expireListingLag(
+  stack: TestStack,
+  jobId: string,
+): Promise<void> {
   await stack.sql`
     update public.ai_provider_calls
     set sent_at = sent_at - make_interval(secs => t.reconcile_seconds),
@@ -42,7 +45,7 @@ async function outwaitListing(stack: TestStack, jobId: string): Promise<void> {
     where t.job_type = 'voice_clone' and job_id = ${jobId} and outcome in ('sent', 'unknown')`;
 }
 
-interface Doubt {
+interface UnknownOutcome {
   name: string;
   fault: { kind: string } & Record<string, unknown>;
   /** What the journal records about the response. */
@@ -53,21 +56,21 @@ interface Doubt {
 const LONG = (TIMEOUT_SECONDS + 60) * 1000;
 
 /** The voice exists, but the response never arrives or cannot be read. */
-const MADE: Doubt[] = [
+const AFTER_CREATION: UnknownOutcome[] = [
   {
-    name: "a 500 after the voice was made",
+    name: "a 500 after the voice was created",
     fault: { kind: "status", status: 500, processed: "before" },
     code: "provider_unavailable",
     httpStatus: 500,
   },
   {
-    name: "an HTML 502 after the voice was made",
+    name: "an HTML 502 after the voice was created",
     fault: { kind: "html", processed: "before" },
     code: "provider_unavailable",
     httpStatus: 502,
   },
   {
-    name: "no answer in time after the voice was made",
+    name: "no answer in time after the voice was created",
     fault: { kind: "hang", processed: "before" },
     code: "provider_timeout",
   },
@@ -77,7 +80,7 @@ const MADE: Doubt[] = [
     code: "provider_timeout",
   },
   {
-    name: "a socket closed after the voice was made",
+    name: "a socket closed after the voice was created",
     fault: { kind: "close_after" },
     code: "provider_unavailable",
   },
@@ -97,43 +100,43 @@ const MADE: Doubt[] = [
     code: "provider_answer_invalid",
   },
   {
-    name: "a 408 after the voice was made",
+    name: "a 408 after the voice was created",
     fault: { kind: "status", status: 408, processed: "before" },
     code: "provider_unavailable",
     httpStatus: 408,
   },
 ];
 
-/** Nothing was made, but the response does not say so. */
-const NOT_MADE: Doubt[] = [
+/** Nothing was created, but the response does not say so. */
+const BEFORE_CREATION: UnknownOutcome[] = [
   {
-    name: "a 500 before anything was made",
+    name: "a 500 before anything was created",
     fault: { kind: "status", status: 500 },
     code: "provider_unavailable",
     httpStatus: 500,
   },
   {
-    name: "an HTML 502 before anything was made",
+    name: "an HTML 502 before anything was created",
     fault: { kind: "html" },
     code: "provider_unavailable",
     httpStatus: 502,
   },
   {
-    name: "no answer in time, and nothing made",
+    name: "no answer in time, and nothing created",
     fault: { kind: "hang" },
     code: "provider_timeout",
   },
   {
-    name: "a socket closed before anything was made",
+    name: "a socket closed before anything was created",
     fault: { kind: "close_before" },
     code: "provider_unavailable",
   },
 ];
 
 /** Runs a job into the fault and checks its state afterwards, which is the same for all faults. */
-async function intoDoubt(
+async function failWithUnknownOutcome(
   stack: TestStack,
-  { fault, code, httpStatus }: Doubt,
+  { fault, code, httpStatus }: UnknownOutcome,
   paid: number,
 ): Promise<{ user: TestUser; jobId: string }> {
   await stack.simulator.fail({ fault });
@@ -145,7 +148,7 @@ async function intoDoubt(
     {
       status: "pending",
       stage: "reconciling",
-      // The attempt is returned: a look-up costs none.
+      // A look-up does not use up the attempt.
       attempt: 0,
       progress: 30,
       billableCalls: 1,
@@ -168,10 +171,10 @@ async function intoDoubt(
   return { user, jobId };
 }
 
-for (const doubt of MADE) {
+for (const doubt of AFTER_CREATION) {
   Deno.test(`provider: ${doubt.name}: the voice is found and adopted, nothing is sent again`, async () => {
     const stack = running();
-    const { user, jobId } = await intoDoubt(stack, doubt, 1);
+    const { user, jobId } = await failWithUnknownOutcome(stack, doubt, 1);
     await sweepJob(stack, jobId);
     await waitForJob(stack, user, jobId, "completed");
 
@@ -190,27 +193,32 @@ for (const doubt of MADE) {
   });
 }
 
-for (const doubt of NOT_MADE) {
+for (const doubt of BEFORE_CREATION) {
   Deno.test(`provider: ${doubt.name}: the provider is queried before a later attempt creates the one voice`, async () => {
     const stack = running();
-    const { user, jobId } = await intoDoubt(stack, doubt, 0);
+    const { user, jobId } = await failWithUnknownOutcome(stack, doubt, 0);
     const sent = () => stack.simulator.requests("voices.add", { jobId });
 
-    // As long as the provider's listing may lag, an empty look-up proves nothing.
+    // While the provider's listing may lag, an empty look-up proves nothing.
     await sweepJob(stack, jobId);
     await waitForEvent(stack, jobId, "snoozed", { nth: 2 });
     assertEquals((await sent()).length, 1);
     assertEquals((await jobFacts(stack, jobId)).journal[0]?.outcome, "unknown");
 
-    await outwaitListing(stack, jobId);
+    await expireListingLag(stack, jobId);
     await sweepJob(stack, jobId);
     await waitForEvent(stack, jobId, "retried");
-    const asked = await jobFacts(stack, jobId);
+    const afterQuery = await jobFacts(stack, jobId);
     assertEquals(
-      [asked.status, asked.attempt, asked.errorCode, asked.isPostponed],
+      [
+        afterQuery.status,
+        afterQuery.attempt,
+        afterQuery.errorCode,
+        afterQuery.isPostponed,
+      ],
       ["pending", 1, "provider_unavailable", true],
     );
-    assertEquals(asked.journal[0]?.outcome, "absent");
+    assertEquals(afterQuery.journal[0]?.outcome, "absent");
     assertEquals((await sent()).length, 1);
 
     await sweepJob(stack, jobId);
@@ -228,7 +236,7 @@ for (const doubt of NOT_MADE) {
 Deno.test("provider: a voice that its listing does not show yet is waited for and not created again", async () => {
   const stack = running();
   await stack.simulator.set({ search_lag_ms: 45_000 });
-  const { user, jobId } = await intoDoubt(stack, {
+  const { user, jobId } = await failWithUnknownOutcome(stack, {
     name: "",
     fault: { kind: "close_after" },
     code: "provider_unavailable",
@@ -245,12 +253,12 @@ Deno.test("provider: a voice that its listing does not show yet is waited for an
   assertEquals(facts.journal.map(({ outcome }) => outcome), ["adopted"]);
 });
 
-Deno.test("provider: were the listing's lag not waited for, the same would be paid twice", async () => {
+Deno.test("provider: without the wait for the listing's lag, the same voice would be paid for twice", async () => {
   const stack = running();
   await stack.simulator.set({ search_lag_ms: 45_000 });
   await stack.sql`update public.ai_job_types set reconcile_seconds = 0`;
   try {
-    const { user, jobId } = await intoDoubt(stack, {
+    const { user, jobId } = await failWithUnknownOutcome(stack, {
       name: "",
       fault: { kind: "close_after" },
       code: "provider_unavailable",
@@ -267,7 +275,7 @@ Deno.test("provider: were the listing's lag not waited for, the same would be pa
 
 Deno.test("provider: a voice created after the first query is found by a later one", async () => {
   const stack = running();
-  const { user, jobId } = await intoDoubt(stack, {
+  const { user, jobId } = await failWithUnknownOutcome(stack, {
     name: "",
     fault: { kind: "hang", processed: "after" },
     code: "provider_timeout",
@@ -283,7 +291,7 @@ Deno.test("provider: a voice created after the first query is found by a later o
   assertEquals(facts.journal.map(({ outcome }) => outcome), ["adopted"]);
 });
 
-/** A call that the provider works on for longer than its listing may lag; the client has given up by the end of it. */
+/** A call that the provider works on for longer than its listing may lag, and than the client waits for it. */
 async function slowCall(stack: TestStack) {
   await stack.simulator.fail({ fault: { kind: "hang", processed: "after" } });
   const { user, jobId } = await newJob();
@@ -302,7 +310,7 @@ async function slowCall(stack: TestStack) {
 Deno.test("provider: a call slower than the listing's lag is not sent again after an empty first query", async () => {
   const stack = running();
   const { user, jobId } = await slowCall(stack);
-  // Nothing is there yet, and the call was sent longer ago than reconcile_seconds: that proves nothing.
+  // The listing is empty, and the call was sent longer ago than reconcile_seconds, which proves nothing.
   await sweepJob(stack, jobId);
   await waitForEvent(stack, jobId, "snoozed", { nth: 2 });
   const waiting = await jobFacts(stack, jobId);
@@ -321,7 +329,7 @@ Deno.test("provider: a call slower than the listing's lag is not sent again afte
   );
 });
 
-Deno.test("provider: were the doubt counted from the sending, a slow call would be paid for twice", async () => {
+Deno.test("provider: if the wait began when the call was sent, a slow call would be paid for twice", async () => {
   const stack = running();
   const { user, jobId } = await slowCall(stack);
   await stack.sql`
@@ -336,7 +344,7 @@ Deno.test("provider: were the doubt counted from the sending, a slow call would 
 
 Deno.test("provider: a failed query is repeated, and the voice is found", async () => {
   const stack = running();
-  const { user, jobId } = await intoDoubt(stack, {
+  const { user, jobId } = await failWithUnknownOutcome(stack, {
     name: "",
     fault: { kind: "close_after" },
     code: "provider_unavailable",
@@ -349,7 +357,7 @@ Deno.test("provider: a failed query is repeated, and the voice is found", async 
   for (const [index, fault] of answers.entries()) {
     await stack.simulator.fail({ operation: "voices.search", fault });
     await sweepJob(stack, jobId);
-    // The first two are transient; an invalid response costs an attempt.
+    // The first two faults are transient; an invalid response costs an attempt.
     await (index < 2
       ? waitForEvent(stack, jobId, "snoozed", { nth: index + 2 })
       : waitForEvent(stack, jobId, "retried"));
@@ -364,7 +372,7 @@ Deno.test("provider: a failed query is repeated, and the voice is found", async 
 
 Deno.test("provider: an outage of minutes parks no job, and costs no attempt", async () => {
   const stack = running();
-  const { user, jobId } = await intoDoubt(stack, {
+  const { user, jobId } = await failWithUnknownOutcome(stack, {
     name: "",
     fault: { kind: "close_after" },
     code: "provider_unavailable",
@@ -403,7 +411,7 @@ for (
 ) {
   Deno.test(`provider: one that ${name} leaves the job parked as outcome_unknown, and is never called again`, async () => {
     const stack = running();
-    const { user, jobId } = await intoDoubt(stack, {
+    const { user, jobId } = await failWithUnknownOutcome(stack, {
       name: "",
       fault: { kind: "close_after" },
       code: "provider_unavailable",
@@ -414,7 +422,7 @@ for (
       fault,
     });
     // Even when the listing would be conclusive by now.
-    await outwaitListing(stack, jobId);
+    await expireListingLag(stack, jobId);
     for (let attempt = 1; attempt <= attempts; attempt++) {
       await sweepJob(stack, jobId);
       if (attempt < attempts) {

@@ -31,9 +31,9 @@ const running = useStack({
   },
 });
 
-let someone: TestUser | undefined;
+let sharedUser: TestUser | undefined;
 Deno.test.beforeAll(async () => {
-  someone = await signUp(running());
+  sharedUser = await signUp(running());
 });
 
 async function hmac(secret: string, text: string): Promise<string> {
@@ -99,17 +99,21 @@ async function waitingVideo(
   provider: "d-id" | "heygen",
   settings: Record<string, unknown> = {},
 ): Promise<{ user: TestUser; jobId: string }> {
-  assert(someone !== undefined);
+  assert(sharedUser !== undefined);
   const stack = running();
   await stack.simulator.set(
     { render_ms: 60_000, webhooks: "lost", ...settings },
     provider,
   );
-  const jobId = await requestVideo(someone, await uploadPortrait(someone), {
-    provider,
-  });
+  const jobId = await requestVideo(
+    sharedUser,
+    await uploadPortrait(sharedUser),
+    {
+      provider,
+    },
+  );
   await waitForEvent(stack, jobId, "snoozed");
-  return { user: someone, jobId };
+  return { user: sharedUser, jobId };
 }
 
 /** A job without its times. */
@@ -404,7 +408,7 @@ for (const webhooks of ["doubled", "early", "forged"] as const) {
           }
           : {}),
       });
-      // Early and forged ones do not complete it; the sweep does.
+      // Early and forged webhooks do not complete it; the sweep does.
       if (webhooks !== "doubled") {
         await stack.simulator.advanceClock(1000);
         await sweepJob(stack, jobId);

@@ -1,4 +1,7 @@
-/** Realtime of the embedded stack through the unmodified supabase-js: what arrives, for whom, and what ends a channel. */
+/**
+ * Realtime of the embedded stack through the unmodified supabase-js: which messages arrive for whom, and what ends a
+ * channel.
+ */
 import { assertEquals, assertMatch } from "@std/assert";
 import { createClient, type RealtimeChannel } from "@supabase/supabase-js";
 import { z } from "zod";
@@ -198,7 +201,7 @@ liveTest(
     });
     await answer.body?.cancel();
     assertEquals(answer.status, 202);
-    // The next message uses the same connection, so that anything sent before would arrive before it.
+    // The next message uses the same connection, so that any message sent before would arrive before it.
     await stack.sql`select realtime.send('{}', 'last', ${topic})`;
     await received.first(() => true);
     assertEquals(

@@ -71,7 +71,7 @@ Deno.test("create-ai-job: every wrong body is refused with the field named, and 
     metadata: { voice_name: "A voice" },
   };
   await refuseAll(stack, user, "create-ai-job", [
-    // An array is read as an object without job_type, which is an equally good answer.
+    // An array may also be reported as an object without job_type.
     ...UNREADABLE.filter(([name]) => name !== "an array"),
     ...badJobs(input_url),
   ]);
@@ -136,7 +136,7 @@ Deno.test("create-ai-job: every input that is not the caller's recording is refu
     ["data", `data:audio/wav;base64,AAAA`],
     ["no scheme", `//example.com/${own}`],
     ["our host, other path", `${stack.apiUrl}/rest/v1/${own}`],
-    ["a bucket alone", "voice-samples"],
+    ["only a bucket", "voice-samples"],
     ["a folder", `voice-samples/${user.id}/`],
     ["climbing", `voice-samples/${user.id}/../${otherUser.id}/a.mp3`],
     [
@@ -246,7 +246,7 @@ Deno.test("create-ai-job: a disabled job type is refused with 409", async () => 
   } finally {
     await stack.sql`update public.ai_job_types set is_enabled = true`;
   }
-  // The twin: the same body, once it is on again.
+  // The twin: the same body, once the type is enabled again.
   const jobId = await requestVoice(user, input_url, body.metadata);
   await waitForJob(stack, user, jobId, "completed");
 });

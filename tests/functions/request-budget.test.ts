@@ -14,13 +14,13 @@ import {
 const BUDGET_SECONDS = 2;
 const running = useStack({ env: { REQUEST_TIMEOUT: String(BUDGET_SECONDS) } });
 
-/** Does `work` while no session can read or write jobs or objects. */
+/** Runs `work` while no session can read or write jobs or objects. */
 async function whileLocked<T>(
   stack: TestStack,
   work: () => Promise<T>,
 ): Promise<T> {
   await using connection = stack.connect();
-  // A box, because `begin` would await what `work` returns member by member.
+  // In an object, because `begin` would await each member of an array that `work` returns.
   const { result } = await connection.sql.begin(async (sql) => {
     await sql`lock table public.ai_jobs, storage.objects in access exclusive mode`;
     return { result: await work() };
@@ -30,7 +30,7 @@ async function whileLocked<T>(
 
 const late = { status: 504, code: "request_timeout" };
 
-Deno.test("endpoints: a request that exceeds its time limit is answered with 504 in time", async () => {
+Deno.test("endpoints: a request that exceeds its time limit is answered with 504 without further delay", async () => {
   const stack = running();
   const user = await signUp(stack);
   const path = (await uploadRecording(user)).slice("voice-samples/".length);
@@ -87,7 +87,7 @@ Deno.test("create-ai-job: a 504 leaves one complete job or none, and the same Id
   assertEquals((await stack.simulator.creations()).length, 1);
 });
 
-Deno.test("process-ai-job: a claim that succeeds after the 504 is still processed, once", async () => {
+Deno.test("process-ai-job: a job whose claim succeeds after the 504 is still processed, once", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);

@@ -9,12 +9,12 @@ const running = useStack();
 
 /** The calls of one voice clone, from its dispatch to the claim that finds nothing more. */
 const ONE_JOB = {
-  // With what the result cache has for it.
+  // Includes the lookup in the result cache.
   claim_dispatched_ai_jobs: 1,
   "storage download": 1,
-  // With the report of its first step.
+  // Includes the report of its first step.
   begin_provider_calls: 1,
-  // With the settlement of its call and the entry in the result cache.
+  // Includes the settlement of its call, and the entry in the result cache.
   complete_ai_jobs: 1,
   claim_ai_jobs: 1,
 };
@@ -47,7 +47,7 @@ function asAdmin(stack: TestStack) {
   return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) };
 }
 
-Deno.test("round trips: a voice clone costs five, including its claim and the last claim for more", async () => {
+Deno.test("round trips: a voice clone costs five, including its claim and the last, empty claim", async () => {
   const stack = running();
   const owner = await signUp(stack);
   const warmUp = await requestVoice(owner, await uploadRecording(owner));
@@ -65,7 +65,7 @@ Deno.test("round trips: a voice clone costs five, including its claim and the la
   const jobId = await requestVoice(owner, input);
   await waitForJob(stack, owner, jobId, "completed");
   await waitUntil(
-    "the worker claimed for more, and all is committed",
+    "the worker claimed again, and everything is committed",
     async () => {
       const { calls, transactions } = await calledByService(stack);
       const total = Object.values(calls).reduce((sum, times) => sum + times, 0);

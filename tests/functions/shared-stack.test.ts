@@ -1,4 +1,4 @@
-/** One stack serves many test files. Each finds it like new, so that no file depends on those before it. */
+/** One stack serves many test files. Each finds it in its initial state, so that no file depends on those before it. */
 import { assertEquals, assertRejects } from "@std/assert";
 import {
   requestVoice,
@@ -9,7 +9,7 @@ import {
 import { startOwnStack, type TestStack } from "../_support/stack.ts";
 import { waitForJob } from "../_support/wait-for.ts";
 
-/** What a file leaves behind, and what the migrations put there. */
+/** The rows and files that a test file can leave behind, and those of the migrations. */
 async function contents(stack: TestStack) {
   const [row] = await stack.sql`
     select
@@ -33,7 +33,7 @@ async function completeVoice(stack: TestStack): Promise<TestUser> {
 Deno.test("shared stack: the next file finds no data, log or process of the last, and its own variables", async (t) => {
   const { stack, stop } = await startOwnStack();
   try {
-    const asNew = await contents(stack);
+    const initialContents = await contents(stack);
     assertEquals(await stack.ask("/claim", {}), true);
     await t.step("one file uses it at a time", async () => {
       assertEquals(await stack.ask("/claim", {}), false);
@@ -50,7 +50,7 @@ Deno.test("shared stack: the next file finds no data, log or process of the last
       await stack.ask("/claim", { env: { LOG_LEVEL: "debug" } }),
       true,
     );
-    assertEquals(await contents(stack), asNew);
+    assertEquals(await contents(stack), initialContents);
     const stale = await stack.sql`
       select name from private.ai_schedule_runs where last_run_at < ${released}`;
     assertEquals([...stale], []);
@@ -64,7 +64,7 @@ Deno.test("shared stack: the next file finds no data, log or process of the last
       assertEquals((await stack.simulator.creations()).length, 1);
       const [after] = await stack.pids("process-ai-job");
       assertEquals([after === undefined, after === before], [false, false]);
-      // Logged only at the level debug.
+      // This line is logged only at the level debug.
       await user.call("get-ai-job", { query: "?job_id=none" });
       const debug = {
         ...logs,

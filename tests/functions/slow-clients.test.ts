@@ -11,7 +11,10 @@ import { until } from "../_support/stack-fixture.ts";
 /** More than the services have connections to the database. */
 const AT_ONCE = 25;
 const MEBIBYTE = 1_048_576;
-/** An isolate retires at half of it. Half is more than these tests take on a busy machine, so that none reaches the end. */
+/**
+ * An isolate retires at half of it. These tests are shorter than that even on a busy machine, so that no isolate
+ * reaches the end.
+ */
 const WALL_CLOCK_MS = 20 * 60_000;
 
 interface Endpoint {
@@ -121,8 +124,8 @@ function open(
 }
 
 /**
- * Calls a function again when it exceeded the short limit of these tests, as it can on a busy machine. One that is
- * blocked never answers.
+ * Repeats a call that exceeded the short limit of these tests, which can happen on a busy machine. A blocked function
+ * never answers, so the test still fails.
  */
 async function untilServed<T extends { error: unknown }>(
   call: () => Promise<T>,
@@ -174,7 +177,7 @@ async function assertOthersAreServed({ stack, user }: Rig): Promise<void> {
   assertEquals(served.map(({ error }) => error), served.map(() => null));
   const sql = postgres(stack.adminDbUrl, { max: 1, onnotice() {} });
   await using _end = { [Symbol.asyncDispose]: () => sql.end() };
-  // Running statements end by themselves; a connection held by a client would not.
+  // Running statements end by themselves; a connection that a client holds would not.
   await until("no connection is held", async () => {
     const held = await sql`
       select 1 from pg_stat_activity
@@ -255,7 +258,7 @@ Deno.test("slow clients: a byte per second blocks no other request, and no isola
   );
 
   await t.step(
-    "retiring isolates leave, while all clients continue",
+    "retiring isolates end, while all clients continue",
     async () => {
       await stack.functions.advance(WALL_CLOCK_MS / 2);
       const ends = await Promise.all(isolates.map(({ exited }) => exited));
@@ -266,7 +269,7 @@ Deno.test("slow clients: a byte per second blocks no other request, and no isola
 
 Deno.test("endless bodies: they end with 413, and are not held in memory", async (t) => {
   await using rig = await start();
-  /** Sends so many mebibytes, or until it is cut off; `use` is given how memory grew meanwhile. */
+  /** Sends `most` mebibytes, or fewer if it is cut off, and passes the growth of memory to `use`. */
   const flood = async (
     endpoint: Endpoint,
     most: number,

@@ -9,16 +9,16 @@ const url = (stack: Stack, path = "") =>
 const soon = () => AbortSignal.timeout(20_000);
 
 /** How often the function got a request with this body. */
-function timesBegun(stack: Stack, body: string): number {
+function startsOf(stack: Stack, body: string): number {
   return stack.logs.records("function:hook").filter(({ line }) =>
     line === `echo ${body}`
   ).length;
 }
 
-/** A body that reports when its second part is read; the caller then ends it. */
+/** A body that reports when its second part is read, and then waits for `finish`. */
 function slowBody(first: string | Uint8Array<ArrayBuffer>) {
   const reached = Promise.withResolvers<void>();
-  const goOn = Promise.withResolvers<void>();
+  const finish = Promise.withResolvers<void>();
   const parts = [
     typeof first === "string" ? new TextEncoder().encode(first) : first,
   ];
@@ -27,11 +27,11 @@ function slowBody(first: string | Uint8Array<ArrayBuffer>) {
       const part = parts.shift();
       if (part !== undefined) return controller.enqueue(part);
       reached.resolve();
-      await goOn.promise;
+      await finish.promise;
       controller.close();
     },
   }, { highWaterMark: 0 });
-  return { body, reached: reached.promise, goOn: goOn.resolve };
+  return { body, reached: reached.promise, finish: finish.resolve };
 }
 
 /** The fixture's project with a function that reports each request and the isolate that got it. */
@@ -89,7 +89,7 @@ Deno.test("retirement under load: of 60 requests a second over a dozen isolates,
   await Promise.all(sent);
   assertEquals(failures, []);
   assert(isolates.size >= wanted.isolates, `${isolates.size} isolates`);
-  const times = sent.map((_, number) => timesBegun(stack, `number ${number}`));
+  const times = sent.map((_, number) => startsOf(stack, `number ${number}`));
   assertEquals(times.filter((count) => count !== 1), []);
 });
 
@@ -109,17 +109,17 @@ Deno.test("retirement: requests that reach a process at its end", async (t) => {
       const old = await stack.functions.process("hook");
       const before = await isolate();
       await old.signal("STOP");
-      const { body, reached, goOn } = slowBody("on its way");
+      const { body, reached, finish } = slowBody("on its way");
       const answer = old.send("/hook", {
         method: "POST",
         body,
         signal: soon(),
       });
       await reached;
-      // The stopped process cannot notice that time has passed; its supervisor does.
+      // The stopped process cannot notice that time has passed, but its supervisor can.
       const passing = stack.functions.advance(75_000);
       assertNotEquals(await isolate(), before);
-      goOn();
+      finish();
       await old.signal("CONT");
       assertEquals(await (await answer).json(), {
         body: "on its way",
@@ -136,16 +136,16 @@ Deno.test("retirement: requests that reach a process at its end", async (t) => {
       const old = await stack.functions.process("hook");
       const before = await isolate();
       await old.signal("STOP");
-      const answer = fetch(url(stack), { method: "POST", body: "not begun" });
+      const answer = fetch(url(stack), { method: "POST", body: "not started" });
       await until(
         "the request is with the process",
         () => old.unanswered === 1,
       );
       await old.signal("KILL");
       const { body, isolate: after } = await (await answer).json();
-      assertEquals(body, "not begun");
+      assertEquals(body, "not started");
       assertNotEquals(after, before);
-      assertEquals(timesBegun(stack, "not begun"), 1);
+      assertEquals(startsOf(stack, "not started"), 1);
     },
   );
 
@@ -162,7 +162,7 @@ Deno.test("retirement: requests that reach a process at its end", async (t) => {
         "EDGE_FUNCTION_ERROR",
       ]);
       await isolate();
-      assertEquals(timesBegun(stack, "/hook/never"), 1);
+      assertEquals(startsOf(stack, "/hook/never"), 1);
     },
   );
 

@@ -267,7 +267,7 @@ Deno.test("pauses: delivery and schedules can be paused and resumed", async (t) 
     async () => {
       const admin = postgres(stack.adminDbUrl, { max: 1, onnotice() {} });
       await using _admin = { [Symbol.asyncDispose]: () => admin.end() };
-      // At moments that differ: idle, between two statements of a transaction, and inside of a statement.
+      // At different moments: idle, between two statements of a transaction, and inside a statement.
       for (let ended = 0; ended < 30; ended++) {
         await sql`select net.http_post(${`${stack.apiUrl}/functions/v1/hook`})`;
         await admin`
@@ -325,7 +325,7 @@ Deno.test("sessions: after Postgres has ended them, and after its crash, the ser
     return answer.ok;
   };
   const services = ["/rest/v1/notes", "/storage/v1/bucket"];
-  // Always some at work, so that sessions end inside of transactions.
+  // Some are always running, so that sessions end inside transactions.
   let isOver = false;
   const traffic = services.flatMap((path) => Array(4).fill(path)).map(
     async (path) => {

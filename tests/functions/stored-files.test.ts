@@ -58,9 +58,9 @@ async function requestSpeech(user: TestUser): Promise<string> {
   return createAiJobResponseSchema.parse(answer.body).job_id;
 }
 
-/** Waits until so many transactions wait for a lock on the table of objects. */
+/** Waits until `count` transactions wait for a lock on the table of objects. */
 function untilStoring(stack: TestStack, count: number): Promise<void> {
-  return waitUntil(`${count} objects on their way`, async () => {
+  return waitUntil(`${count} uploads wait`, async () => {
     const [row] = await stack.sql<{ waiting: number }>`
       select count(*)::int as waiting from pg_locks
       where relation = 'storage.objects'::regclass and not granted`;
@@ -79,7 +79,7 @@ Deno.test("an account that is deleted while twelve of its jobs store their outpu
     users.push(...round);
     await using locking = stack.connect();
     await locking.sql.begin(async (sql) => {
-      // Everything can be read, and nothing can be stored.
+      // The lock blocks writes, not reads.
       await sql`lock table storage.objects in share mode`;
       for (const user of round) await requestSpeech(user);
       await untilStoring(stack, 6);

@@ -16,9 +16,9 @@ import { sweepJob, waitForEvent, waitForJob } from "../_support/wait-for.ts";
 
 const ADAM = "pNInz6obpgDQGcFmaJgB";
 const running = useStack({ env: { AI_API_TIMEOUT: "5" } });
-let someone: TestUser | undefined;
+let sharedUser: TestUser | undefined;
 
-/** A text that is identified in each of its sentences, so that the ledger can be searched for it. */
+/** A text with a marker in each sentence, so that the ledger can be searched for it. */
 function textOf(characters = 200): { text: string; marker: string } {
   const marker = crypto.randomUUID();
   let text = `This is ${marker}.`;
@@ -32,7 +32,7 @@ async function newJob(
   metadata: Record<string, unknown>,
   by?: TestUser,
 ): Promise<{ user: TestUser; jobId: string }> {
-  const user = by ?? (someone ??= await signUp(running()));
+  const user = by ?? (sharedUser ??= await signUp(running()));
   const answer = await user.call("create-ai-job", {
     body: {
       job_type: "text_to_speech",
@@ -98,7 +98,10 @@ async function filesOf(stack: TestStack, jobId: string): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
-async function outwaitHistory(stack: TestStack, jobId: string): Promise<void> {
+async function expireHistoryLag(
+  stack: TestStack,
+  jobId: string,
+): Promise<void> {
   await stack.sql`
     update public.ai_provider_calls
     set sent_at = sent_at - interval '1 hour', unknown_since = unknown_since - interval '1 hour'
@@ -233,7 +236,7 @@ Deno.test("speech: with a voice that is still being cloned, the job waits for th
   const [paid] = await stack.simulator.creations(marker);
   assertEquals(paid?.request["voice_id"], voice?.provider_voice_id);
 
-  // A job that is not a clone makes no voice.
+  // Only a clone creates a voice.
   const refused = await user.call("create-ai-job", {
     body: {
       job_type: "text_to_speech",
@@ -292,7 +295,7 @@ Deno.test("speech: a voice that the provider no longer has fails the job; its re
 });
 
 Deno.test("speech: invalid parameters are named, and change nothing", async () => {
-  const user = someone ??= await signUp(running());
+  const user = sharedUser ??= await signUp(running());
   for (
     const [metadata, field] of [
       [{ voice_id: ADAM }, "metadata.text"],
@@ -479,7 +482,7 @@ Deno.test("speech: a part that was never created is sent again only when the his
   await sweepJob(stack, jobId);
   await waitForEvent(stack, jobId, "snoozed", { nth: 2 });
   assertEquals((await facts(stack, jobId, marker)).sent, 1);
-  await outwaitHistory(stack, jobId);
+  await expireHistoryLag(stack, jobId);
   await sweepJob(stack, jobId);
   await waitForEvent(stack, jobId, "retried");
   await sweepJob(stack, jobId);
@@ -504,7 +507,7 @@ Deno.test("speech: an equal text of another job is not adopted for a call that c
   // Another seed, so that no cached result is reused; the history cannot distinguish the two.
   const { jobId } = await newJob({ text, seed: 1 });
   await waitForEvent(stack, jobId, "snoozed");
-  await outwaitHistory(stack, jobId);
+  await expireHistoryLag(stack, jobId);
   await sweepJob(stack, jobId);
   await waitForEvent(stack, jobId, "retried");
   await sweepJob(stack, jobId);
@@ -535,7 +538,7 @@ for (
       [lost.journal[0]?.outcome, lost.spend, lost.error_code],
       ["succeeded", "incurred", "output_invalid"],
     );
-    assertEquals(await filesOf(stack, jobId), [], "nothing half is stored");
+    assertEquals(await filesOf(stack, jobId), [], "no partial file is stored");
     await sweepJob(stack, jobId);
     await waitForJob(stack, user, jobId, "completed");
     const done = await facts(stack, jobId, marker);
@@ -585,7 +588,7 @@ Deno.test("speech: a history that refuses access parks the job", async () => {
   await sweepJob(stack, jobId);
   const job = await waitForJob(stack, user, jobId, "failed");
   assertEquals([job.error_code, job.spend], ["outcome_unknown", "unknown"]);
-  // The operator has looked it up: the job continues without paying.
+  // The operator has checked the history: the job continues without paying again.
   await stack.simulator.clearFaults();
   const [id] = (await facts(stack, jobId, marker)).paid;
   await stack.sql`select public.resolve_unknown_ai_job(${jobId}, true, ${
@@ -657,7 +660,7 @@ for (const processed of ["before", "never"] as const) {
     await stack.sweep();
     if (processed === "never") {
       await waitForEvent(stack, jobId, "snoozed");
-      await outwaitHistory(stack, jobId);
+      await expireHistoryLag(stack, jobId);
       await sweepJob(stack, jobId);
       await waitForEvent(stack, jobId, "retried");
       await sweepJob(stack, jobId);

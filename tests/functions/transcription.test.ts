@@ -17,13 +17,13 @@ import { type TestStack, useStack } from "../_support/stack.ts";
 import { sweepJob, waitForEvent, waitForJob } from "../_support/wait-for.ts";
 
 const running = useStack({ env: { AI_API_TIMEOUT: "5" } });
-let someone: TestUser | undefined;
+let sharedUser: TestUser | undefined;
 
 async function newJob(
   metadata: Record<string, unknown> = {},
   options: { by?: TestUser; recording?: Recording } = {},
 ): Promise<{ user: TestUser; jobId: string; inputUrl: string }> {
-  const user = options.by ?? (someone ??= await signUp(running()));
+  const user = options.by ?? (sharedUser ??= await signUp(running()));
   const inputUrl = await uploadRecording(user, {
     bucket: "recordings",
     recording: options.recording ?? "speech-24s.mp3",
@@ -154,7 +154,7 @@ Deno.test("transcript: another user's call is not found, and nothing is created"
 });
 
 Deno.test("transcript: invalid parameters are named, and change nothing", async () => {
-  const user = someone ??= await signUp(running());
+  const user = sharedUser ??= await signUp(running());
   const input_url = await uploadRecording(user, { bucket: "recordings" });
   for (
     const [body, field] of [

@@ -8,7 +8,7 @@ import { useStack } from "../_support/stack.ts";
 const running = useStack();
 const MIB = 1_048_576;
 
-async function someone(limits: { files?: number; bytes?: number }) {
+async function userWithLimits(limits: { files?: number; bytes?: number }) {
   const stack = running();
   const user = await signUp(stack);
   await stack.sql`
@@ -43,8 +43,8 @@ function put(url: string, bytes: number) {
 
 Deno.test("upload limits: of 100 parallel requests for 500 MiB those that fit get a URL, the rest get 429", async () => {
   // The first request makes a stack read the whole schema.
-  await requestAddress(await someone({}), 9);
-  const user = await someone({ bytes: 2048 * MIB });
+  await requestAddress(await userWithLimits({}), 9);
+  const user = await userWithLimits({ bytes: 2048 * MIB });
   const answers = await Promise.all(
     Array.from({ length: 100 }, () => requestAddress(user, 500 * MIB)),
   );
@@ -62,7 +62,7 @@ Deno.test("upload limits: of 100 parallel requests for 500 MiB those that fit ge
 
 Deno.test("upload limits: a URL counts until a row names its file, the file is removed, or it never arrives", async () => {
   const stack = running();
-  const user = await someone({ files: 1 });
+  const user = await userWithLimits({ files: 1 });
   const first = await requestAddress(user, 9);
   const { upload_url, path, bucket } = createUploadUrlResponseSchema.parse(
     first.body,
@@ -98,7 +98,7 @@ Deno.test("upload limits: a URL counts until a row names its file, the file is r
 
 Deno.test("upload limits: a file without a signed URL counts as well; one too many is 403 and leaves nothing", async () => {
   const stack = running();
-  const user = await someone({ bytes: 10_000 });
+  const user = await userWithLimits({ bytes: 10_000 });
   const upload = (name: string, bytes: number) =>
     user.client.storage.from("uploads").upload(
       `${user.id}/${name}`,
@@ -125,7 +125,7 @@ Deno.test("upload limits: a file without a signed URL counts as well; one too ma
 });
 
 Deno.test("upload limits: no URL is signed that create-upload-url has not recorded", async () => {
-  const user = await someone({});
+  const user = await userWithLimits({});
   const { data, error } = await user.client.storage.from("uploads")
     .createSignedUploadUrl(`${user.id}/direct.png`);
   assertEquals(data, null);

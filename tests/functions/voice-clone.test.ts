@@ -117,7 +117,7 @@ Deno.test("voice clone: a recording uploaded to a signed URL becomes a voice, wi
     sample_url: input_url,
   }]);
 
-  // Read over the Data API, as an app does: the timeline that it shows and resumes from.
+  // Over the Data API, as an app reads the timeline that it shows and resumes from.
   const { data: events } = await ada.client.from("ai_job_events").select(
     "seq,event,data",
   ).eq("job_id", job_id).order("seq");
@@ -180,7 +180,7 @@ Deno.test("voice clone: a row inserted with supabase-js has the same result as c
   assertEquals(row.user_id, ada.id);
   const direct = await waitForJob(stack, ada, row.id, "completed");
 
-  // The same through the function, from another object, because an equal one would reuse the result.
+  // The same through the function, with another object, because an equal job would reuse the result.
   const otherUrl = await uploadRecording(ada);
   const otherId = await requestVoice(ada, otherUrl, metadata);
   const byFunction = await waitForJob(stack, ada, otherId, "completed");

@@ -44,7 +44,7 @@ Deno.test(
       assert(job !== undefined);
       return job;
     };
-    await waitUntil("the job is over", async () => {
+    await waitUntil("the job has ended", async () => {
       await sweepJob(stack, data.id);
       return ["completed", "failed"].includes((await read()).status);
     }, 90);
@@ -59,7 +59,7 @@ Deno.test(
       count(["claimed"]) - count(["released", "snoozed"]),
       job.max_attempts,
     );
-    // An isolate without time to report is noticed when its lease expires.
+    // If the isolate had no time to report, the expired lease shows its end.
     assert(
       ["worker_limit_exceeded", "lease_expired"].includes(job.error_code),
       job.error_code,

@@ -4,7 +4,7 @@ import type { ExpectedProblem } from "../../_support/problem.ts";
 /** A name for the case, the body, and the problem; for `invalid_request` its field is enough. */
 export type BadBody = [string, unknown, ExpectedProblem | string];
 
-/** Bodies that are invalid before any field is read. */
+/** Bodies that are invalid as a whole, before any field is read. */
 export const UNREADABLE: BadBody[] = [
   ["no JSON", "{", { status: 400, code: "invalid_json" }],
   ["nothing", "", { status: 400, code: "invalid_json" }],
@@ -194,19 +194,19 @@ export function badUploads(): BadBody[] {
       { ...upload, content_type: "mp3" },
       "content_type",
     ],
-    ["a type that the bucket does not take", {
+    ["a type that the bucket does not accept", {
       ...upload,
       content_type: "image/png",
     }, { status: 400, code: "file_type_not_allowed", field: "content_type" }],
     ["no size", withoutSize, "size_bytes"],
     ["no bytes", { ...upload, size_bytes: 0 }, "size_bytes"],
-    ["half a byte", { ...upload, size_bytes: 1.5 }, "size_bytes"],
+    ["a fraction of a byte", { ...upload, size_bytes: 1.5 }, "size_bytes"],
     [
       "a size that is a text",
       { ...upload, size_bytes: "1" },
       "size_bytes",
     ],
-    ["more than the bucket takes", { ...upload, size_bytes: 10_485_761 }, {
+    ["more than the bucket accepts", { ...upload, size_bytes: 10_485_761 }, {
       status: 400,
       code: "file_size_not_allowed",
       field: "size_bytes",
@@ -253,7 +253,7 @@ export function badDownloads(own: string): BadBody[] {
       "path",
     ],
     ["no time", { ...download, expires_in: 0 }, "expires_in"],
-    ["half a second", { ...download, expires_in: 0.5 }, "expires_in"],
+    ["a fraction of a second", { ...download, expires_in: 0.5 }, "expires_in"],
     [
       "a time that is a text",
       { ...download, expires_in: "60" },

@@ -18,7 +18,7 @@ const METADATA = {
   labels: { accent: "british", language: "en" },
 };
 
-/** A finished job of a new user, and the entry of the cache that names it. */
+/** A finished job of a new user, and the key of its cache entry. */
 export async function firstJob(
   stack: TestStack,
 ): Promise<{ user: TestUser; inputUrl: string; jobId: string; key: string }> {
@@ -28,12 +28,12 @@ export async function firstJob(
   await waitForJob(stack, user, jobId, "completed");
   const [row] = await stack.sql<{ input_hash: string }>`
     select input_hash from public.ai_jobs where id = ${jobId}`;
-  // The entry is written after the job has ended, without an event: only polling shows it.
+  // The entry is written after the job has ended and causes no event, so the test polls.
   return { user, inputUrl, jobId, key: `ai_job:${row?.input_hash}` };
 }
 
 /** Sends the same request again and returns the response of create-ai-job. */
-export async function askAgain(
+export async function requestAgain(
   user: TestUser,
   inputUrl: string,
   metadata: Record<string, unknown> = METADATA,
@@ -48,7 +48,7 @@ export async function askAgain(
 async function assertHit(
   stack: TestStack,
   user: TestUser,
-  answer: Awaited<ReturnType<typeof askAgain>>,
+  answer: Awaited<ReturnType<typeof requestAgain>>,
   earlierId: string,
 ): Promise<void> {
   const earlier = await readJob(user, earlierId);
@@ -68,11 +68,11 @@ async function assertHit(
   assertEquals([facts.journal, facts.voices, facts.paid], [[], [], []]);
 }
 
-/** Fails unless the request creates a new job that the provider does. */
+/** Fails unless the request creates a new job with its own paid call. */
 export async function assertMiss(
   stack: TestStack,
   user: TestUser,
-  answer: Awaited<ReturnType<typeof askAgain>>,
+  answer: Awaited<ReturnType<typeof requestAgain>>,
 ): Promise<void> {
   assertEquals(answer.status, 202, JSON.stringify(answer.body));
   assertEquals([answer.body.cached, answer.body.result_data], [false, null]);
@@ -99,17 +99,17 @@ export function defineCacheTests(
   Deno.test(`cache in ${kind}: an equal request returns the result without a call or a second voice`, async () => {
     const stack = running();
     const { user, inputUrl, jobId } = await done(stack);
-    await assertHit(stack, user, await askAgain(user, inputUrl), jobId);
+    await assertHit(stack, user, await requestAgain(user, inputUrl), jobId);
     const reordered = {
       labels: { language: "en", accent: "british" },
       stability: 0.5,
       voice_name: "A voice",
     };
-    // Another order, and a default written out: the same request.
+    // The same request: its members are in another order, and a default is explicit.
     await assertHit(
       stack,
       user,
-      await askAgain(user, inputUrl, reordered),
+      await requestAgain(user, inputUrl, reordered),
       jobId,
     );
     const { data: voices } = await user.client.from("voices").select("job_id");
@@ -124,7 +124,7 @@ export function defineCacheTests(
     const { data, error } = await user.client.from("ai_jobs").insert({
       job_type: "voice_clone",
       input_url: inputUrl,
-      // As the function would write it: the hash covers the row's values.
+      // With the values that the function writes, because the hash covers the row's values.
       metadata: {
         ...METADATA,
         stability: 0.5,
@@ -148,10 +148,10 @@ export function defineCacheTests(
     await assertMiss(
       stack,
       user,
-      await askAgain(user, inputUrl, { ...METADATA, stability: 0.51 }),
+      await requestAgain(user, inputUrl, { ...METADATA, stability: 0.51 }),
     );
     const copy = await uploadRecording(user);
-    await assertMiss(stack, user, await askAgain(user, copy));
+    await assertMiss(stack, user, await requestAgain(user, copy));
 
     const path = inputUrl.slice("voice-samples/".length);
     const storage = user.client.storage.from("voice-samples");
@@ -162,11 +162,11 @@ export function defineCacheTests(
       { contentType: RECORDINGS["speech.ogg"] },
     );
     assertEquals(error, null);
-    await assertMiss(stack, user, await askAgain(user, inputUrl));
+    await assertMiss(stack, user, await requestAgain(user, inputUrl));
 
     const other = await signUp(stack);
     const theirs = await uploadRecording(other);
-    await assertMiss(stack, other, await askAgain(other, theirs));
+    await assertMiss(stack, other, await requestAgain(other, theirs));
   });
 
   Deno.test(`cache in ${kind}: a result that is too old, or whose voice was deleted, is created again`, async () => {
@@ -178,7 +178,7 @@ export function defineCacheTests(
         started_at = started_at - interval '25 hours',
         completed_at = completed_at - interval '25 hours'
       where id = ${jobId}`;
-    const again = await askAgain(user, inputUrl);
+    const again = await requestAgain(user, inputUrl);
     await assertMiss(stack, user, again);
 
     await waitForLog(stack, "process-ai-job", {
@@ -186,7 +186,7 @@ export function defineCacheTests(
       event: "job_completed",
     });
     await stack.sql`delete from public.voices where user_id = ${user.id}`;
-    await assertMiss(stack, user, await askAgain(user, inputUrl));
+    await assertMiss(stack, user, await requestAgain(user, inputUrl));
   });
 
   Deno.test(`cache in ${kind}: a failed job is not remembered`, async () => {
@@ -198,7 +198,7 @@ export function defineCacheTests(
     });
     const jobId = await requestVoice(user, inputUrl, METADATA);
     await waitForJob(stack, user, jobId, "failed");
-    const again = await askAgain(user, inputUrl);
+    const again = await requestAgain(user, inputUrl);
     assert(again.body.job_id !== jobId);
     await assertMiss(stack, user, again);
   });

@@ -17,7 +17,7 @@ export type Operation =
   | "remove"
   | "call";
 
-/** An attempt that has not been made yet. */
+/** An attempt that has not run yet. */
 export interface Attempt {
   /** Its subjects, such as `table media`; the summary counts it under the first one. */
   subjects: string[];
@@ -30,11 +30,11 @@ export interface Attempt {
   /** The outcome, in the words of `run`. */
   expected: string;
   /**
-   * Whether a declared outcome may change something. Attempts that may not are made concurrently, and nothing may have
-   * changed at the end; the others are made one by one, each with its changes as part of its outcome.
+   * Whether a declared outcome may change something. Attempts that may not run concurrently, and nothing may have
+   * changed at the end. The others run one by one, each with its changes as part of its outcome.
    */
   mayChange: boolean;
-  /** Makes the attempt and returns its outcome. Throws only for a response that cannot be declared. */
+  /** Runs the attempt and returns its outcome. Throws only for a response that cannot be declared. */
   run(): Promise<string>;
   /** Adds the changes to the outcome; for attempts that may change something. */
   judge?(outcome: string, changes: Change[]): string;
@@ -103,12 +103,12 @@ export async function rest(
   try {
     body = text === "" ? null : JSON.parse(text);
   } catch {
-    // An answer that is not JSON is judged by its status.
+    // A response that is not JSON is judged by its status.
   }
   return { status: response.status, body, headers: response.headers };
 }
 
-/** A made attempt. */
+/** An attempt that has run. */
 export interface Result {
   attempt: Attempt;
   outcome: string;
@@ -135,7 +135,7 @@ async function outcomeOf(attempt: Attempt): Promise<string> {
 }
 
 /**
- * Makes attempts that should change nothing, `width` at a time, until `stop` returns true for a result. Attempts under way
+ * Runs attempts that should change nothing, `width` at a time, until `stop` returns true for a result. Running attempts
  * are awaited.
  */
 export async function makeAtOnce(
@@ -158,8 +158,8 @@ export async function makeAtOnce(
 }
 
 /**
- * Makes attempts one by one, each on the original rows: `changes` returns what changed, `restore` undoes
- * it. Ends early when `stop` returns true for a result.
+ * Runs attempts one by one, each on the original rows: `changes` returns what changed, `restore` undoes it. Ends early
+ * when `stop` returns true for a result.
  */
 export async function makeInTurn(
   attempts: Attempt[],

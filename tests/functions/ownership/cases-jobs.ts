@@ -87,7 +87,7 @@ export function jobCases(stage: Stage): Case[] {
         null,
     },
   });
-  /** Whether the hash of a job that names a recording reveals the recording's version. */
+  /** Whether the hash of a job that names a recording reveals the version of that recording. */
   const hashNaming = async (owner: "A" | "B") => {
     const recording = `voice-samples/${keptObject(ids[owner])}`;
     const input = `voice-samples/${keptObject(ids.A)}`;
@@ -125,7 +125,7 @@ export function jobCases(stage: Stage): Case[] {
     {
       ...common,
       what:
-        "insert a job that names B's recording where its type has no use for it",
+        "insert a job that names B's recording in a field that its type does not use",
       expected: "nothing of the recording",
       changes: "not compared",
       run: () => hashNaming("B"),
@@ -158,7 +158,7 @@ export function jobCases(stage: Stage): Case[] {
     },
     {
       ...common,
-      what: "insert a job on something in B's folder that does not exist",
+      what: "insert a job on a missing object in B's folder",
       expected: "refused AJ015",
       run: () => A.insert("ai_jobs", job("A", `${ids.B}/missing.bin`)),
     },
@@ -221,7 +221,7 @@ export function jobCases(stage: Stage): Case[] {
       subjects: ["table ai_jobs"],
       actor: "service",
       operation: "update",
-      what: "make a finished job wait again",
+      what: "requeue a finished job",
       expected: "refused AJ050",
       run: () =>
         service.change("B", "ai_jobs", "finished", { status: "pending" }),
@@ -230,7 +230,7 @@ export function jobCases(stage: Stage): Case[] {
       subjects: ["table ai_jobs"],
       actor: "service",
       operation: "update",
-      what: "note an event",
+      what: "record an event",
       expected: "B's running; added B's ai_job_events, changed B's ai_jobs",
       changes: "in the outcome",
       run: () =>
@@ -302,7 +302,7 @@ export function functionCases(stage: Stage): Case[] {
       p_input_url: `voice-samples/${keptObject(ids[owner])}`,
       p_is_cache_searched: true,
     });
-  /** The place that A reads of a job which waits for its turn while it is read. */
+  /** The place in the queue that A reads of a waiting job. */
   const placeOf = async (owner: "A" | "B") => {
     const id = `${rowOf(stage, owner, "ai_jobs", "waiting").values["id"]}`;
     const queue = (key: number | null) =>
@@ -331,7 +331,7 @@ export function functionCases(stage: Stage): Case[] {
     {
       ...common,
       subjects: ["function get_ai_budget", "table ai_limits"],
-      what: "get their own budget, and nobody else's",
+      what: "get their own budget, and no other",
       expected: "[1000000]",
       run: async () => {
         const answer = await call(stage, actors.A, "get_ai_budget", {});

@@ -86,7 +86,7 @@ export function sharingCases(stage: Stage): Case[] {
         },
         {
           ...common,
-          what: "open B's private slideshow by what would be its link",
+          what: "open B's private slideshow by its token",
           expected: "null",
           run: () => shown(actor, tokenOf("private")),
         },
@@ -123,7 +123,7 @@ export function sharingCases(stage: Stage): Case[] {
       subjects,
       actor: "A",
       operation: "update",
-      what: "withdraw a slideshow and publish it again: the link that was out",
+      what: "withdraw a slideshow and publish it again: the earlier link",
       expected: "null",
       changes: "not compared",
       run: async () => {

@@ -1,4 +1,4 @@
-/** Orders and what belongs to them: the rules that triggers enforce, for customers and for the service. */
+/** Orders, items, payments and deliveries: the rules that triggers enforce, for customers and for the service. */
 import { type Case, writerOf } from "./case.ts";
 import { relationNamed } from "./catalogue.ts";
 import type { Values } from "./fixture.ts";
@@ -111,7 +111,7 @@ export function shopCases(stage: Stage): Case[] {
       subjects: ["table pdfs", "table orders"],
       actor: "A",
       operation: "delete",
-      what: "delete a keepsake that they have just ordered",
+      what: "delete a keepsake that is in an order of theirs",
       expected: "refused AJ065; changed A's orders",
       changes: "in the outcome",
       run: async () => {
@@ -144,7 +144,7 @@ export function shopCases(stage: Stage): Case[] {
         }),
     },
     {
-      ...kept("payments", "take back a capture"),
+      ...kept("payments", "revert a capture"),
       expected: "refused AJ063",
       run: () =>
         service.change("B", "payments", "payment", {
@@ -204,7 +204,10 @@ export function shopCases(stage: Stage): Case[] {
         }),
     },
     {
-      ...kept("vendor_products", "delete what someone has ordered"),
+      ...kept(
+        "vendor_products",
+        "delete a product that a customer has ordered",
+      ),
       subjects: ["table vendor_products", "table order_items"],
       operation: "delete",
       expected: "refused 23503",

@@ -1,6 +1,6 @@
 /**
- * What no rule over the catalogue covers: functions that users may call, and the checks that triggers and functions
- * make. Each is one attempt among the others.
+ * Attempts that no rule over the catalogue covers: functions that users may call, and the checks of triggers and
+ * functions.
  */
 import type { Attempt } from "./attempt.ts";
 import { asAttempt } from "./case.ts";

@@ -6,7 +6,7 @@ import { readProject } from "../../../dev/stack/project/project.ts";
 /** A column of a relation. */
 export interface Column {
   name: string;
-  /** Computed by the database: nobody can write it. */
+  /** Whether the database computes it, so that no caller can write it. */
   isGenerated: boolean;
 }
 
@@ -55,7 +55,7 @@ export interface ApiFunction {
   isDefiner: boolean;
 }
 
-/** Everything that a caller of the project can name. */
+/** Everything that a request can name. */
 export interface Catalogue {
   relations: Relation[];
   functions: ApiFunction[];

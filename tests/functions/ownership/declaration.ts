@@ -9,8 +9,8 @@ export type Standing = "owner" | "vendor" | "signed in";
 
 /**
  * The outcome of a reference to another user's row. `owner`: it names the row's owner, and the policies decide.
- * `shared`: the referenced row belongs to nobody. Otherwise the outcome of the attempt, for users (where they may
- * write the column) and for the service.
+ * `shared`: the referenced row has no owner. Otherwise the outcome of the attempt, for users (where they may write the
+ * column) and for the service.
  */
 export type ReferenceRule = "owner" | "shared" | {
   users?: string;
@@ -34,7 +34,10 @@ export interface RelationDeclaration {
   references?: Record<string, ReferenceRule>;
   /** Columns that name an object in the owner's folder, with the check that enforces it. */
   ownFolder?: Record<string, string>;
-  /** What triggers also write, for `insert`, `delete` and `update <column>`, such as `changed orders`; several with commas. */
+  /**
+   * Further writes by triggers, for `insert`, `delete` and `update <column>`, such as `changed orders`,
+   * comma-separated.
+   */
   alsoWrites?: Record<string, string>;
   /** Updates that a trigger refuses for the first row that may be updated, for `update <column>`. */
   refused?: Record<string, string>;
@@ -50,7 +53,7 @@ export interface FunctionDeclaration {
 /** Operations on objects; `move` is within the bucket. */
 export type ObjectRight = "read" | "create" | "replace" | "remove" | "move";
 
-/** A bucket. The secret key may do everything in every bucket, and nobody else anything in a foreign folder. */
+/** A bucket. The secret key may do everything in every bucket; no other caller may do anything in a foreign folder. */
 export interface BucketDeclaration {
   /** Whether anyone with its URL can read an object. */
   isPublic: boolean;
@@ -76,7 +79,7 @@ export interface Declaration {
   endpoints: Record<string, EndpointDeclaration>;
 }
 
-/** Whether a list of rights in words has the right. */
+/** Whether a list such as `select update` contains the right. */
 export function grants(rights: string | undefined, right: string): boolean {
   return (rights ?? "").split(" ").includes(right);
 }

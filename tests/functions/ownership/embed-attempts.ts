@@ -1,4 +1,4 @@
-/** Attempts to see rows through foreign keys, in both directions. */
+/** Attempts to read rows through foreign keys, in both directions. */
 import { type Attempt, rest } from "./attempt.ts";
 import { type ForeignKey, type Relation, relationNamed } from "./catalogue.ts";
 import type { Row } from "./fixture.ts";
@@ -56,7 +56,7 @@ function embeddingReadings(
     row,
     linked: visibleInner.filter((other) => isLinked(embedding, row, other)),
   }));
-  // In a relation that refers to itself the column alone names the parent, and as a hint the children.
+  // In a relation that references itself, the column alone embeds the parent; as a hint it embeds the children.
   const isSelf = from.name === to.name;
   const embedded = !isSelf
     ? `${to.name}!${key.name}`

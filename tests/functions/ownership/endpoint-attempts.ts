@@ -77,17 +77,18 @@ function upload(
 /** The requests by function and by their names in expected.ts. */
 const REQUESTS: Record<string, Record<string, MakeRequest>> = {
   "create-ai-job": {
-    "a job with an own recording": jobOn("kept.bin"),
+    "a job with their own recording": jobOn("kept.bin"),
     "a job with the other's recording": jobOn("kept.bin"),
     "a job with a recording in the other's folder that does not exist": jobOn(
       "missing.bin",
     ),
   },
   "create-download-url": {
-    "the address of an own upload": addressOf("kept.bin"),
+    "the address of their own upload": addressOf("kept.bin"),
     "the address of the other's upload": addressOf("kept.bin"),
-    "the address of something in the other's folder that does not exist":
-      addressOf("missing.bin"),
+    "the address of a missing object in the other's folder": addressOf(
+      "missing.bin",
+    ),
   },
   "create-upload-url": {
     "an address to upload to": upload(() => "photo.png"),
@@ -95,9 +96,9 @@ const REQUESTS: Record<string, Record<string, MakeRequest>> = {
       `../${keptObject(stage.people.ids[subject])}`
     ),
   },
-  "list-ai-jobs": { "the own jobs": () => ({ method: "GET" }) },
+  "list-ai-jobs": { "their own jobs": () => ({ method: "GET" }) },
   "cancel-ai-job": {
-    "an own job that has ended": requestOn("finished"),
+    "their own job that has ended": requestOn("finished"),
     "the other's running job": requestOn("running"),
     "a job that does not exist": () => ({
       method: "POST",
@@ -105,7 +106,7 @@ const REQUESTS: Record<string, Record<string, MakeRequest>> = {
     }),
   },
   "retry-ai-job": {
-    "an own job that has not failed": requestOn("finished"),
+    "their own job that has not failed": requestOn("finished"),
     "the other's running job": requestOn("running"),
     "a job that does not exist": () => ({
       method: "POST",
@@ -113,7 +114,7 @@ const REQUESTS: Record<string, Record<string, MakeRequest>> = {
     }),
   },
   "get-ai-job": {
-    "an own job": jobOf,
+    "their own job": jobOf,
     "the other's job": jobOf,
     "a job that does not exist": () => ({
       method: "GET",
@@ -156,7 +157,7 @@ const REQUESTS: Record<string, Record<string, MakeRequest>> = {
   },
   ops: {
     "the other's job": opsOn("job"),
-    "what the other's job was given": opsOn("payload"),
+    "the input of the other's job": opsOn("payload"),
     "the other's job to be cancelled": opsOn("cancel"),
     "the record of the operators": () => ({
       method: "POST",
@@ -230,7 +231,7 @@ async function send(
   return `${response.status}`;
 }
 
-/** A key may also be sent in place of a user's token. */
+/** The ways to send a key: as a key, and also in place of a user's token. */
 function waysToCall(actor: Actor): [string, Record<string, string>][] {
   const key = actor.headers["apikey"];
   return [

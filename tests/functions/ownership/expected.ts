@@ -5,7 +5,7 @@
  */
 import type { Declaration, FunctionDeclaration } from "./declaration.ts";
 
-/** A foreign key over (id, user_id): nobody, not even the service, can reference another owner's row. */
+/** A foreign key over (id, user_id): not even the service can reference another owner's row. */
 const SAME_OWNER = {
   users: "refused 23503",
   service: "refused 23503",
@@ -195,7 +195,7 @@ export const EXPECTED: Declaration = {
       references: {
         ai_jobs_user_id_fkey: "owner",
         ai_jobs_job_type_fkey: "shared",
-        // Refused like one that does not exist.
+        // Refused with the same error as a missing job.
         ai_jobs_dependency_fkey: {
           users: "refused AJ016",
           service: "refused AJ016",
@@ -646,7 +646,7 @@ export const EXPECTED: Declaration = {
           "updated_at",
         ],
       },
-      // Accounting: nobody deletes what was paid or sent.
+      // Accounting records: no caller deletes payments or deliveries.
       service: "select insert update",
       references: {
         // A payment always belongs to the order's customer, even if another user is written.
@@ -677,7 +677,7 @@ export const EXPECTED: Declaration = {
       },
       service: "select insert update",
       references: {
-        // Like a payment: it belongs to the order's customer and vendor.
+        // Like a payment, a delivery belongs to the order's customer and vendor.
         deliveries_order_fkey: { service: "written" },
         deliveries_user_id_fkey: "owner",
       },
@@ -774,7 +774,7 @@ export const EXPECTED: Declaration = {
   endpoints: {
     "create-ai-job": {
       callers: ["A", "B", "vendor"],
-      own: { "a job with an own recording": 202 },
+      own: { "a job with their own recording": 202 },
       foreign: {
         "a job with the other's recording": 403,
         "a job with a recording in the other's folder that does not exist": 403,
@@ -782,11 +782,10 @@ export const EXPECTED: Declaration = {
     },
     "create-download-url": {
       callers: ["A", "B", "vendor"],
-      own: { "the address of an own upload": 200 },
+      own: { "the address of their own upload": 200 },
       foreign: {
         "the address of the other's upload": 403,
-        "the address of something in the other's folder that does not exist":
-          403,
+        "the address of a missing object in the other's folder": 403,
       },
     },
     "create-upload-url": {
@@ -796,12 +795,12 @@ export const EXPECTED: Declaration = {
     },
     "list-ai-jobs": {
       callers: ["A", "B", "vendor"],
-      own: { "the own jobs": 200 },
+      own: { "their own jobs": 200 },
       foreign: {},
     },
     "cancel-ai-job": {
       callers: ["A", "B", "vendor"],
-      own: { "an own job that has ended": 409 },
+      own: { "their own job that has ended": 409 },
       foreign: {
         "the other's running job": 404,
         "a job that does not exist": 404,
@@ -809,7 +808,7 @@ export const EXPECTED: Declaration = {
     },
     "retry-ai-job": {
       callers: ["A", "B", "vendor"],
-      own: { "an own job that has not failed": 409 },
+      own: { "their own job that has not failed": 409 },
       foreign: {
         "the other's running job": 404,
         "a job that does not exist": 404,
@@ -817,10 +816,10 @@ export const EXPECTED: Declaration = {
     },
     "get-ai-job": {
       callers: ["A", "B", "vendor"],
-      own: { "an own job": 200 },
+      own: { "their own job": 200 },
       foreign: { "the other's job": 404, "a job that does not exist": 404 },
     },
-    // No key opens it, only the database's signature.
+    // Admits no key, only the database's signature.
     "process-ai-job": {
       callers: [],
       own: {},
@@ -838,7 +837,7 @@ export const EXPECTED: Declaration = {
       own: {},
       foreign: { "a run, unsigned": 401 },
     },
-    // No key opens it either, only the provider's signature or token.
+    // Admits no key either, only the provider's signature or token.
     "provider-webhook": {
       callers: [],
       own: {},
@@ -847,13 +846,13 @@ export const EXPECTED: Declaration = {
         "the other's job, as HeyGen, unsigned": 401,
       },
     },
-    // Nobody here is an operator.
+    // None of the callers is an operator.
     ops: {
       callers: ["A", "B", "vendor"],
       own: {},
       foreign: {
         "the other's job": 403,
-        "what the other's job was given": 403,
+        "the input of the other's job": 403,
         "the other's job to be cancelled": 403,
         "the record of the operators": 403,
       },

@@ -1,4 +1,4 @@
-/** The fixture's recordings, photos, and what users make of them. */
+/** The fixture's recordings and photos, and the rows that users create from them. */
 import {
   type FixtureTools,
   hex64,
@@ -63,7 +63,7 @@ export function libraryRows(
         photo_path: `profile-photos/${keptObject(ids[owner])}`,
         locale: "de",
       }),
-      // A and B have a profile already, and nobody has two.
+      // A and B already have a profile, and a user cannot have two.
       freshFor: ["vendor"],
       change: (owner) => ({
         display_name: "Another name",

@@ -11,7 +11,7 @@ import type { Owner } from "./people.ts";
 
 const ADDRESS = { name: "A Person", street: "1 Street", city: "Town" };
 
-/** Ids in an order: those of the other vendor lie between those of the vendor, where a range would include them. */
+/** Ids in order: the other vendor's are between those of the vendor, so that a range of ids would include them. */
 function vendorId(place: number, name: string): string {
   return `${place}${idOf(`vendors/${name}`).slice(1)}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Rows in every table: the same ones for A and for B, and those of the vendors. They refer to each other wherever
- * the tables allow it, so that every reference has a foreign row to point at.
+ * Rows in every table: the same ones for A and for B, and those of the vendors. They refer to each other wherever the
+ * tables allow it, so that every reference could name a foreign row.
  */
 import { createHash } from "node:crypto";
 import { jobRows } from "./fixture-jobs.ts";
@@ -14,7 +14,7 @@ export type Json = string | number | boolean | null | Json[] | {
 };
 export type Values = Record<string, Json>;
 
-/** A row of the fixture. `owner` is null if it belongs to nobody. */
+/** A row of the fixture. `owner` is null if it has no owner. */
 export interface Row {
   relation: string;
   kind: string;
@@ -35,7 +35,7 @@ export interface RelationFixture {
   change?(owner: Owner): Values;
 }
 
-/** What the parts of the fixture are built from. */
+/** Functions and ids that the parts of the fixture use. */
 export interface FixtureTools {
   /** Ids of the users. */
   ids: Record<Owner, string>;
@@ -46,7 +46,7 @@ export interface FixtureTools {
     relation: string,
     make: (owner: Owner, id: string) => Record<string, Values | Values[]>,
   ): Row[];
-  /** Single rows that belong to nobody or to the named owner. */
+  /** Single rows without an owner, or with the named one. */
   shared(
     relation: string,
     rows: [kind: string, values: Values, owner?: Owner][],

@@ -27,7 +27,7 @@ export function rowOf(
   return found;
 }
 
-/** A row of `ai_jobs` with nothing but its id, the first column, as Postgres writes a record. */
+/** A row of `ai_jobs` in which only the id, the first column, is set, in the syntax of a Postgres record. */
 export function jobRecord({ catalogue }: Stage, id: string): string {
   const { columns } = relationNamed(catalogue, "ai_jobs");
   return `(${id}${",".repeat(columns.length - 1)})`;
@@ -193,7 +193,7 @@ export function functionAttempts(
       subjects: [`function ${given.name}`],
       actor: name,
       operation: "execute",
-      what: "call it with what is B's",
+      what: "call it with B's data",
       expected: mayExecute
         ? stage.expected.functions[given.name]?.service ?? "executed"
         : actor.role === "none"

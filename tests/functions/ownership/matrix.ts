@@ -30,10 +30,10 @@ function differences(
 ): string[] {
   return [
     ...offered.filter((name) => !declared.includes(name)).map((name) =>
-      `${what} ${name} is new: say who may do what with it in ${where}`
+      `${what} ${name} is new: declare who may do what with it in ${where}`
     ),
     ...declared.filter((name) => !offered.includes(name)).map((name) =>
-      `${what} ${name} is gone: take it out of ${where}`
+      `${what} ${name} is gone: remove it from ${where}`
     ),
   ];
 }
@@ -84,7 +84,7 @@ export function disagreements(
         ),
         ...(fixture[name] === undefined
           ? [
-            `relation ${name} has no rows: add some of A's and B's to the fixture`,
+            `relation ${name} has no rows: add rows of A and B to the fixture`,
           ]
           : differences(
             `kind of rows in ${name},`,
@@ -109,10 +109,10 @@ export function disagreements(
     ...catalogue.functions.filter(({ name }, at, all) =>
       all.findIndex((other) => other.name === name) !== at
     ).map(({ name }) =>
-      `function ${name} is there twice: the matrix calls functions by name`
+      `function ${name} exists twice: the matrix calls functions by name`
     ),
     ...unknownParameters(catalogue.functions).map((parameter) =>
-      `parameter ${parameter} is new: give it a value of B's in function-attempts.ts`
+      `parameter ${parameter} is new: add a value of B for it to function-attempts.ts`
     ),
     ...differences(
       "bucket",
@@ -132,7 +132,7 @@ export function disagreements(
   ];
 }
 
-/** Functions that users may call but that no attempt calls as a user, so that no rule covers their answers. */
+/** Functions that users may call, but that no attempt calls as a user, so that nothing checks their results. */
 export function untried(stage: Stage, attempts: Attempt[]): string[] {
   return Object.entries(stage.expected.functions).filter(([name, { roles }]) =>
     roles.some((role) => role !== "service_role") &&
@@ -144,7 +144,7 @@ export function untried(stage: Stage, attempts: Attempt[]): string[] {
       )
     )
   ).map(([name]) =>
-    `function ${name} may be called by users: say in cases.ts what it answers them`
+    `function ${name} may be called by users: declare its results in cases.ts`
   );
 }
 
@@ -168,7 +168,7 @@ export function allAttempts(stage: Stage): Attempt[] {
   ];
 }
 
-/** The rows of the stage, for attempts that may change them. */
+/** Compares and restores the rows of the stage, for attempts that may change them. */
 export function rowsOf(stage: Stage): Parameters<typeof makeInTurn>[1] {
   return {
     changes: () => stage.world.changes(),
@@ -177,7 +177,7 @@ export function rowsOf(stage: Stage): Parameters<typeof makeInTurn>[1] {
 }
 
 /**
- * Makes the attempts: first those that must change nothing, concurrently, then the others one by one. If something
+ * Runs the attempts: first those that must change nothing, concurrently, then the others one by one. If something
  * changed nevertheless, the first ones are repeated one by one to find out which changed it.
  */
 export async function make(

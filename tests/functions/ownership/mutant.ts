@@ -7,7 +7,7 @@ export interface Mutant {
   name: string;
   /** The subjects of the attempts that could detect it. */
   subjects: string[];
-  /** The operations of those attempts; all if absent. */
+  /** The operations of those attempts; all operations if absent. */
   operations?: readonly Operation[];
   apply: string;
   revert: string;
@@ -24,7 +24,7 @@ export const WRITES = [
   "call",
 ] as const satisfies Operation[];
 
-/** A name as Postgres reads it back. */
+/** The name as a quoted identifier. */
 export function identifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }

@@ -85,7 +85,7 @@ export function idleEquivalents(mutants: Mutant[]): string[] {
       typeof mutant === "string" ? mutant === name : mutant.test(name)
     )
   ).map(({ mutant }) =>
-    `equivalents.ts: there is no mutant ${mutant}: take it out`
+    `equivalents.ts: there is no mutant ${mutant}: remove the entry`
   );
 }
 
@@ -158,7 +158,7 @@ export async function judgeMutants(
 }
 
 /** As sentences: undetected mutants that are not declared equivalent, and detected ones that are. */
-export function complaints(verdicts: Verdict[]): string[] {
+export function failuresOf(verdicts: Verdict[]): string[] {
   return verdicts.flatMap(({ mutant, seenBy, reason }) =>
     seenBy === undefined && reason === undefined
       ? [`survived: ${mutant.name}`]

@@ -15,8 +15,8 @@ import {
   untried,
 } from "./matrix.ts";
 import {
-  complaints,
   deriveMutants,
+  failuresOf,
   idleEquivalents,
   judgeMutants,
   reasonFor,
@@ -99,21 +99,21 @@ Deno.test("ownership: only owners reach their data, and every way to break that 
         )
           .filter((text) => !text.startsWith("endpoint") || /diary/.test(text)),
         [
-          "relation diaries is new: say who may do what with it in expected.ts",
-          "column media.mood is new: say who may do what with it in expected.ts",
-          "column media.title is gone: take it out of expected.ts",
-          "check of media on the owner's folder, media_mood_is_owners is new: say who may do what with it in expected.ts",
-          "function peek is new: say who may do what with it in expected.ts",
-          "parameter peek(p_whose) is new: give it a value of B's in function-attempts.ts",
-          "bucket diaries is new: say who may do what with it in expected.ts",
-          "endpoint read-diary is new: say who may do what with it in expected.ts",
+          "relation diaries is new: declare who may do what with it in expected.ts",
+          "column media.mood is new: declare who may do what with it in expected.ts",
+          "column media.title is gone: remove it from expected.ts",
+          "check of media on the owner's folder, media_mood_is_owners is new: declare who may do what with it in expected.ts",
+          "function peek is new: declare who may do what with it in expected.ts",
+          "parameter peek(p_whose) is new: add a value of B for it to function-attempts.ts",
+          "bucket diaries is new: declare who may do what with it in expected.ts",
+          "endpoint read-diary is new: declare who may do what with it in expected.ts",
         ],
       );
       const { media: _media, ...rest } = fixture;
       assertEquals(disagreements(stage.catalogue, expected, rest), [
-        "relation media has no rows: add some of A's and B's to the fixture",
-        "kind of rows in media, photo is gone: take it out of expected.ts",
-        "kind of rows in media, recording is gone: take it out of expected.ts",
+        "relation media has no rows: add rows of A and B to the fixture",
+        "kind of rows in media, photo is gone: remove it from expected.ts",
+        "kind of rows in media, recording is gone: remove it from expected.ts",
       ]);
     },
   );
@@ -153,7 +153,7 @@ Deno.test("ownership: only owners reach their data, and every way to break that 
       }`,
     );
     assert(verdicts.length > 0);
-    assertEquals(complaints(verdicts), []);
+    assertEquals(failuresOf(verdicts), []);
     isAllSeen = verdicts.length === mutants.length;
   });
 

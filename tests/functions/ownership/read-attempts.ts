@@ -1,4 +1,4 @@
-/** Attempts to see rows: all of them, one, by every column, counted, sorted, and through every foreign key. */
+/** Attempts to read rows: all of them, one, by every column, counted, sorted, and through every foreign key. */
 import { type Attempt, refusalOf, rest } from "./attempt.ts";
 import type { Relation } from "./catalogue.ts";
 import { embedAttempts } from "./embed-attempts.ts";

@@ -48,7 +48,7 @@ export function missesGrant(
   });
 }
 
-/** The reading among the other attempts. */
+/** The reading as an attempt. */
 export function asAttempt(
   stage: Stage,
   actor: Actor,
@@ -67,7 +67,7 @@ export function asAttempt(
     async run() {
       const answer = await rest(stage.apiUrl, actor, "GET", reading.path);
       const refusal = refusalOf(answer);
-      // Either of two relations may be refused first.
+      // The API may refuse either of two relations first.
       if (refusal?.startsWith(NOT_GRANTED)) {
         return reading.mayBeRefused && !isRefused ? "nothing" : NOT_GRANTED;
       }

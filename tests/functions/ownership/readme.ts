@@ -1,4 +1,4 @@
-/** The numbers in README.md: written by the whole mutation run, checked by every run. */
+/** The numbers in README.md. A run of all mutants can write them; every run checks them. */
 import { fromFileUrl } from "@std/path";
 
 const README = fromFileUrl(new URL("./README.md", import.meta.url));

@@ -60,7 +60,7 @@ function pointedAt(
 }
 
 /** The outcome of an accepted write with such a value: the column's value afterwards. */
-async function writeAndLook(
+async function writeAndRead(
   stage: Stage,
   actor: Actor,
   relation: Relation,
@@ -86,7 +86,7 @@ async function writeAndLook(
   return isKept ? "written" : "written, without the reference";
 }
 
-interface Pointing {
+interface ReferenceWrite {
   actor: Actor;
   method: "POST" | "PATCH";
   filter: string;
@@ -100,7 +100,7 @@ function waysToWrite(
   actor: Actor,
   relation: Relation,
   columns: string[],
-): Pointing[] {
+): ReferenceWrite[] {
   const isGranted = (right: "insert" | "update") => {
     const granted = grantedColumns(stage, actor, relation, right);
     return columns.every((column) => granted.includes(column));
@@ -165,7 +165,7 @@ function keyAttempts(
             ...(way.method === "POST" ? way.own : {}),
             ...pointedAt(key, columns, target),
           };
-          return writeAndLook(
+          return writeAndRead(
             stage,
             actor,
             relation,
@@ -276,12 +276,12 @@ function upsertAttempts(
       () => send("merge-duplicates", columns),
     ),
     attempt(
-      "take over, with nothing but the key,",
+      "take over, with only the key,",
       "denied",
       () => send("merge-duplicates", []),
     ),
     attempt(
-      "insert unless there is",
+      "insert if missing",
       !isOpen ? "denied" : isHeldToFolder ? "refused 23514" : "nothing",
       () => send("ignore-duplicates", columns),
     ),

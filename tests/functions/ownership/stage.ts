@@ -106,7 +106,7 @@ async function readStored(
         [JSON.stringify(row.values)],
       );
       if (found === undefined) {
-        throw new Error(`fixture.ts: ${name} lost a row`);
+        throw new Error(`fixture.ts: a row of ${name} is missing`);
       }
       row.stored = found.stored;
     }
@@ -208,7 +208,7 @@ async function adoptSettings(
   }
 }
 
-/** Sets up the stage on a new stack. When disposed of, its connection is closed; the rows stay. */
+/** Sets up the stage on a new stack. Disposing closes its connection; the rows remain. */
 export async function setStage(stack: StackAddresses): Promise<Stage> {
   await using parts = new AsyncDisposableStack();
   const sql = postgres(stack.adminDbUrl, {
@@ -267,7 +267,7 @@ export async function setStage(stack: StackAddresses): Promise<Stage> {
     world,
     mimeTypes: types,
     async restore(changes) {
-      // The bytes are removed with the row; only the API can restore them.
+      // An object's bytes are removed with its row; only the API can restore them.
       const lost = changes.flatMap(({ relation, change, key, row }) => {
         const object = relation === "storage.objects"
           ? keptById.get(key)

@@ -6,7 +6,7 @@ import type { Stage } from "./stage.ts";
 import { answerOf, type Handling, handlings } from "./storage-operations.ts";
 import type { Change } from "./world.ts";
 
-function mayDo(
+function allows(
   rights: readonly string[],
   right: Handling["right"],
 ): boolean {
@@ -27,7 +27,7 @@ function foldersOf(stage: Stage, changes: Change[]): string {
 
 const EVERYTHING = [
   "read",
-  "create unannounced",
+  "create unreserved",
   "create",
   "replace",
   "remove",
@@ -54,7 +54,7 @@ function folderAttempts(
   return handlings(bucket, folder, own, type).map((handling): Attempt => {
     const isOpen = handling.isByAddress === true && actor.role !== "none" &&
       declared?.isPublic === true;
-    const isAllowed = isOpen || mayDo(rights, handling.right);
+    const isAllowed = isOpen || allows(rights, handling.right);
     // The existence of a folder is not visible: its list is empty.
     const no = handling.operation === "list" && actor.role !== "none"
       ? "nothing"
@@ -82,7 +82,7 @@ function folderAttempts(
   });
 }
 
-/** What needs no folder: the list of the whole bucket, and public URLs. */
+/** Attempts without a folder: the list of the bucket, and public URLs. */
 function bucketAttempts(
   stage: Stage,
   bucket: string,

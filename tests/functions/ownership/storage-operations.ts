@@ -24,7 +24,7 @@ export interface Handling {
   what: string;
   operation: Operation;
   /** The right that it needs in the caller's folder; no right permits it in a foreign one. */
-  right: ObjectRight | "create and read" | "create unannounced";
+  right: ObjectRight | "create and read" | "create unreserved";
   /** Whether it writes. */
   isWrite: boolean;
   /** Whether the URL of a public object suffices for every caller with a key. */
@@ -35,7 +35,7 @@ export interface Handling {
   ): Promise<string>;
 }
 
-/** Everything that can be tried with the kept object of a folder. `own` is a folder that the caller may try to use. */
+/** Every operation on the kept object of a folder. `own` is a folder that the caller may try to use. */
 export function handlings(
   bucketName: string,
   folder: string,
@@ -130,8 +130,8 @@ export function handlings(
     {
       isWrite: false,
       operation: "write",
-      right: "create unannounced",
-      what: "get a URL, of which nothing is recorded, next to",
+      right: "create unreserved",
+      what: "get a URL without a recorded reservation next to",
       run: async (bucket) =>
         answerOf(
           (await bucket.createSignedUploadUrl(freshName(folder))).error,

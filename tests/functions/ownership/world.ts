@@ -1,6 +1,6 @@
 /**
- * All rows of the database when the fixture was complete: finds later changes, and reverts them. Read and
- * written by the superuser, so that no policy hides anything.
+ * A snapshot of all rows of the database, taken when the fixture is complete. It finds later changes, and reverts them.
+ * The superuser reads and writes it, so that no policy hides anything.
  */
 import type postgres from "postgres";
 
@@ -23,7 +23,7 @@ interface WatchedTable {
 
 const SNAPSHOT = "ownership_snapshot";
 
-/** Tables of the platform that are compared besides the project's: a write to them affects a user. */
+/** Tables of the platform that are also compared, because a write to them affects a user. */
 const WATCHED = "('public', 'private')";
 const ALSO_WATCHED = "('storage.objects', 'auth.users')";
 /** Counters that name no user: every change of any job adds to them. */
@@ -65,7 +65,7 @@ export class World {
     }).join(" union all ");
   }
 
-  /** Remembers every row. `sql` is the superuser's, one connection. */
+  /** Takes the snapshot. `sql` is one connection as the superuser. */
   static async remember(sql: postgres.Sql): Promise<World> {
     const tables = await sql.unsafe<WatchedTable[]>(`
       select
@@ -96,7 +96,7 @@ export class World {
     return new World(sql, [...tables]);
   }
 
-  /** The changes since then. */
+  /** The changes since the snapshot. */
   async changes(): Promise<Change[]> {
     return [...await this.#sql.unsafe<Change[]>(this.#changesQuery)];
   }

@@ -122,7 +122,7 @@ function foreignRowAttempts(
   const updatable = grantedColumns(stage, actor, relation, "update");
   const isDeletable = mayDelete(stage, actor, relation);
   const all = fixture?.rows ?? [];
-  // Without the grant one row is enough.
+  // Without the grant every row is refused alike, so one is enough.
   const some = all.slice(-1);
   const filter = (row: Row) =>
     mayNameKey(stage, actor, relation) ? filterFor(relation, row) : "";

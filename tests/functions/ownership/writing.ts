@@ -28,7 +28,7 @@ export function freshRow(
 ): Values {
   const fixture = stage.fixture[relation.name];
   if (fixture === undefined) {
-    throw new Error(`fixture.ts says nothing of ${relation.name}`);
+    throw new Error(`fixture.ts does not have ${relation.name}`);
   }
   return fixture.fresh(owner);
 }
@@ -120,7 +120,7 @@ export async function write(
     : "written";
 }
 
-/** Users who insert rows of their own: A, or for whom the fixture has new ones. */
+/** Users who insert their own rows: A, or those for whom the fixture has new rows. */
 export function inserters(stage: Stage, relation: Relation): Actor[] {
   const owners = stage.fixture[relation.name]?.freshFor ?? ["A"];
   return signedIn(stage.people).filter(({ name }) =>
