@@ -1,4 +1,4 @@
-/** The metrics, and the alerts over them: each alert fires when its thing is broken, and is silent before. */
+/** The metrics, and the alerts over them: each alert fires when its fault is injected, and is silent before. */
 import { assert, assertEquals } from "@std/assert";
 import { parse } from "@std/yaml";
 import { z } from "zod";
@@ -22,7 +22,7 @@ const rulesSchema = z.object({
     z.object({
       rules: z.array(z.object({
         alert: z.string(),
-        // Nothing but comparisons with a number, so that the test needs no Prometheus.
+        // All conditions compare a metric with a number, so that the test needs no Prometheus.
         expr: z.string().regex(/^[a-z_]+ > [0-9.]+$/),
         annotations: z.object({ summary: z.string(), runbook: z.string() }),
       })),
@@ -88,7 +88,7 @@ async function finish(
   }
 }
 
-/** What breaks each thing. */
+/** The fault for each alert. */
 const BREAKS: Readonly<Record<string, (bench: Bench) => Promise<unknown>>> = {
   AiJobsStuck: async (bench) => {
     const { id } = await insertClaimedJob(bench);
@@ -127,7 +127,7 @@ const BREAKS: Readonly<Record<string, (bench: Bench) => Promise<unknown>>> = {
     db.sql`update private.ai_schedule_runs set last_run_at = now() - interval '2 hours' where name = 'janitor'`,
 };
 
-Deno.test("alerts: each has a way to break its thing here, and a section in the runbook", async () => {
+Deno.test("alerts: each has a fault here, and a section in the runbook", async () => {
   assertEquals(
     rules.map(({ alert }) => alert).sort(),
     Object.keys(BREAKS).sort(),
@@ -140,7 +140,7 @@ Deno.test("alerts: each has a way to break its thing here, and a section in the 
 });
 
 for (const { alert } of rules) {
-  Deno.test(`alerts: ${alert} fires when that is broken, and no other does`, async () => {
+  Deno.test(`alerts: ${alert} fires after its fault, and no other does`, async () => {
     await withQueue(async (bench) => {
       await bench.db
         .sql`update private.ai_schedule_runs set last_run_at = now()`;
@@ -174,7 +174,7 @@ Deno.test("alerts: AiJobsFailing fires exactly when the health check of the same
       await finish(bench, completed ?? 0);
       seen.push(await check());
     }
-    // 3 of 7 are too few, then 3 of 10, 4 of 17 and 7 of 20.
+    // 3 of 7 are too few; then 3 of 10, 4 of 17 and 7 of 20.
     assertEquals(seen, [false, true, false, true]);
   });
 });
@@ -207,7 +207,7 @@ Deno.test("metrics: under 300 series when every job type has had every status, o
     assert(samples.length < 300, `${samples.length} series`);
     assert(samples.length > 200, "not everything was counted");
     const keys = samples.map(({ name, labels }) => name + labels);
-    assertEquals(new Set(keys).size, keys.length, "a series twice");
+    assertEquals(new Set(keys).size, keys.length, "a series exists twice");
   });
 });
 

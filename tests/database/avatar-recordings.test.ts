@@ -1,4 +1,4 @@
-/** The recording that a photo speaks: whether its provider takes it is known when the job is created, and the error says why not. */
+/** The recording that a photo speaks: one that its provider does not accept is refused when the job is created. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type postgres from "postgres";
 import { spokenSeconds } from "../../supabase/functions/_shared/media/spoken-seconds.ts";

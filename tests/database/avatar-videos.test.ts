@@ -1,4 +1,4 @@
-/** A job type that two providers can do: each job is one provider's, and counts towards that one's cap. */
+/** A job type with two providers: each job belongs to one of them, and counts towards that provider's cap. */
 import { assert, assertEquals } from "@std/assert";
 import type { TestDatabase } from "../_support/database.ts";
 import { refusalOf, uploadSample, withQueue } from "./_support/factories.ts";
@@ -13,7 +13,7 @@ async function aPhoto(db: TestDatabase, userId: string): Promise<string> {
   });
 }
 
-async function order(
+async function insertVideo(
   db: TestDatabase,
   userId: string,
   inputUrl: string,
@@ -33,11 +33,11 @@ Deno.test("intake: metadata.provider, else the type, selects a video's provider;
     const photo = await aPhoto(db, id);
     const providers = [];
     for (const metadata of [{}, { provider: "heygen" }, { provider: "d-id" }]) {
-      providers.push((await order(db, id, photo, metadata)).provider);
+      providers.push((await insertVideo(db, id, photo, metadata)).provider);
     }
     assertEquals(providers, ["d-id", "heygen", "d-id"]);
     const refusal = await refusalOf(() =>
-      order(db, id, photo, { provider: "elevenlabs" })
+      insertVideo(db, id, photo, { provider: "elevenlabs" })
     );
     assertEquals([refusal.code, refusal.detail], [
       "AJ020",
@@ -63,9 +63,9 @@ Deno.test("claim: each provider of a type has its own cap, and a full one does n
   await withQueue(async ({ db, queue }) => {
     const { id } = await db.createUser();
     const photo = await aPhoto(db, id);
-    for (let n = 0; n < 6; n++) await order(db, id, photo, {});
+    for (let n = 0; n < 6; n++) await insertVideo(db, id, photo, {});
     for (let n = 0; n < 6; n++) {
-      await order(db, id, photo, { provider: "heygen" });
+      await insertVideo(db, id, photo, { provider: "heygen" });
     }
     await db
       .sql`update public.ai_providers set max_concurrent = 2 where provider = 'd-id'`;
@@ -90,8 +90,8 @@ Deno.test("claim: pausing one provider leaves the other's videos of the same typ
   await withQueue(async ({ db, queue }) => {
     const { id } = await db.createUser();
     const photo = await aPhoto(db, id);
-    await order(db, id, photo, {});
-    await order(db, id, photo, { provider: "heygen" });
+    await insertVideo(db, id, photo, {});
+    await insertVideo(db, id, photo, { provider: "heygen" });
     await db.sql`select public.pause_ai_jobs(p_provider => 'd-id')`;
     const [swept] = await db.sql<{ dispatched: number }[]>`
       select (private.sweep_ai_jobs() ->> 'dispatched')::int as dispatched`;
@@ -109,13 +109,14 @@ Deno.test("intake: requests with different recordings are not equal", async () =
     const audio_url = await uploadSample(db, id);
     const hashes = [];
     for (let n = 0; n < 2; n++) {
-      hashes.push((await order(db, id, photo, { audio_url })).input_hash);
+      hashes.push((await insertVideo(db, id, photo, { audio_url })).input_hash);
     }
     assertEquals(hashes[0], hashes[1]);
     await db.sql`
       update storage.objects set updated_at = updated_at + interval '1 second', version = gen_random_uuid()::text
       where bucket_id || '/' || name = ${audio_url}`;
-    const changed = (await order(db, id, photo, { audio_url })).input_hash;
+    const changed =
+      (await insertVideo(db, id, photo, { audio_url })).input_hash;
     assertEquals(changed === hashes[0], false);
   });
 });
@@ -127,10 +128,10 @@ for (
       "voice-samples/00000000-0000-4000-8000-000000000001/a.mp3",
       "AJ015",
     ],
-    ["one in a bucket that holds none", "pdfs/<own>/a.mp3", "AJ011"],
-    ["one that climbs out of the folder", "uploads/<own>/../b/a.mp3", "AJ011"],
-    ["one that does not exist", "uploads/<own>/a.mp3", "AJ012"],
-    ["an address elsewhere", "https://example.com/a.mp3", "AJ011"],
+    ["in a bucket without recordings", "pdfs/<own>/a.mp3", "AJ011"],
+    ["outside the folder by ..", "uploads/<own>/../b/a.mp3", "AJ011"],
+    ["missing", "uploads/<own>/a.mp3", "AJ012"],
+    ["on another host", "https://example.com/a.mp3", "AJ011"],
   ] as const
 ) {
   Deno.test(`intake: a recording to speak that is ${what} is refused with ${code}, and creates no job`, async () => {
@@ -138,7 +139,7 @@ for (
       const { id } = await db.createUser();
       const photo = await aPhoto(db, id);
       const refusal = await refusalOf(() =>
-        order(db, id, photo, { audio_url: audioUrl.replace("<own>", id) })
+        insertVideo(db, id, photo, { audio_url: audioUrl.replace("<own>", id) })
       );
       assertEquals([refusal.code, refusal.detail], [
         code,
@@ -159,7 +160,7 @@ Deno.test("intake: a recording uploaded as a picture or a video is refused with 
         mimetype,
       });
       const refusal = await refusalOf(() =>
-        order(db, id, photo, { audio_url })
+        insertVideo(db, id, photo, { audio_url })
       );
       assertEquals(
         [refusal.code, refusal.detail],
@@ -174,7 +175,7 @@ Deno.test("intake: a recording uploaded as a picture or a video is refused with 
 Deno.test("receive_provider_webhook: 20 simultaneous deliveries of an event wake the job once", async () => {
   await withQueue(async ({ db, queue }) => {
     const { id } = await db.createUser();
-    const job = await order(db, id, await aPhoto(db, id), {});
+    const job = await insertVideo(db, id, await aPhoto(db, id), {});
     const [claimed] = await queue.claim(1);
     assertEquals(claimed?.id, job.id);
     await db.sql`select public.snooze_ai_job(${job.id}, ${
@@ -196,14 +197,19 @@ Deno.test("receive_provider_webhook: only a job with a submitted call gets the i
     const { id } = await db.createUser();
     const photo = await aPhoto(db, id);
     const jobs = [
-      await order(db, id, photo, {}),
-      await order(db, id, photo, {}),
+      await insertVideo(db, id, photo, {}),
+      await insertVideo(db, id, photo, {}),
     ];
     for (const job of await queue.claim(2)) {
       const begun = await queue.begin(job, "create_video");
       assert(begun !== undefined);
       assert(
-        await queue.settle(job, begun.call_id, "succeeded", `order-${job.id}`),
+        await queue.settle(
+          job,
+          begun.call_id,
+          "succeeded",
+          `insertVideo-${job.id}`,
+        ),
       );
       await db
         .sql`select public.snooze_ai_job(${job.id}, ${job.lease_token}, 60, 'rendering')`;
@@ -212,27 +218,27 @@ Deno.test("receive_provider_webhook: only a job with a submitted call gets the i
       db.sql`
         select public.receive_provider_webhook(
           'd-id', array[${event}], p_job_id => ${named}, p_provider_job_id => ${`made-${event}`},
-          p_order_id => ${`order-${orderOf}`}
+          p_order_id => ${`insertVideo-${orderOf}`}
         )`;
     const idsOf = async () =>
       [
         ...await db.sql<{ id: string; on_job: string; in_journal: string }[]>`
         select j.id, j.provider_job_id as on_job, c.provider_object_id as in_journal
-        from public.ai_jobs as j join public.ai_provider_calls as c on c.job_id = j.id order by j.id`,
+        from public.ai_jobs as j join public.ai_provider_calls as c on c.job_id = j.id insertVideo by j.id`,
       ].map((row) => [row.id, row.on_job, row.in_journal]);
     const [own = "", other = ""] = jobs.map((job) => job.id).sort();
     const ordered = [own, other].map((
       job,
-    ) => [job, `order-${job}`, `order-${job}`]);
+    ) => [job, `insertVideo-${job}`, `insertVideo-${job}`]);
     await receive("1", own, other);
     assertEquals(await idsOf(), ordered);
     await receive("2", own, own);
     assertEquals(await idsOf(), [[own, "made-2", "made-2"], ordered[1] ?? []]);
-    // What one job made is never another's.
+    // A job never gets the object of another job.
     await db.sql`
       select public.receive_provider_webhook(
         'd-id', array['stolen'], p_job_id => ${other}, p_provider_job_id => 'made-2',
-        p_order_id => ${`order-${other}`}
+        p_order_id => ${`insertVideo-${other}`}
       )`;
     await receive("3", own, own);
     assertEquals(await idsOf(), [[own, "made-2", "made-2"], ordered[1] ?? []]);

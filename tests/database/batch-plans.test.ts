@@ -1,6 +1,6 @@
 /**
- * The plans that a session has kept from a time when the tables were small: the functions that take several jobs must
- * read no more than their items when the journal and the timeline have grown.
+ * Plans that a session cached while the tables were small: functions for several jobs must read only their items when
+ * the journal and the timeline have grown.
  */
 import { assert, assertEquals } from "@std/assert";
 import {
@@ -16,13 +16,13 @@ import {
 } from "./_support/plans.ts";
 import { beginCall } from "./_support/protocol.ts";
 
-/** Jobs that are added, each with a call and its events. Reading one of their indexes touches a page for each. */
+/** Number of added jobs, each with a call and its events. A scan of one of their indexes reads a page for each. */
 const GROWTH = 3_000;
-/** Most pages of one call with three jobs. */
+/** The most pages that a call with three jobs may read. */
 const MOST_PAGES = 1_000;
 const SERVICE: Caller = { role: "service_role" };
 
-/** The statements that touched more pages than a batch of three jobs may. */
+/** The statements that read more pages than that. */
 async function greedy(
   explainer: Explainer,
   statements: readonly string[],
@@ -30,7 +30,10 @@ async function greedy(
   const found: string[] = [];
   for (const statement of statements) {
     const plans = await explainer.explain(SERVICE, statement);
-    assert(plans.length > 2, "the statements inside are explained too");
+    assert(
+      plans.length > 2,
+      "the statements inside functions are explained too",
+    );
     for (const { query, pages, indexes } of plans) {
       if (pages > MOST_PAGES) {
         found.push(`${pages} pages of ${indexes}: ${query}`);
@@ -84,7 +87,7 @@ Deno.test("batches and claims: a plan kept from small tables reads only its item
       // Another call of the step is open.
       over("begin_provider_calls", () => call("create_voice")),
       over("settle_provider_calls", success),
-      // Settled otherwise.
+      // Settled with another outcome.
       over("settle_provider_calls", () => success(crypto.randomUUID())),
       over("complete_ai_jobs", (callId) => ({
         ...success(callId),
@@ -94,11 +97,11 @@ Deno.test("batches and claims: a plan kept from small tables reads only its item
         report_stage: "storing",
         cache_seconds: 60,
       })),
-      // Nothing waits yet, and then everything that was added.
+      // At first no job waits, then all added ones do.
       "select * from public.claim_ai_jobs(3)",
     ];
     await withExplainer(db, async (explainer) => {
-      // The first time, a session makes its plans, and reads the catalogue for them.
+      // At the first execution, a session plans its statements and reads the catalogue.
       await greedy(explainer, statements);
       const { id: userId } = await db.createUser();
       await db.sql`
@@ -125,7 +128,7 @@ Deno.test("claims: pages grow with the jobs that are claimed, not with the squar
         );
         return Math.max(...plans.map(({ pages }) => pages));
       };
-      // The first time, the session plans and reads the catalogue.
+      // At the first execution, the session plans and reads the catalogue.
       await pagesOf(50);
       const [few, many] = [await pagesOf(10), await pagesOf(50)];
       assert(many < 6 * few, `${few} pages for 10 jobs, ${many} for 50`);

@@ -1,4 +1,4 @@
-/** The functions that take several jobs: each item has its own result, and one that cannot be written fails alone. */
+/** Functions for several jobs: each item has its own result, and one that cannot be written fails alone. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type postgres from "postgres";
 import {
@@ -20,7 +20,7 @@ interface Row {
   error: { code: string; constraint?: string } | null;
 }
 
-/** Calls one of the functions with these items; its rows by job. */
+/** Calls one of the functions with these items, and returns its rows by job. */
 async function call(
   { db }: Bench,
   name: string,
@@ -53,7 +53,7 @@ async function claimed(bench: Bench, count: number): Promise<ClaimedJob[]> {
   return jobs;
 }
 
-/** A job whose lease is someone else's. */
+/** A job whose lease another worker has. */
 const lost = (job: Lease): Lease => ({
   id: job.id,
   lease_token: crypto.randomUUID(),
@@ -160,7 +160,7 @@ Deno.test("complete_ai_jobs: a product that cannot be saved affects its own job 
     assertEquals(
       await readJob(db, second.id),
       before,
-      "its settlement stays, and so does its lease",
+      "its settlement and its lease stay",
     );
     const voices = await db.sql<{ job_id: string }[]>`
       select job_id from public.voices`;
@@ -285,7 +285,7 @@ Deno.test("complete_ai_jobs: a result that cannot be saved fails alone, and its 
         events.map((_, index) => index + 1),
       );
     }
-    // Written again because the response was lost: nothing changes.
+    // The write is repeated as after a lost response: nothing changes.
     const before = await pictureOf(db);
     const again = await call(bench, "complete_ai_jobs", [
       finished(good, callOf(good)),
@@ -319,7 +319,7 @@ Deno.test("complete_ai_jobs: a settlement that is invalid fails alone, and write
   });
 });
 
-Deno.test("begin_provider_calls: a report that it carries is one event before it, never a lower progress", async () => {
+Deno.test("begin_provider_calls: a report in the same call is one event before it and never lowers progress", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const [job] = await claimed(bench, 1);

@@ -43,14 +43,14 @@ function set(
   } where provider = 'elevenlabs'`;
 }
 
-/** Lets the pause until the next probe pass. */
+/** Ends the pause before the next probe. */
 async function pass({ db }: Bench): Promise<void> {
   await db.sql`
     update public.ai_providers set breaker_probe_at = clock_timestamp() - interval '1 second'
     where provider = 'elevenlabs' and breaker_opened_at is not null`;
 }
 
-/** A paid call that the provider ends so, as the runner writes it. */
+/** A paid call with this outcome, as the worker writes it. */
 async function answer(
   { db, queue }: Bench,
   job: ClaimedJob,
@@ -67,7 +67,7 @@ async function answer(
   );
 }
 
-/** Sends a call that the provider cannot take, and puts the job back as the runner does. */
+/** Fails a call because of the provider, and requeues the job, as the worker does. */
 async function fail(
   bench: Bench,
   job: ClaimedJob,
@@ -91,7 +91,7 @@ async function open(bench: Bench, threshold = 3): Promise<ClaimedJob[]> {
   return jobs;
 }
 
-/** Opens the breaker by failed submissions, and lets a render poll as its probe, which the provider answers. */
+/** Opens the breaker by failed submissions. Then a render polls as the probe, and the provider responds. */
 async function pollWhileOpen(
   bench: Bench,
   { id }: ClaimedJob,
@@ -125,7 +125,7 @@ for (
     ["time-outs", "provider_timeout"],
   ] as const
 ) {
-  Deno.test(`breaker: ${name}, as many one after the other as the threshold, open it; one fewer does not`, async () => {
+  Deno.test(`breaker: as many consecutive ${name} as the threshold open it; one fewer does not`, async () => {
     await withQueue(async (bench) => {
       await set(bench, { breaker_threshold: 3 });
       const jobs = [1, 2, 3].map(() => insertClaimedJob(bench));
@@ -152,7 +152,7 @@ for (
   });
 }
 
-Deno.test("breaker: failures that are not the provider's do not count, and a normal answer resets the count", async () => {
+Deno.test("breaker: failures that are not the provider's do not count, and a normal response resets the count", async () => {
   await withQueue(async (bench) => {
     await set(bench, { breaker_threshold: 3 });
     for (const code of ["provider_rejected_input", "provider_unauthorized"]) {
@@ -253,7 +253,7 @@ Deno.test("breaker: each failed probe lengthens the pause, up to the maximum", a
   });
 });
 
-Deno.test("breaker: a probe that ends without a response from the provider makes room for the next", async () => {
+Deno.test("breaker: a probe that ends without a response from the provider allows the next one", async () => {
   await withQueue(async (bench) => {
     const { queue, db } = bench;
     await open(bench);
@@ -301,7 +301,7 @@ Deno.test("breaker: failures of unpaid calls count: preparing a submission, and 
   }
 });
 
-Deno.test("breaker: a snooze ends by the next probe while it is open, so that a recovery is noticed", async () => {
+Deno.test("breaker: while it is open, a snooze ends by the next probe, so that a recovery is noticed", async () => {
   await withQueue(async (bench) => {
     await set(bench, { breaker_threshold: 1 });
     for (
@@ -322,7 +322,7 @@ Deno.test("breaker: a snooze ends by the next probe while it is open, so that a 
   });
 });
 
-Deno.test("breaker: a snooze with a code that is not the provider's fault says nothing", async () => {
+Deno.test("breaker: a snooze with a code that is not the provider's fault does not count", async () => {
   await withQueue(async (bench) => {
     await set(bench, { breaker_threshold: 2 });
     await fail(bench, await insertClaimedJob(bench));
@@ -339,7 +339,7 @@ Deno.test("breaker: a snooze with a code that is not the provider's fault says n
   });
 });
 
-Deno.test("breaker: a provider that lists normally and takes no submission keeps it open", async () => {
+Deno.test("breaker: a provider that lists normally and accepts no submission keeps it open", async () => {
   await withQueue(async (bench) => {
     const { queue, db } = bench;
     await set(bench, { breaker_threshold: 3 });
@@ -348,7 +348,7 @@ Deno.test("breaker: a provider that lists normally and takes no submission keeps
     for (const job of jobs) await fail(bench, job, "provider_unavailable");
     assertEquals((await stateOf(bench)).state, "open");
 
-    // The listing is empty, and after the lag of the listing that proves that nothing was made.
+    // The listing is empty, and after its lag that proves that nothing was created.
     await db.sql`
       update public.ai_provider_calls set unknown_since = now() - interval '1 day' where outcome = 'unknown'`;
     await pass(bench);
@@ -396,7 +396,7 @@ Deno.test("breaker: answered polls do not reset the count of failed submissions,
     await pollWhileOpen(bench, render);
     assertEquals((await stateOf(bench)).state, "probing");
     const [next] = await insertAndClaim(bench);
-    assert(next !== undefined, "the poll made room for the next probe");
+    assert(next !== undefined, "the poll allowed the next probe");
     await answer(bench, next, "succeeded");
     assertEquals((await stateOf(bench)).state, "working");
   });
@@ -477,7 +477,7 @@ Deno.test("breaker: jobs that were running when it opened neither close it nor l
   });
 });
 
-Deno.test("breaker: jobs of other providers are claimed as always, and null switches it off", async () => {
+Deno.test("breaker: jobs of other providers are claimed as usual, and null disables it", async () => {
   await withQueue(async (bench) => {
     await open(bench);
     await bench.db.sql`
@@ -518,7 +518,7 @@ Deno.test("breaker: an hour's outage loses none of 40 jobs, and all are claimed 
           started_at = started_at - make_interval(mins => ${minutes}::int),
           scheduled_at = scheduled_at - make_interval(mins => ${minutes}::int) where status = 'pending'`;
 
-    // The hour, in steps of half a minute: every claimable job is claimed, and fails.
+    // The hour passes in steps of half a minute: every claimable job is claimed, and fails.
     let sent = 0;
     for (let step = 0; step < 120; step++) {
       for (const job of await queue.claim(50)) {
@@ -534,7 +534,7 @@ Deno.test("breaker: an hour's outage loses none of 40 jobs, and all are claimed 
     assertEquals(during?.pending, 40);
     assert((during?.most ?? 9) <= 2, `${during?.most} attempts spent`);
 
-    // The pause that is left is at most the longest one.
+    // At most the longest pause is left.
     const [row] = await db.sql<{ seconds: number }[]>`
       select breaker_max_pause_seconds as seconds from public.ai_providers where provider = 'elevenlabs'`;
     assert((row?.seconds ?? 60) <= 30);

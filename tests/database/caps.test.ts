@@ -22,12 +22,12 @@ async function submit(
   return row.id;
 }
 
-async function aCustomer(db: TestDatabase) {
+async function newCustomer(db: TestDatabase) {
   const { id } = await db.createUser();
   return { id, inputUrl: await uploadSample(db, id) };
 }
 
-/** The upper bound beside what is there. */
+/** The recorded upper bound of active jobs, and their actual number. */
 async function counts(db: TestDatabase, userId: string) {
   const [row] = await db.sql<{ counted: number; real: number }[]>`
     select l.active_jobs_at_most as counted,
@@ -40,7 +40,7 @@ async function counts(db: TestDatabase, userId: string) {
 Deno.test("caps: 20 parallel claims never exceed a provider's cap, and lose no job", async () => {
   await withQueue(async ({ db }) => {
     for (let user = 0; user < 10; user++) {
-      const customer = await aCustomer(db);
+      const customer = await newCustomer(db);
       for (let i = 0; i < 5; i++) {
         await submit(db.sql, customer.id, customer.inputUrl);
       }
@@ -68,8 +68,8 @@ Deno.test("caps: 20 parallel claims never exceed a provider's cap, and lose no j
 
 Deno.test("caps: a user never has more jobs in processing than allowed, while others continue", async () => {
   await withQueue(async ({ db }) => {
-    const busy = await aCustomer(db);
-    const other = await aCustomer(db);
+    const busy = await newCustomer(db);
+    const other = await newCustomer(db);
     for (let i = 0; i < 20; i++) await submit(db.sql, busy.id, busy.inputUrl);
     await submit(db.sql, other.id, other.inputUrl);
     await db
@@ -85,8 +85,8 @@ Deno.test("caps: a user never has more jobs in processing than allowed, while ot
 });
 
 /**
- * The most jobs that were in processing at the same time, of all and of one user, from the timeline. Exact: a claim sees every
- * job whose end was not committed before it, and an end is dated before it is committed.
+ * The most jobs that were in processing at the same time, of all users and of one, according to the timeline. It is
+ * exact: a claim counts every job whose end was not committed before it, and an end is dated before its commit.
  */
 async function mostAtOnce(db: TestDatabase) {
   const [row] = await db.sql<{ all: number; ofOneUser: number }[]>`
@@ -110,15 +110,15 @@ async function submitAndWork(db: TestDatabase) {
     .sql`update public.ai_providers set max_concurrent = 7 where provider = 'elevenlabs'`;
   await db
     .sql`update public.ai_limits set max_concurrent_jobs = 3 where user_id is null`;
-  const customers: Awaited<ReturnType<typeof aCustomer>>[] = [];
-  for (let user = 0; user < 10; user++) customers.push(await aCustomer(db));
+  const customers: Awaited<ReturnType<typeof newCustomer>>[] = [];
+  for (let user = 0; user < 10; user++) customers.push(await newCustomer(db));
   const connections = await db.connections(20);
   const workers = await db.connections(8, "service_role");
   const submitting = { now: true };
   const submits = Promise.all(
     Array.from({ length: 1_000 }, (_, i) => {
       const sql = connections[i % connections.length];
-      // Half of them by one user, who in the end has the room to themselves, as far as their cap lets them.
+      // Half of them are of one user, whose jobs in the end run alone, up to the user's cap.
       const customer = customers[i % 2 === 0 ? 0 : i % customers.length];
       assert(sql !== undefined && customer !== undefined);
       return submit(sql, customer.id, customer.inputUrl);
@@ -169,7 +169,7 @@ for (
 ) {
   Deno.test(`quota: 1,000 parallel submits leave exactly as many ${what} as allowed`, async () => {
     await withQueue(async ({ db }) => {
-      const customer = await aCustomer(db);
+      const customer = await newCustomer(db);
       await db
         .sql`insert into public.ai_limits (user_id, ${
         db.sql(column)
@@ -192,9 +192,9 @@ for (
   });
 }
 
-Deno.test("quota: an ended job frees a place, and the count is made exact before a refusal", async () => {
+Deno.test("quota: an ended job frees a place, and the count is corrected before a refusal", async () => {
   await withQueue(async ({ db, queue }) => {
-    const customer = await aCustomer(db);
+    const customer = await newCustomer(db);
     await db
       .sql`insert into public.ai_limits (user_id, max_active_jobs) values (${customer.id}, 2)`;
     await submit(db.sql, customer.id, customer.inputUrl);
@@ -214,9 +214,9 @@ Deno.test("quota: an ended job frees a place, and the count is made exact before
   });
 });
 
-Deno.test("quota: jobs that end while others are submitted never leave room for one too many", async () => {
+Deno.test("quota: jobs that end while others are submitted never allow one job too many", async () => {
   await withQueue(async ({ db }) => {
-    const customer = await aCustomer(db);
+    const customer = await newCustomer(db);
     await db
       .sql`insert into public.ai_limits (user_id, max_active_jobs) values (${customer.id}, 5)`;
     const workers = await db.connections(4, "service_role");
@@ -245,14 +245,14 @@ Deno.test("quota: jobs that end while others are submitted never leave room for 
     isOver = true;
     await Promise.all([...working, watching]);
     assert(most <= 5, `${most} at the same time`);
-    // Else nothing ever ended in between, and this says nothing.
+    // Otherwise no job has ended in between, and the test proves nothing.
     assert(ended > 10, `${ended} ended`);
   });
 });
 
 Deno.test("quota: a retried job takes a place, and is refused when there is none", async () => {
   await withQueue(async ({ db, queue }) => {
-    const customer = await aCustomer(db);
+    const customer = await newCustomer(db);
     await db
       .sql`insert into public.ai_limits (user_id, max_active_jobs, max_jobs_per_day) values (${customer.id}, 1, 2)`;
     await submit(db.sql, customer.id, customer.inputUrl);
@@ -271,14 +271,14 @@ Deno.test("quota: a retried job takes a place, and is refused when there is none
     await db.sql`delete from public.ai_jobs where id = ${waiting}`;
     await retry();
     assertEquals((await counts(db, customer.id))?.real, 1);
-    // It was created before: the day's count, which is full, is not asked.
+    // The job was created before, so the day's count, which is full, does not apply.
     assert((await counts(db, customer.id))?.counted === 1);
   });
 });
 
 Deno.test("quota: the daily limit counts what was created today and starts again tomorrow", async () => {
   await withQueue(async ({ db }) => {
-    const customer = await aCustomer(db);
+    const customer = await newCustomer(db);
     await db
       .sql`insert into public.ai_limits (user_id, max_jobs_per_day) values (${customer.id}, 2)`;
     await submit(db.sql, customer.id, customer.inputUrl);
@@ -295,10 +295,10 @@ Deno.test("quota: the daily limit counts what was created today and starts again
 
 Deno.test("quota: the day is that of UTC in every session time zone", async () => {
   await withQueue(async ({ db }) => {
-    const customer = await aCustomer(db);
+    const customer = await newCustomer(db);
     await db
       .sql`insert into public.ai_limits (user_id, max_jobs_per_day) values (${customer.id}, 2)`;
-    // Twenty-six hours apart: it is never the same day in both.
+    // The zones are twenty-six hours apart, so they never have the same day.
     const submitFrom = (zone: string) =>
       db.asUser(customer.id, async (sql) => {
         await sql`select set_config('timezone', ${zone}, true)`;
@@ -315,7 +315,7 @@ Deno.test("quota: the day is that of UTC in every session time zone", async () =
 
 Deno.test("quota: a bulk insert that would exceed it inserts nothing", async () => {
   await withQueue(async ({ db }) => {
-    const customer = await aCustomer(db);
+    const customer = await newCustomer(db);
     await db
       .sql`insert into public.ai_limits (user_id, max_active_jobs) values (${customer.id}, 10)`;
     await assertRejects(() =>
@@ -332,7 +332,7 @@ Deno.test("quota: a bulk insert that would exceed it inserts nothing", async () 
 
 Deno.test("idempotency: 1,000 parallel inserts with one key create one job; a different request is refused", async () => {
   await withQueue(async ({ db }) => {
-    const customer = await aCustomer(db);
+    const customer = await newCustomer(db);
     const connections = await db.connections(20);
     const insert = (sql: postgres.Sql, name: string) =>
       sql<{ id: string }[]>`
@@ -359,7 +359,7 @@ Deno.test("idempotency: 1,000 parallel inserts with one key create one job; a di
       assert(code === "made" || code === "23505" || code === "AJ032", code);
       if (code === "AJ032") assertEquals(id, made[0]?.id);
     }
-    // Who came at the same moment sends it again, and is given the id.
+    // A caller that was refused because of a concurrent insert repeats it, and gets the id.
     assertEquals(await insert(db.sql, "v"), { code: "AJ032", id: made[0]?.id });
     assertEquals((await insert(db.sql, "other")).code, "AJ030");
     const [row] = await db.sql<
@@ -372,7 +372,7 @@ Deno.test("idempotency: 1,000 parallel inserts with one key create one job; a di
 Deno.test("idempotency: 20,000 rows with keys in one insert do not lock one by one, and every key is stored", async () => {
   await withQueue(async ({ db }) => {
     const rows = 20_000;
-    const customer = await aCustomer(db);
+    const customer = await newCustomer(db);
     await db.sql`
       insert into public.ai_limits (user_id, max_active_jobs, max_jobs_per_day)
       values (${customer.id}, ${rows}, ${rows})`;
@@ -388,13 +388,13 @@ Deno.test("idempotency: 20,000 rows with keys in one insert do not lock one by o
       assertEquals((await insert(sql, all)).count, rows);
       const [locks] = await sql<{ n: number }[]>`
         select count(*)::integer as n from pg_locks where pid = pg_backend_pid() and locktype = 'advisory'`;
-      assertEquals(locks?.n, 1, "the turn of the first");
+      assertEquals(locks?.n, 1, "the lock of the first row");
     });
     for (
       const keys of [
         all,
         db.sql`select 'key ${db.sql.unsafe(`${rows}`)}'`,
-        // One that is new does not help the other.
+        // A new key does not exempt the other.
         db.sql`values ('a new key'), ('key 1')`,
       ]
     ) {
@@ -409,7 +409,7 @@ Deno.test("idempotency: 20,000 rows with keys in one insert do not lock one by o
 
 Deno.test("idempotency: an insert waits for another one with the same key, and succeeds if that rolls back", async () => {
   await withQueue(async ({ db }) => {
-    const customer = await aCustomer(db);
+    const customer = await newCustomer(db);
     const [first, second] = await db.connections(2);
     assert(first !== undefined && second !== undefined);
     const pid = await backendOf(second);
@@ -430,9 +430,9 @@ Deno.test("idempotency: an insert waits for another one with the same key, and s
   });
 });
 
-Deno.test("quota: its row is locked last, after all else that an insert does", async () => {
+Deno.test("quota: its row is locked last, after everything else that an insert does", async () => {
   await withQueue(async ({ db }) => {
-    const customer = await aCustomer(db);
+    const customer = await newCustomer(db);
     const [first, second] = await db.connections(2);
     assert(first !== undefined && second !== undefined);
     const pid = await backendOf(second);
@@ -462,7 +462,7 @@ Deno.test("quota: its row is locked last, after all else that an insert does", a
     ) {
       assert(written.has(table), `${table} is written before the wait`);
     }
-    // What no other trigger follows.
+    // The triggers that no other follows.
     const triggers = await db.sql<{ tgname: string }[]>`
       select t.tgname from pg_trigger as t
       where t.tgrelid = 'public.ai_jobs'::regclass and not t.tgisinternal

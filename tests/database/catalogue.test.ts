@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { compareCatalogues, readCatalogue } from "../../dev/tools/catalogue.ts";
 import { withDatabase } from "../_support/database.ts";
 
-/** A change of a database, and what the one line begins with that the catalogue has more afterwards. */
+/** A change of a database, and the beginning of the line that the catalogue gains by it. */
 const CHANGES: [change: string, line: string][] = [
   [
     `alter table public.media add column note text not null default 'none'`,
@@ -102,7 +102,7 @@ const CHANGES: [change: string, line: string][] = [
 
 class Undo extends Error {}
 
-Deno.test("catalogue: every kind of change shows, and nothing else does", async (t) => {
+Deno.test("catalogue: it shows every kind of change, and nothing else", async (t) => {
   await withDatabase(async (db) => {
     const before = await readCatalogue(db.sql);
     for (const [change, line] of CHANGES) {

@@ -1,4 +1,4 @@
-/** What a job that takes several claims saves, and what happens to an upload that it does not finish. */
+/** The progress that a job with several claims saves, and what happens to an upload that it does not finish. */
 import { assert, assertEquals } from "@std/assert";
 import type { TestDatabase } from "../_support/database.ts";
 import {
@@ -77,7 +77,7 @@ Deno.test("ai_job_checkpoints: a job that continues after any kind of wait still
   });
 });
 
-/** Each way in which a job ends without what its upload was for. */
+/** Each way in which a job ends without the output that it was uploading. */
 const ENDS: Record<string, (bench: Bench, job: Lease) => Promise<unknown>> = {
   failed: ({ queue }, job) => queue.fail(job, { isRetryable: false }),
   "cancelled while it runs": async ({ db, queue }, job) => {

@@ -1,4 +1,4 @@
-/** claim_dispatched_ai_jobs: a dispatch counts once, and only while it is fresh by the database's clock. */
+/** claim_dispatched_ai_jobs: a dispatch is accepted once, and only while it is fresh by the database's clock. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Webhook, WebhookVerificationError } from "standardwebhooks";
 import { z } from "zod";
@@ -61,12 +61,12 @@ Deno.test("claim_dispatched_ai_jobs: a replayed dispatch is refused with AJ041 a
     assertEquals(
       (await queue.claimDispatched("msg_2", now, 10)).length,
       1,
-      "under another id the same job is taken",
+      "under another id the same job is claimed",
     );
   });
 });
 
-Deno.test("claim_dispatched_ai_jobs: of ten simultaneous deliveries one counts, and no job is lost", async () => {
+Deno.test("claim_dispatched_ai_jobs: of ten simultaneous deliveries one is accepted, and no job is lost", async () => {
   await withQueue(async ({ db }) => {
     const ids = await insertJobs(db, 5);
     const sessions = await db.connections(10, "service_role");
@@ -98,24 +98,27 @@ Deno.test("claim_dispatched_ai_jobs: a dispatch over five minutes off is AJ040, 
       { offset: 1e9, isFresh: false },
     ];
     for (const { offset, isFresh } of cases) {
-      await t.step(`${offset} s: ${isFresh ? "taken" : "AJ040"}`, async () => {
-        const messageId = `msg_${offset}`;
-        const before = await pictureOf(db);
-        const claim = async () =>
-          await queue.claimDispatched(
-            messageId,
-            await databaseTime(db) + offset,
-            10,
-          );
-        if (isFresh) {
-          const [job] = await claim();
-          assert(job !== undefined);
-          assert(await queue.release(job));
-        } else {
-          assertEquals((await refusalOf(claim)).code, "AJ040");
-          assertEquals(await pictureOf(db), before);
-        }
-      });
+      await t.step(
+        `${offset} s: ${isFresh ? "accepted" : "AJ040"}`,
+        async () => {
+          const messageId = `msg_${offset}`;
+          const before = await pictureOf(db);
+          const claim = async () =>
+            await queue.claimDispatched(
+              messageId,
+              await databaseTime(db) + offset,
+              10,
+            );
+          if (isFresh) {
+            const [job] = await claim();
+            assert(job !== undefined);
+            assert(await queue.release(job));
+          } else {
+            assertEquals((await refusalOf(claim)).code, "AJ040");
+            assertEquals(await pictureOf(db), before);
+          }
+        },
+      );
     }
     for (const time of [null, "NaN", "Infinity", "-Infinity"]) {
       await t.step(`time ${time}: AJ040`, async () => {
@@ -148,9 +151,9 @@ Deno.test("claim_dispatched_ai_jobs: a worker whose clock is an hour off verifie
     assert(request !== undefined);
     const headers = z.record(z.string(), z.string()).parse(request.headers);
 
-    const trueNow = Date.now;
+    const actualNow = Date.now;
     try {
-      Date.now = () => trueNow() + 3_600_000;
+      Date.now = () => actualNow() + 3_600_000;
       assertThrows(
         () => new Webhook(secret).verify(request.body, headers),
         WebhookVerificationError,
@@ -168,7 +171,7 @@ Deno.test("claim_dispatched_ai_jobs: a worker whose clock is an hour off verifie
       );
       assertEquals(jobs.map((job) => job.id), [id]);
     } finally {
-      Date.now = trueNow;
+      Date.now = actualNow;
     }
   });
 });

@@ -154,7 +154,7 @@ Deno.test("claim_ai_jobs: the job is processing, with one more attempt and a new
     assertEquals(
       second.started_at,
       first.started_at,
-      "the first start is the start",
+      "the first start is kept",
     );
   });
 });
@@ -172,7 +172,7 @@ Deno.test("claim_ai_jobs: by ids it claims only those, and silently skips those 
     );
     const jobs = await queue.claim(10, [wanted, later.id, wanted]);
     assertEquals(jobs.map((job) => job.id), [wanted]);
-    assertEquals(await queue.claim(10, [wanted]), [], "it is taken already");
+    assertEquals(await queue.claim(10, [wanted]), [], "it is already claimed");
     assertEquals((await queue.claim(10, rest)).length, 3);
     assertEquals((await queue.claim(10)).length, 1, "no ids means any");
   });
@@ -182,7 +182,7 @@ function inAnHour(): Date {
   return new Date(Date.now() + 3_600_000);
 }
 
-Deno.test("claim_ai_jobs: the limit is kept", async () => {
+Deno.test("claim_ai_jobs: never claims more than the limit", async () => {
   await withQueue(async ({ db, queue }) => {
     await insertJobs(db, 5);
     assertEquals((await queue.claim(0)).length, 0);
@@ -217,7 +217,7 @@ Deno.test("claim_ai_jobs: a job is claimed although its type no longer names its
   });
 });
 
-Deno.test("claim_ai_jobs, heartbeat_ai_jobs, sweep_ai_jobs: none reads all that waits", async () => {
+Deno.test("claim_ai_jobs, heartbeat_ai_jobs, sweep_ai_jobs: none reads all waiting jobs", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
@@ -309,7 +309,7 @@ Deno.test("claim_ai_jobs: a clock that was set back does not stop the queue", as
     const { db, queue } = bench;
     const ahead = await insertJob(db);
     const other = await insertJob(db);
-    // As after a failover to a machine whose clock is behind that of the one that accepted the job.
+    // As after a failover from the machine that accepted the job to one whose clock is behind.
     await db
       .sql`update public.ai_jobs set created_at = now() + interval '5 minutes' where id = ${ahead.id}`;
 
@@ -320,7 +320,7 @@ Deno.test("claim_ai_jobs: a clock that was set back does not stop the queue", as
   });
 });
 
-Deno.test("claim_ai_jobs: what it answers is the row as it is written", async () => {
+Deno.test("claim_ai_jobs: returns the row as it was written", async () => {
   await withQueue(async (bench) => {
     const { id } = await insertJob(bench.db);
     assertEquals({ ...await claimJob(bench, id) }, {

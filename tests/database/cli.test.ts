@@ -1,4 +1,4 @@
-/** The proofs with the real Supabase CLI: what a person does to a hosted project, done to a database that is set up like one. */
+/** The real Supabase CLI, with the commands for a hosted project, on a database that is set up like one. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { z } from "zod";
@@ -136,10 +136,10 @@ Deno.test("supabase db push: finds nothing to do on a database that the embedded
 });
 
 /**
- * INFO findings of the advisor that are meant to be so, by the advisor's key, with the reason. `unused_index` is not
- * listed: no index of a database that was made a second ago has been used.
+ * Intended INFO findings of the advisor, by its key, with the reason. `unused_index` is not listed, because no index of
+ * a new database has been used yet.
  */
-const MEANT_TO_BE: Readonly<Record<string, string>> = {
+const INTENDED: Readonly<Record<string, string>> = {
   rls_enabled_no_policy_private_dispatch_receipts:
     "In a schema that the API does not expose; Row Level Security without a policy is the second lock.",
   rls_enabled_no_policy_private_expected_claims: "The same.",
@@ -168,7 +168,7 @@ const MEANT_TO_BE: Readonly<Record<string, string>> = {
     "Read by service_role alone, and written by a trigger.",
 };
 
-Deno.test("supabase db advisors: no warning, no error, and no remark without a written reason", async () => {
+Deno.test("supabase db advisors: no warning, no error, and no remark without a documented reason", async () => {
   await withDatabase(async (db) => {
     const { code, findings } = await advise(db.url);
     const remarks = findings.filter(({ name, level }) =>
@@ -181,7 +181,7 @@ Deno.test("supabase db advisors: no warning, no error, and no remark without a w
     assertEquals(code, 0);
     assertEquals(
       remarks.map(({ cacheKey }) => cacheKey).sort(),
-      Object.keys(MEANT_TO_BE).sort(),
+      Object.keys(INTENDED).sort(),
       JSON.stringify(remarks, null, 2),
     );
   });
@@ -200,7 +200,7 @@ Deno.test("supabase db advisors: a table that the API can read without Row Level
   });
 });
 
-/** A proxy that lets nothing through and remembers who was to be called. */
+/** A proxy that refuses every connection and records its target. */
 function startDeadProxy() {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const called: string[] = [];
@@ -245,7 +245,7 @@ Deno.test("runSupabaseCli: connects only to the database and writes nothing into
         ),
         ["config.toml"],
       );
-      await t.step("(without our settings it does call others)", async () => {
+      await t.step("(without our settings it calls other hosts)", async () => {
         await list({
           DO_NOT_TRACK: "",
           SUPABASE_TELEMETRY_DISABLED: "",

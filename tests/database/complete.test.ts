@@ -1,4 +1,4 @@
-/** complete_ai_jobs: the result, and the row that it is, in one commit. */
+/** complete_ai_jobs: the result and its row, in one commit. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import {
@@ -154,17 +154,17 @@ Deno.test("complete_ai_jobs: a voice that cannot be written rolls back the compl
           voice: { ...aVoice(), name: "x".repeat(101) },
           code: "23514",
         },
-        "labels that are no object": {
+        "labels that are not an object": {
           voice: { ...aVoice(), labels: ["warm"] },
           code: "23514",
         },
         "no setting": { voice: withoutStability, code: "23502" },
         "no id": { voice: withoutId, code: "23502" },
-        "a setting that is no number": {
+        "a setting that is not a number": {
           voice: { ...aVoice(), stability: "even" },
           code: "22P02",
         },
-        "nothing but its kind": { voice: { kind: "voice" }, code: "23502" },
+        "only its kind": { voice: { kind: "voice" }, code: "23502" },
         "an empty object": { voice: {}, code: "AJ080" },
         "another kind": { voice: { ...aVoice(), kind: "song" }, code: "AJ080" },
         "a list": { voice: [aVoice()], code: "AJ080" },
@@ -180,7 +180,7 @@ Deno.test("complete_ai_jobs: a voice that cannot be written rolls back the compl
       });
     }
     await t.step(
-      "the lease is still good, and a sound voice completes",
+      "the lease is still valid, and a valid voice completes",
       async () => {
         const { description: _3, labels: _4, ...plain } = aVoice();
         assertEquals(await queue.completeWithProduct(job, plain), true);
@@ -189,8 +189,12 @@ Deno.test("complete_ai_jobs: a voice that cannot be written rolls back the compl
   });
 });
 
-/** Something of each kind that a product may refer to, in the hands of one user. */
-async function belongings(db: TestDatabase, userId: string, photo: string) {
+/** Rows of one user, one of each kind that a product may refer to. */
+async function insertReferenced(
+  db: TestDatabase,
+  userId: string,
+  photo: string,
+) {
   const [row] = await db.sql<
     Record<"photo" | "slideshow" | "call" | "voice", string>[]
   >`
@@ -215,7 +219,7 @@ Deno.test("complete_ai_jobs: avatar, pdf and transcript take owner, job, provide
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
-    const mine = await belongings(db, job.user_id, job.input_url ?? "");
+    const mine = await insertReferenced(db, job.user_id, job.input_url ?? "");
     const complete = (
       claimed: ClaimedJob,
       product: postgres.JSONValue,
@@ -289,14 +293,18 @@ Deno.test("complete_ai_jobs: avatar, pdf and transcript take owner, job, provide
   });
 });
 
-Deno.test("complete_ai_jobs: products of one call are each their own job's, two transcripts of one call too", async () => {
+Deno.test("complete_ai_jobs: each product of a batch gets its own job, also two transcripts of one phone call", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const mine = await insertClaimedJob(bench);
     const others = await insertClaimedJob(bench);
     const first = await insertClaimedJob(bench, { user_id: mine.user_id });
     const second = await insertClaimedJob(bench, { user_id: mine.user_id });
-    const { call } = await belongings(db, mine.user_id, mine.input_url ?? "");
+    const { call } = await insertReferenced(
+      db,
+      mine.user_id,
+      mine.input_url ?? "",
+    );
     const transcript = (text: string) => ({
       kind: "transcript",
       call_id: call,
@@ -342,13 +350,17 @@ Deno.test("complete_ai_jobs: a product never links to another user's rows, and i
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
     const other = await insertClaimedJob(bench);
-    const theirs = await belongings(db, other.user_id, other.input_url ?? "");
+    const theirs = await insertReferenced(
+      db,
+      other.user_id,
+      other.input_url ?? "",
+    );
     const before = await pictureOf(db);
 
     for (
       const [name, call_id] of [
         ["another's call", theirs.call],
-        ["a call that is gone", crypto.randomUUID()],
+        ["a deleted call", crypto.randomUUID()],
       ] as const
     ) {
       await t.step(name, async () => {
@@ -383,7 +395,7 @@ Deno.test("complete_ai_jobs: a product never links to another user's rows, and i
       assertEquals(refusal.constraint, "pdfs_pdf_url_is_owners");
       assertEquals(await pictureOf(db), before);
     });
-    await t.step("another's voice is left out", async () => {
+    await t.step("another user's voice is left out", async () => {
       await db.asService((sql) =>
         completeJob(sql, job, {
           outputUrl: `outputs/${job.user_id}/x.mp4`,
@@ -436,7 +448,7 @@ Deno.test("complete_ai_jobs: it changes nothing after a rescue, and a rescue aft
         assertEquals(
           await queueOver(sweeper).rescue(),
           [],
-          "the sweep neither waits nor takes the job",
+          "the sweep neither waits nor rescues the job",
         );
       });
 

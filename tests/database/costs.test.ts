@@ -1,4 +1,4 @@
-/** What paid calls cost: the estimate before, the budget it has to fit into, and the truth after. */
+/** What paid calls cost: the estimate before, the budget that it must fit into, and the actual cost after. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type postgres from "postgres";
 import {
@@ -18,7 +18,9 @@ interface Begun {
   call_id: string | null;
 }
 
-/** A queue on which a unit of a voice clone costs a millionth of a dollar; afterwards the books have to balance. */
+/**
+ * A queue on which a unit of a voice clone costs a millionth of a dollar. Afterwards the totals must equal the journal.
+ */
 async function withPrices(run: (bench: Bench) => Promise<void>) {
   await withQueue(async (bench) => {
     await setPrice(bench, 1, 1);
@@ -35,7 +37,7 @@ async function setPrice({ db }: Bench, micros: number, perUnits: number) {
   );
 }
 
-/** Whose counts are not what the journal says, job by job and user by user. */
+/** The jobs and users whose amounts do not equal those of the journal. */
 async function imbalances({ db }: Bench): Promise<unknown[]> {
   return [
     ...await db.sql`
@@ -187,7 +189,7 @@ Deno.test("cost: the estimate is reserved before the call, and the reported cost
   });
 });
 
-Deno.test("cost: what a provider does not report is spent as estimated", async () => {
+Deno.test("cost: without a report of the provider, the estimate is charged", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     const call = await begin(bench, job, 700);
@@ -214,7 +216,7 @@ Deno.test("cost: it is the price of the units, rounded up, as it was when the ca
   });
 });
 
-Deno.test("ai_prices: every job type has a price at each provider that charges", async () => {
+Deno.test("ai_prices: every job type has a price at each paid provider", async () => {
   await withQueue(async ({ db }) => {
     const missing = await db.sql`
       select t.job_type, p.provider
@@ -249,7 +251,7 @@ Deno.test("revise_provider_call: the actual usage replaces the estimate, and the
   });
 });
 
-Deno.test("revise_provider_call: a discarded earlier call of the step keeps its cost", async () => {
+Deno.test("revise_provider_call: an earlier, discarded call of the step keeps its cost", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     const first = await begin(bench, job, 3_000);
@@ -429,14 +431,14 @@ Deno.test("budget: it is per calendar month, and the default row applies to user
     const months = await db.sql<{ cost: number }[]>`
       select cost_micros::float8 as cost from private.ai_user_costs order by month`;
     assertEquals(months.map(({ cost }) => cost), [1_000, 0]);
-    // What the month before is charged too much or too little is not this month's.
+    // A correction for the previous month does not affect this month.
     await revise(bench, first, 5);
     assertEquals((await budgetOf(bench, first.user_id)).spent, 0);
     await db.sql`delete from public.ai_jobs where id = ${first.id}`;
   });
 });
 
-Deno.test("set_ai_budget: a user's own overrides the default, null restores it, and none means no limit", async () => {
+Deno.test("set_ai_budget: a user's own overrides the default, null restores that, and none means no limit", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     const { user_id: userId } = job;
@@ -465,7 +467,7 @@ Deno.test("set_ai_budget: a user's own overrides the default, null restores it, 
   });
 });
 
-Deno.test("get_ai_budget: an owner sees only their own budget, and what is spent, reserved and left of it", async () => {
+Deno.test("get_ai_budget: an owner sees only their own budget: what is spent, reserved and left", async () => {
   await withPrices(async (bench) => {
     const mine = await insertClaimedJob(bench);
     const other = await insertClaimedJob(bench);
@@ -501,7 +503,7 @@ Deno.test("get_ai_budget: without a budget the remaining amount is null, not zer
   });
 });
 
-Deno.test("budget: a call without a price needs none, and a lost lease reserves nothing", async () => {
+Deno.test("budget: a call without a price needs no budget, and a lost lease reserves nothing", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     await setBudget(bench, job.user_id, 0);
@@ -534,7 +536,7 @@ Deno.test("budget: a repeated step needs at least its earlier estimate and usage
     for (
       const [used, revised, expected] of [
         [3_000, 4_200, 4_200],
-        // HeyGen gives a video back that it could not make.
+        // HeyGen refunds a video that it could not render.
         [3_000, 0, 3_000],
       ] as const
     ) {
@@ -573,7 +575,7 @@ Deno.test("budget: a settlement above its estimate blocks the next call at every
 });
 
 for (const late of ["settle_provider_calls", "revise_provider_call"]) {
-  Deno.test(`budget: a call that begins while ${late} reports more usage of another waits for it and is refused`, async () => {
+  Deno.test(`budget: a call that begins while ${late} reports more usage of another call waits for it and is refused`, async () => {
     await withPrices(async (bench) => {
       const { db } = bench;
       const job = await insertClaimedJob(bench);
@@ -652,10 +654,10 @@ Deno.test("budget: parallel begin, settle, release and resolve never exceed it, 
       from generate_series(1, 399) as n`;
     const jobs = [first, ...await queue.claim(399)];
     assertEquals(jobs.length, 400);
-    // No sum of settled calls: something is left of it at the end.
+    // Not a multiple of a call's price, so that something is left at the end.
     const budget = 5_001;
     await setBudget(bench, userId, budget);
-    // Every committed row is checked: the statement that would exceed the budget fails.
+    // The constraint checks every committed row: a statement that would exceed the budget fails.
     await db.sql.unsafe(
       `alter table public.ai_limits add constraint never_exceeded check (spent_micros + reserved_micros <= ${budget} or user_id is null)`,
     );
@@ -685,11 +687,11 @@ Deno.test("budget: parallel begin, settle, release and resolve never exceed it, 
       for (const [n, job] of waiting) await run(sql, job, n);
     }));
     assert(counts.over_budget > 0, "the budget was never used up");
-    assert(counts.send > 71, "nothing that was given back was used again");
+    assert(counts.send > 71, "no released amount was used again");
     const { spent, reserved } = await budgetOf(bench, userId);
     assertEquals(reserved, 0);
     assert(spent !== undefined && spent > 0);
-    // And what is left of it is left to the last unit.
+    // The rest of the budget can be used to the last unit.
     const last = await insertClaimedJob(bench, { user_id: userId });
     const left = budget - spent;
     assertEquals((await begin(bench, last, left + 1)).decision, "over_budget");

@@ -1,4 +1,4 @@
-/** create_ai_job: the insert and the search of the result cache in one call, with the caller's rights. */
+/** create_ai_job: inserts a job and searches the result cache in one call, with the caller's rights. */
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
 import { type TestDatabase, withDatabase } from "../_support/database.ts";

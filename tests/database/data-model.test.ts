@@ -1,4 +1,4 @@
-/** The generator of docs/data-model.md, on tables of the test's own. */
+/** The generator of docs/data-model.md, on the test's own tables. */
 import {
   assert,
   assertEquals,
@@ -14,7 +14,7 @@ import {
 import { fillParts } from "../../dev/tools/data-model.ts";
 import { withDatabase } from "../_support/database.ts";
 
-Deno.test("data model: draws columns with their marks, and references with what both sides may be", async () => {
+Deno.test("data model: draws columns with their marks, and references with the cardinality of both sides", async () => {
   await withDatabase(async (db) => {
     await db.sql.unsafe(`
       create table public.shelves (id uuid primary key, label text unique, weight numeric(4, 1), tags text[]);
@@ -48,7 +48,7 @@ Deno.test("data model: draws columns with their marks, and references with what 
   });
 });
 
-Deno.test("data model: says who may do what in the words of the policies, with the columns that are granted", async () => {
+Deno.test("data model: lists the rights with the names of the policies, and the granted columns", async () => {
   await withDatabase(async (db) => {
     await db.sql.unsafe(`
       create table public.books (
@@ -87,7 +87,7 @@ What people read.
   });
 });
 
-Deno.test("data model: a table that stands in no chapter, or in two, is an error", async () => {
+Deno.test("data model: a table that is in no chapter, or in two, is an error", async () => {
   await withDatabase(async (db) => {
     const tables = await readTables(db.sql);
     const names = tables.map(({ name }) => name);
@@ -112,7 +112,7 @@ Deno.test("data model: a table that stands in no chapter, or in two, is an error
   });
 });
 
-Deno.test("data model: only the marked parts of the page are replaced, and each must be there", () => {
+Deno.test("data model: only the marked parts of the page are replaced, and each must exist", () => {
   const page =
     "before\n<!-- generated: one -->\nold\n<!-- end -->\nbetween\n<!-- generated: two -->\n<!-- end -->\nafter\n";
   assertEquals(

@@ -1,4 +1,4 @@
-/** What is left when a row or an account is deleted: no file and no voice without a trace, no name, and the books. */
+/** Deleting rows and accounts: files and voices are queued for removal, no name remains, and the accounting is kept. */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import { type TestDatabase, withDatabase } from "../_support/database.ts";
@@ -32,7 +32,7 @@ interface StorageRemoval {
   reason: string;
 }
 
-/** Open removals of this user's objects, all of them or those that may go now. */
+/** Open removals of this user's objects: all of them, or those that are due. */
 async function storageRemovals(
   db: TestDatabase,
   userId: string,
@@ -138,7 +138,7 @@ Deno.test("removals: a deleted row queues its own object, once", async (t) => {
         object_path: `profile-photos/${anna}/me.jpg`,
         reason: "profiles",
       }],
-      // The slide goes with its slideshow.
+      // The slide is deleted with its slideshow.
       ["slideshows", `id = '${slideshow}'`, {
         object_path: `published-media/${anna}/1.jpg`,
         reason: "slideshow_items",
@@ -170,7 +170,7 @@ Deno.test("removals: a deleted row queues its own object, once", async (t) => {
   });
 });
 
-Deno.test("removals: a photo that is replaced leaves a trace, one that is put back in place does not", async () => {
+Deno.test("removals: a replaced photo is queued, one that is used again is not due", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     const set = (name: string) =>
@@ -189,7 +189,7 @@ Deno.test("removals: a photo that is replaced leaves a trace, one that is put ba
       (await storageRemovals(db, anna, "due")).map((one) => one.object_path),
       [`profile-photos/${anna}/1.jpg`],
     );
-    // The old one again: now the trace waits, and the new one's is due.
+    // The old photo again: its removal waits, and that of the new one is due.
     await set("1.jpg");
     assertEquals(
       (await storageRemovals(db, anna, "due")).map((one) => one.object_path),
@@ -257,7 +257,7 @@ Deno.test("removals: an object is kept until the last row that needs it is delet
     });
 
     await t.step(
-      "but not the video of an avatar, which its job names as well",
+      "but not the video of an avatar, although its job names it too",
       async () => {
         const anna = (await db.createUser()).id;
         const job = await insertClaimedJob(bench, { user_id: anna });
@@ -268,16 +268,19 @@ Deno.test("removals: an object is kept until the last row that needs it is delet
       },
     );
 
-    await t.step("nor does the job's end take the avatar's video", async () => {
-      const anna = (await db.createUser()).id;
-      const job = await insertClaimedJob(bench, { user_id: anna });
-      const { path } = await addAvatar(db, anna, { job_id: job.id });
-      await bench.queue.completeWithOutput(job, {}, path);
-      await db.sql`delete from public.ai_jobs where id = ${job.id}`;
-      assertEquals(await due(anna), []);
-      await db.sql`delete from public.avatars where user_id = ${anna}`;
-      assertEquals(await due(anna), [path]);
-    });
+    await t.step(
+      "deleting the job does not remove the avatar's video either",
+      async () => {
+        const anna = (await db.createUser()).id;
+        const job = await insertClaimedJob(bench, { user_id: anna });
+        const { path } = await addAvatar(db, anna, { job_id: job.id });
+        await bench.queue.completeWithOutput(job, {}, path);
+        await db.sql`delete from public.ai_jobs where id = ${job.id}`;
+        assertEquals(await due(anna), []);
+        await db.sql`delete from public.avatars where user_id = ${anna}`;
+        assertEquals(await due(anna), [path]);
+      },
+    );
 
     await t.step("a keepsake's file, when its job is deleted", async () => {
       const anna = (await db.createUser()).id;
@@ -317,7 +320,7 @@ Deno.test("removals: an object is kept until the last row that needs it is delet
   });
 });
 
-Deno.test("removals: a path that is used and deleted again after its object went leaves a new trace", async () => {
+Deno.test("removals: a path that is used again after its object was removed, and deleted again, is queued again", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     const remove = () =>
@@ -342,7 +345,7 @@ Deno.test("removals: a path that is used and deleted again after its object went
   });
 });
 
-Deno.test("removals: a voice or an avatar that is deleted must go from its provider too", async () => {
+Deno.test("removals: a deleted voice or avatar is queued for removal at its provider too", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertCompletedJob(bench);
@@ -372,7 +375,7 @@ Deno.test("removals: a voice or an avatar that is deleted must go from its provi
   });
 });
 
-/** Jobs that are deleted around a paid call, and what must then be looked for at the provider. */
+/** Jobs that are deleted around a paid call, and what must then be searched at the provider. */
 const CALLS: {
   name: string;
   run(bench: Bench, job: Awaited<ReturnType<typeof insertClaimedJob>>): Promise<
@@ -384,12 +387,12 @@ const CALLS: {
 }[] = [
   { name: "before the call", run: () => Promise.resolve(), left: () => [] },
   {
-    name: "while the call is under way",
+    name: "while the call is in flight",
     run: ({ queue }, job) => queue.begin(job),
     left: (id) => [{ provider_object_id: null, marker: `job:${id}` }],
   },
   {
-    name: "after an answer that never came",
+    name: "after the response was lost",
     run: async ({ queue }, job) => {
       const call = await queue.begin(job);
       await queue.settle(job, call?.call_id ?? "", "unknown");
@@ -397,7 +400,7 @@ const CALLS: {
     left: (id) => [{ provider_object_id: null, marker: `job:${id}` }],
   },
   {
-    name: "between the answer and the voice",
+    name: "between the response and the voice",
     run: async ({ queue }, job) => {
       const call = await queue.begin(job);
       await queue.settle(job, call?.call_id ?? "", "succeeded", "v_1");
@@ -413,7 +416,7 @@ const CALLS: {
     left: () => [],
   },
   {
-    name: "after the provider was found to have nothing",
+    name: "after a query has found nothing",
     run: async ({ queue }, job) => {
       const call = await queue.begin(job);
       await queue.settle(job, call?.call_id ?? "", "absent");
@@ -421,7 +424,7 @@ const CALLS: {
     left: () => [],
   },
   {
-    name: "after the voice was written, which stays",
+    name: "after the voice was saved, which stays",
     run: async ({ queue }, job) => {
       const voice = { ...aVoice(), provider_voice_id: "v_2" };
       const call = await queue.begin(job);
@@ -433,7 +436,7 @@ const CALLS: {
 ];
 
 for (const { name, run, left } of CALLS) {
-  Deno.test(`removals: a job that is deleted ${name} leaves the right trace`, async () => {
+  Deno.test(`removals: a job that is deleted ${name} leaves the right removals`, async () => {
     await withQueue(async (bench) => {
       const { db } = bench;
       const job = await insertClaimedJob(bench);
@@ -450,7 +453,7 @@ for (const { name, run, left } of CALLS) {
     });
   });
 
-  Deno.test(`removals: an account that is deleted ${name} leaves a trace of every voice`, async () => {
+  Deno.test(`removals: an account that is deleted ${name} leaves a removal of every voice`, async () => {
     await withQueue(async (bench) => {
       const { db } = bench;
       const job = await insertClaimedJob(bench);
@@ -495,7 +498,7 @@ async function rowsWith(
   return found;
 }
 
-/** What the books say: every amount, status and link, without people. */
+/** The accounting records: every amount, status and link, without personal data. */
 function books(db: TestDatabase) {
   return db.sql<{ line: string }[]>`
     select line from (
@@ -509,7 +512,7 @@ function books(db: TestDatabase) {
     ) as lines order by line`;
 }
 
-/** A user with something in every table, and orders in every status. */
+/** A user with rows in every table, and orders in every status. */
 async function settle(bench: Bench, name: string): Promise<string> {
   const { db } = bench;
   const { id } = await db.createUser({
@@ -554,7 +557,7 @@ Deno.test("account: deletion leaves no personal data in any table, and the accou
     const { db } = bench;
     const anna = await settle(bench, "Anna");
     const paul = await settle(bench, "Paul");
-    // The only personal thing that the two share is the address of the family.
+    // The only personal data that the two share is the address of the family.
     await db.sql`
       update public.orders set shipping_address = shipping_address || '{"name": "Paul Berger"}'
       where user_id = ${paul}`;
@@ -593,7 +596,7 @@ Deno.test("account: deletion leaves no personal data in any table, and the accou
 
     assertEquals(
       Object.keys(await rowsWith(db, [anna, "Anna", ...numbers])),
-      // The paths of the objects that must go, and nothing else.
+      // Only the paths of the objects to remove are left.
       ["private.storage_removals"],
     );
     assertEquals((await rowsWith(db, [ADDRESS.line1]))["public.orders"], 8);
@@ -602,7 +605,7 @@ Deno.test("account: deletion leaves no personal data in any table, and the accou
   });
 });
 
-Deno.test("account: a worker in the middle of its job neither holds up the deletion nor is held by it", async () => {
+Deno.test("account: a running worker does not delay the deletion, nor the deletion the worker", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const paying = await insertClaimedJob(bench);
@@ -618,7 +621,7 @@ Deno.test("account: a worker in the middle of its job neither holds up the delet
       on conflict (job_type, provider) do update set price_micros = excluded.price_micros`;
     const pid = await backendOf(other);
     const answers = await deleting.begin(async (sql) => {
-      // As a deletion begins: it holds the account while it records what must be removed.
+      // As at the beginning of a deletion, which locks the account while it records the removals.
       await sql`select 1 from auth.users where id = ${paying.user_id} for update`;
       const begun = await beginCall(worker, paying);
       const completed = completeJob(other, ending, {
@@ -660,7 +663,7 @@ Deno.test("account: a job added to another during the deletion waits for it, and
       await sql`delete from auth.users where id = ${first.user_id}`;
       return { code };
     });
-    // What it was to wait for is not there any more.
+    // Its dependency does not exist any more.
     assertEquals(await answer.code, "AJ016");
     assertEquals([...await db.sql`select 1 from public.ai_jobs`], []);
   });
@@ -742,7 +745,7 @@ Deno.test("account: every object in its folders is queued for removal, and no ob
           path: `${userId}/folder/${crypto.randomUUID()}`,
           mimetype: "image/jpeg",
           size: 1,
-          // Made by the service: only the folder says whose it is.
+          // Created by the service: only the folder shows whose it is.
           owner: paul,
         });
         if (userId === anna) objects.push(path);
@@ -761,7 +764,7 @@ Deno.test("account: every object in its folders is queued for removal, and no ob
   });
 });
 
-Deno.test("account: the Auth service, which may touch none of our tables, can delete it", async () => {
+Deno.test("account: the Auth service, which has no rights on our tables, can delete it", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     await addMedia(db, anna);
@@ -803,7 +806,7 @@ async function asAuthService(
   }
 }
 
-Deno.test("account: one with 20,000 files and 2,000 rows is deleted within the time of a request", async () => {
+Deno.test("account: one with 20,000 files and 2,000 rows is deleted within the time limit of a request", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     await db.sql`

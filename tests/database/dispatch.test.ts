@@ -1,4 +1,4 @@
-/** The signed call that an insert causes: what it says, who can check it, and that it never undoes the insert. */
+/** The signed call that an insert causes: its content, its signature, and that its failure never undoes the insert. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import postgres from "postgres";
 import { Webhook, WebhookVerificationError } from "standardwebhooks";
@@ -97,7 +97,7 @@ Deno.test("dispatch: an insert queues one call to process-ai-job, in the shape o
   });
 });
 
-Deno.test("dispatch: the body holds ids and nothing else of the job", async () => {
+Deno.test("dispatch: the body has only the ids of the jobs", async () => {
   await withDatabase(async (db) => {
     await setVault(db);
     const job = await insertJob(db, {
@@ -201,7 +201,7 @@ Deno.test("dispatch: a statement of many rows is one call, which names at most 5
   });
 });
 
-Deno.test("dispatch: jobs for later and jobs already answered are not dispatched, alone or among others", async () => {
+Deno.test("dispatch: scheduled and cached jobs are not dispatched, alone or among others", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const done = await insertCompletedJob(bench);
@@ -230,7 +230,7 @@ Deno.test("dispatch: jobs for later and jobs already answered are not dispatched
   });
 });
 
-Deno.test("dispatch: an insert of no rows and an insert that is rolled back announce nothing", async () => {
+Deno.test("dispatch: an insert of no rows and an insert that is rolled back send nothing", async () => {
   await withDatabase(async (db) => {
     await setVault(db);
     const job = await insertJob(db);
@@ -266,7 +266,7 @@ Deno.test("dispatch: a user's insert is dispatched, though the user can read nei
   });
 });
 
-Deno.test("dispatch: with any part of it broken, the insert commits, and no word of the secret gets out", async (t) => {
+Deno.test("dispatch: with any part of it broken, the insert commits, and the secret is not revealed", async (t) => {
   const whole = { project_url: PROJECT_URL, dispatch_secret: SECRET };
   const broken = "whsec_this is not base64!";
   const breakages: Record<
@@ -279,7 +279,7 @@ Deno.test("dispatch: with any part of it broken, the insert commits, and no word
     "a secret that is not base64": {
       vault: { ...whole, dispatch_secret: broken },
     },
-    "a secret of impossible length": {
+    "a secret of invalid length": {
       vault: { ...whole, dispatch_secret: `whsec_${"A".repeat(33)}` },
     },
     "a secret without its prefix": {
@@ -365,7 +365,7 @@ Deno.test("dispatch: with any part of it broken, the insert commits, and no word
   );
 });
 
-/** True as well when a test has taken the queue away. */
+/** Also true when a test has renamed the queue. */
 async function isQueueEmpty(db: TestDatabase): Promise<boolean> {
   const [row] = await db.sql<{ table: string | null }[]>`
     select to_regclass('net.http_request_queue')::text as table`;

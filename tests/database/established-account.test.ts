@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import type { TestDatabase } from "../_support/database.ts";
 import { insertJob, refusalOf, withQueue } from "./_support/factories.ts";
 
-/** Requires it of one user, or of everyone who has no limits of their own. */
+/** Changes the setting for one user, or for everyone without their own limits. */
 async function require(db: TestDatabase, userId: string | null, is: boolean) {
   await db.asService((sql) =>
     userId === null
@@ -40,7 +40,7 @@ Deno.test("established account: when required, an unconfirmed or less than an ho
       );
     };
     const confirmed = "2026-01-01T00:00:00Z";
-    // Off unless someone switches it on.
+    // The setting is off by default.
     assertEquals(await codeFor({ email: null, age: "1 second" }), null);
     await require(db, null, true);
     const no = "AJ038 user_id";
@@ -59,12 +59,12 @@ Deno.test("established account: when required, an unconfirmed or less than an ho
   });
 });
 
-Deno.test("established account: what costs nothing at a provider is not refused", async () => {
+Deno.test("established account: jobs without a paid provider are not refused", async () => {
   await withQueue(async ({ db }) => {
     const { id } = await db.createUser();
     await require(db, null, true);
     await setAccount(db, id, { email: null, age: "1 second" });
-    // Let through to what the type itself wants.
+    // The check passes, and then the type's own one refuses the job.
     const { code } = await refusalOf(() =>
       db.sql`
         insert into public.ai_jobs (user_id, job_type, metadata)

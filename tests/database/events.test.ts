@@ -17,7 +17,7 @@ import {
 } from "./_support/factories.ts";
 import type { ClaimedJob } from "./_support/queue.ts";
 
-/** One walk of one job through the queue: what its owner holds, and the events that must have come of it. */
+/** A walk of one job through the queue: the lease of its owner, and the expected events. */
 class Walk {
   private lease: ClaimedJob | undefined;
   private callId: string | undefined;
@@ -33,7 +33,7 @@ class Walk {
     if (event) this.expected.push(event);
   }
 
-  /** The steps by name. Each may or may not change the job; what it answers says which. */
+  /** The steps by name. Each returns whether it changed the job. */
   readonly steps: Record<string, () => Promise<void>> = {
     claim: async () => {
       const { db, queue } = this.bench;
@@ -108,7 +108,7 @@ Deno.test("ai_job_events: on any walk through the queue each change is one event
     const inputUrl = await uploadSample(bench.db, userId);
     const names = Object.keys(new Walk(bench, crypto.randomUUID()).steps);
     const seen = new Set<string>();
-    // Endings are rarer than the rest, so that walks get long.
+    // Steps that end the job are rarer, so that walks get long.
     const step = fc.oneof(
       {
         weight: 5,
@@ -164,7 +164,7 @@ Deno.test("ai_job_events: on any walk through the queue each change is one event
         "snoozed",
         "submitted",
       ],
-      "the walks went everywhere",
+      "the walks reached every event",
     );
   });
 });

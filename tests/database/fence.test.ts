@@ -1,4 +1,4 @@
-/** The lease token: every write of the queue carries it, and a write without the right one changes nothing at all. */
+/** The lease token: every write of the queue has one, and a write with a wrong one changes nothing. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import {
   aVoice,
@@ -21,7 +21,7 @@ interface FencedWrite {
   write(queue: Queue, lease: Lease, world: World): Promise<unknown>;
 }
 
-/** What the writes refer to. */
+/** The rows that the writes refer to. */
 interface World {
   job: ClaimedJob;
   callId: string;
@@ -73,19 +73,19 @@ const writes: FencedWrite[] = [
   {
     name: "reuse_ai_job_result",
     refusal: false,
-    // A job with an open call is not answered by another's result, so the call is settled first.
+    // A job with an open call cannot reuse a result, so the call is settled first.
     write: async (queue, lease, { callId, sourceId }) => {
       await queue.settle(lease, callId, "rejected");
       return await queue.reuse(lease, sourceId);
     },
   },
   {
-    name: "fail_ai_job, to be tried again",
+    name: "fail_ai_job with a retry",
     refusal: null,
     write: (queue, lease) => queue.fail(lease),
   },
   {
-    name: "fail_ai_job for good",
+    name: "fail_ai_job finally",
     refusal: null,
     write: (queue, lease) => queue.fail(lease, { isRetryable: false }),
   },
@@ -101,8 +101,8 @@ const writes: FencedWrite[] = [
   },
 ];
 
-/** A claimed job in the middle of a paid call, and an earlier equal job whose result it could have. */
-async function makeWorld(bench: Bench): Promise<World> {
+/** A claimed job during a paid call, and an earlier equal job whose result it could reuse. */
+async function insertJobPair(bench: Bench): Promise<World> {
   const source = await insertCompletedJob(bench);
   const job = await insertClaimedJob(bench, {
     user_id: source.user_id,
@@ -116,7 +116,7 @@ async function makeWorld(bench: Bench): Promise<World> {
 Deno.test("lease token: with a token that is not the job's own, no function changes a single row", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
-    const world = await makeWorld(bench);
+    const world = await insertJobPair(bench);
     const other = await insertClaimedJob(bench);
     const tokens = {
       "a made-up token": crypto.randomUUID(),
@@ -154,7 +154,7 @@ Deno.test("lease token: twin: with the job's own token each of these calls chang
   for (const { name, refusal, write } of writes) {
     await t.step(name, () =>
       withQueue(async (bench) => {
-        const world = await makeWorld(bench);
+        const world = await insertJobPair(bench);
         const before = await pictureOf(bench.db);
         const answer = await write(bench.queue, world.job, world);
         assertNotEquals(answer, refusal);
@@ -166,7 +166,7 @@ Deno.test("lease token: twin: with the job's own token each of these calls chang
 Deno.test("lease token: the second claim makes the first one's token stale in every function", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
-    const world = await makeWorld(bench);
+    const world = await insertJobPair(bench);
     await expireLease(db, world.job.id);
     await queue.rescue();
     await makeDue(db, world.job.id);
@@ -194,7 +194,7 @@ Deno.test("lease token: invalid after a release, a rescue and the end of the job
   > = {
     "completed": ({ queue }, job) => queue.complete(job),
     "failed": ({ queue }, job) => queue.fail(job, { isRetryable: false }),
-    "to be tried again": ({ queue }, job) => queue.fail(job),
+    "a failure with a retry": ({ queue }, job) => queue.fail(job),
     "snoozed": ({ queue }, job) => queue.snooze(job),
     "released": ({ queue }, job) => queue.release(job),
     "rescued": async ({ db, queue }, job) => {
@@ -205,7 +205,7 @@ Deno.test("lease token: invalid after a release, a rescue and the end of the job
   for (const [ending, end] of Object.entries(endings)) {
     await t.step(ending, () =>
       withQueue(async (bench) => {
-        const world = await makeWorld(bench);
+        const world = await insertJobPair(bench);
         await end(bench, world.job);
         const before = await pictureOf(bench.db);
         for (const { refusal, write } of writes) {

@@ -1,4 +1,4 @@
-/** snooze_ai_job and release_ai_job: a claim that is given back without costing an attempt. */
+/** snooze_ai_job and release_ai_job: they requeue a claimed job without spending its attempt. */
 import { assert, assertEquals } from "@std/assert";
 import {
   claimJob,
@@ -29,13 +29,13 @@ Deno.test("snooze_ai_job: the job returns after the delay, with its attempt, pro
     assertEquals([waiting.lease_token, waiting.lease_expires_at], [null, null]);
     assertEquals([waiting.error_code, waiting.completed_at], [null, null]);
     assertEquals((await eventsOf(db, job.id)).at(-1)?.event, "snoozed");
-    assertEquals(await queue.claim(1), [], "not before the delay is over");
+    assertEquals(await queue.claim(1), [], "not before the delay has passed");
     await makeDue(db, job.id);
     assertEquals((await claimJob(bench, job.id)).attempt, 1);
   });
 });
 
-Deno.test("snooze_ai_job: the delay is kept between now and an hour, and a stage can be set", async (t) => {
+Deno.test("snooze_ai_job: the delay is limited to between 0 and an hour, and a stage can be set", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const { id } = await insertJob(db);
@@ -67,7 +67,7 @@ Deno.test("snooze_ai_job: the delay is kept between now and an hour, and a stage
   });
 });
 
-Deno.test("snooze_ai_job and release_ai_job: however often, no attempt is spent and none is won", async () => {
+Deno.test("snooze_ai_job and release_ai_job: however often, no attempt is spent and none is gained", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const { id } = await insertJob(db);

@@ -89,7 +89,7 @@ Deno.test("connections: they are different sessions, with the requested role", a
   });
 });
 
-Deno.test("putObject: the row passes for an upload of its owner", async () => {
+Deno.test("putObject: the row looks like an upload of its owner", async () => {
   await withDatabase(async (db) => {
     const owner = await db.createUser(), other = await db.createUser();
     const path = await db.putObject({

@@ -1,6 +1,6 @@
 /**
- * What the role of the migrations may do on a hosted project, and what it may not. The platform's scripts that say so are
- * named in docs/embedded-stack.md.
+ * What the role of the migrations may and may not do on a hosted project. docs/embedded-stack.md names the platform's
+ * scripts that decide this.
  */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
@@ -36,7 +36,7 @@ async function outcome(
   }
 }
 
-/** Everything in the platform's schemas with its owner and who may do what with it. */
+/** Everything in the platform's schemas with its owner and grants. */
 async function platformObjects(db: TestDatabase): Promise<string[]> {
   const rows = await db.sql<{ object: string }[]>`
     with platform as (
@@ -101,7 +101,7 @@ Deno.test("migrations: run as postgres without superuser, and leave the platform
   }, EMPTY);
 });
 
-/** Who but the owner may do what with the project's own objects. */
+/** The grants on the project's own objects, without those of the owner. */
 async function grants(db: TestDatabase): Promise<string[]> {
   const rows = await db.sql<{ object: string }[]>`
     with ours as (select oid from pg_namespace where nspname in ('public', 'private'))
@@ -139,7 +139,7 @@ Deno.test("migrations: the platform's default grants on new objects of public gi
 const TRIGGER_FUNCTION = `
   create function private.probe() returns trigger language plpgsql set search_path = '' as $$ begin return null; end $$;`;
 
-/** What a hosted project refuses to `postgres`, with what the error says besides 42501. */
+/** Statements that a hosted project refuses to `postgres`, with a part of the message besides 42501. */
 const REFUSED: readonly (readonly [statements: string, message: string])[] = [
   ["alter table storage.objects add column mine integer", "must be owner"],
   [
@@ -264,7 +264,7 @@ Deno.test("postgres: what hosted refuses is refused here", async (t) => {
         );
       });
     }
-    // Nothing is left of the membership that a refused statement had for its own duration.
+    // The membership that a refused statement had for its duration is gone.
     assertEquals(await memberships(db), HOSTED_MEMBERSHIPS);
   });
 });
@@ -294,7 +294,7 @@ Deno.test("migrations: one that changes a reserved role is refused, with its lin
   }, EMPTY);
 });
 
-/** What a hosted project allows although `postgres` does not own the table or is no superuser. */
+/** Statements that a hosted project allows although `postgres` does not own the table or is not a superuser. */
 const ALLOWED = [
   `create policy mine on storage.objects for select to anon using (true);
    comment on policy mine on storage.objects is 'mine';
@@ -346,7 +346,7 @@ Deno.test("policies: only postgres writes them on tables of the platform", async
         "42501 must be owner of table objects",
       );
     }
-    // A setting that is named like the one of the stand-in changes nothing.
+    // A setting with the name of the stand-in's changes nothing.
     assertStringIncludes(
       await outcome(
         db.sql,
@@ -357,7 +357,7 @@ Deno.test("policies: only postgres writes them on tables of the platform", async
   });
 });
 
-Deno.test("functions: none updates or deletes without a condition, which the API of a hosted project refuses", async () => {
+Deno.test("functions: each update and delete has a condition, since the API of a hosted project refuses others", async () => {
   await withDatabase(async (db) => {
     const rows = await db.sql<{ name: string; body: string }[]>`
       select p.oid::regprocedure::text as name, p.prosrc as body from pg_proc as p

@@ -1,8 +1,8 @@
-/** Ids in the order of time: the entries of one table are neighbours in its indexes. */
+/** Ids in the order of time, so that new rows are neighbours in the indexes. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { withDatabase } from "../_support/database.ts";
 
-Deno.test("uuid_v7: a UUID of version 7 with the time of the server in milliseconds, and never the same twice", async () => {
+Deno.test("uuid_v7: a UUID of version 7 with the time of the server in milliseconds, never the same twice", async () => {
   await withDatabase(async ({ sql }) => {
     const [made] = await sql<
       { ids: string[]; from_ms: number; until_ms: number }[]
@@ -22,13 +22,16 @@ Deno.test("uuid_v7: a UUID of version 7 with the time of the server in milliseco
         /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
       );
       const ms = parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
-      assert(ms >= last && ms <= made.until_ms + 1, `${id} is not of now`);
+      assert(
+        ms >= last && ms <= made.until_ms + 1,
+        `${id} does not have the current time`,
+      );
       last = ms;
     }
   });
 });
 
-Deno.test("ids: every column that draws one draws it in the order of time", async () => {
+Deno.test("ids: every column that generates ids generates them in the order of time", async () => {
   await withDatabase(async ({ sql }) => {
     const defaults = await sql<{ name: string; expression: string }[]>`
       select format('%s.%s', c.oid::regclass, a.attname) as name, pg_get_expr(d.adbin, d.adrelid) as expression

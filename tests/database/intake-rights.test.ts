@@ -55,7 +55,7 @@ Deno.test("admit_ai_job: another user's folder reveals nothing, for any user_id 
     }
 
     await t.step(
-      "the owner does get an answer for each, so the inputs do differ",
+      "the owner gets a different answer for each, so the inputs differ",
       async () => {
         const codes: string[] = [];
         for (const inputUrl of Object.values(inputs)) {
@@ -110,7 +110,7 @@ Deno.test("ai_jobs: a user can set nine columns at insert, not the id, and none 
     for (const { name, value } of columns) {
       if (!insertable.includes(name)) {
         await t.step(`${name} cannot be inserted`, async () => {
-          // The value is the one that the database itself would put there: the privilege alone decides.
+          // The value is the column's default, so that only the privilege decides.
           const refusal = await refusalOf(() =>
             db.asUser(userId, (sql) =>
               sql`
@@ -201,7 +201,7 @@ Deno.test("ai_jobs: an idempotency key belongs to its user, and reveals nothing 
     await insert(first.id, "order-1");
 
     const refusal = await refusalOf(() => insert(first.id, "order-1"));
-    // Each upload lies elsewhere, so that this is another request with the same key.
+    // Each upload has another path, so that this is another request with the same key.
     assertEquals([refusal.code, refusal.detail], ["AJ030", "idempotency_key"]);
     await insert(first.id, "order-2");
     await insert(second.id, "order-1");

@@ -1,4 +1,4 @@
-/** What may become a job: the intake trigger and the constraints, as a signed-in app meets them. */
+/** Which inserts become a job: the intake trigger and the constraints, for a signed-in app. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type postgres from "postgres";
 import { withDatabase } from "../_support/database.ts";
@@ -38,7 +38,11 @@ Deno.test("ai_jobs: an app that inserts three columns gets a job with the policy
     const [unchanged] = await db.sql<
       Job[]
     >`select max_attempts from public.ai_jobs where id = ${job.id}`;
-    assertEquals(unchanged?.max_attempts, 7, "a job keeps the policy it had");
+    assertEquals(
+      unchanged?.max_attempts,
+      7,
+      "a job keeps the policy of its type at its creation",
+    );
   });
 });
 
@@ -61,7 +65,7 @@ Deno.test("admit_ai_job: each refusal has its own code, names the field and chan
       return inputUrl;
     };
     const maxBytes = 10_485_760;
-    /** In bytes of jsonb's own text, quotes and braces included. */
+    /** Metadata of this size in bytes of jsonb's text, including quotes and braces. */
     const metadataOf = (bytes: number) =>
       json({ voice_name: "x".repeat(bytes - '{"voice_name": ""}'.length) });
 
@@ -85,7 +89,7 @@ Deno.test("admit_ai_job: each refusal has its own code, names the field and chan
         refused: { job_type: null },
       },
       {
-        name: "a job type that is switched off",
+        name: "a disabled job type",
         code: "AJ002",
         field: "job_type",
         refused: async () => {
@@ -98,7 +102,7 @@ Deno.test("admit_ai_job: each refusal has its own code, names the field and chan
         },
       },
       {
-        name: "no input where one is needed",
+        name: "no input for a type that needs one",
         code: "AJ010",
         field: "input_url",
         refused: { input_url: null },
@@ -126,7 +130,7 @@ Deno.test("admit_ai_job: each refusal has its own code, names the field and chan
         refused: { input_url: inputUrl },
       })),
       {
-        name: "an object of a bucket that the type does not take",
+        name: "an object of a bucket that the type does not accept",
         code: "AJ011",
         field: "input_url",
         refused: async () => ({
@@ -143,7 +147,7 @@ Deno.test("admit_ai_job: each refusal has its own code, names the field and chan
         refused: { input_url: `voice-samples/${userId}/nothing.mp3` },
       },
       {
-        name: "a content type that the type does not take",
+        name: "a content type that the type does not accept",
         code: "AJ013",
         field: "input_url",
         refused: async () => ({
@@ -189,7 +193,7 @@ Deno.test("admit_ai_job: each refusal has its own code, names the field and chan
         refused: async () => ({ input_url: await stripped("size") }),
       },
       {
-        name: "an object of someone else",
+        name: "another user's object",
         code: "AJ015",
         field: "input_url",
         refused: async () => ({ input_url: await uploadSample(db, otherId) }),
@@ -270,7 +274,7 @@ Deno.test("admit_ai_job: a type whose input is optional accepts none, and checks
   });
 });
 
-Deno.test("ai_jobs: a job can be put off for 31 days, not longer, and a time in the past means now", async () => {
+Deno.test("ai_jobs: a job can be scheduled up to 31 days ahead, and a time in the past means now", async () => {
   await withDatabase(async (db) => {
     const { id: userId } = await db.createUser();
     const inputUrl = await uploadSample(db, userId);
@@ -297,7 +301,7 @@ Deno.test("ai_jobs: a job can be put off for 31 days, not longer, and a time in 
   });
 });
 
-Deno.test("ai_job_input_hash: it depends on owner, type, parameters and object version, and on nothing else", async (t) => {
+Deno.test("ai_job_input_hash: it depends only on owner, type, parameters and object version", async (t) => {
   await withDatabase(async (db) => {
     const { id: userId } = await db.createUser();
     const { id: otherId } = await db.createUser();
@@ -326,7 +330,7 @@ Deno.test("ai_job_input_hash: it depends on owner, type, parameters and object v
     const reference = await hash();
 
     await t.step(
-      "order and spaces of the parameters do not count",
+      "order and spaces of the parameters do not matter",
       async () => {
         assertEquals(
           await hash({
@@ -336,14 +340,14 @@ Deno.test("ai_job_input_hash: it depends on owner, type, parameters and object v
         );
       },
     );
-    await t.step("the owner computes what the database does", async () => {
+    await t.step("the owner computes the same as the database", async () => {
       assertEquals(
         await db.asUser(userId, (sql) => hash({}, sql)),
         reference,
       );
     });
     await t.step(
-      "time zone and date style of the session do not count",
+      "time zone and date style of the session do not matter",
       async () => {
         const elsewhere = await db.sql.begin(async (sql) => {
           await sql`select set_config('timezone', 'Asia/Kathmandu', true), set_config('datestyle', 'German', true)`;
@@ -376,7 +380,7 @@ Deno.test("ai_job_input_hash: it depends on owner, type, parameters and object v
       );
     });
     await t.step(
-      "an object in another folder does not count, for every caller",
+      "an object in another folder does not matter, for every caller",
       async () => {
         const foreign = await uploadSample(db, otherId);
         const touch = () =>
@@ -385,7 +389,7 @@ Deno.test("ai_job_input_hash: it depends on owner, type, parameters and object v
           where bucket_id || '/' || name = ${foreign}`;
         const named = JSON.stringify({ audio_url: foreign });
         const hashes = async () => {
-          // Of a type that knows no audio_url, and so does not refuse it.
+          // The type has no audio_url, so it does not refuse it.
           const job = await insertAs(db, userId, {
             ...voiceClone(db, inputUrl),
             metadata: db.sql.json({ voice_name: "a", audio_url: foreign }),
@@ -439,7 +443,7 @@ Deno.test("a voice clone: without voice_name it is Cloned Voice, and other param
   });
 });
 
-Deno.test("a voice clone: an idempotency key answers the same request with the default name written out or not", async () => {
+Deno.test("a voice clone: for an idempotency key, an explicit default name is the same request", async () => {
   await withDatabase(async (db) => {
     const { id: userId } = await db.createUser();
     const inputUrl = await uploadSample(db, userId);

@@ -1,4 +1,4 @@
-/** The janitor's lists: who may take what from them, once; and what it must not touch. */
+/** The janitor's lists: each entry is claimed once, and objects in use are never claimed. */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import type { TestDatabase } from "../_support/database.ts";
@@ -52,7 +52,7 @@ async function addRemovals(
     select ${provider}, 'voice', 'voice-' || n from generate_series(1, ${count}::int) as n`;
 }
 
-/** A job whose paid call made this, and that then failed for good. */
+/** A job whose paid call created this voice, and which then failed finally. */
 async function failedWithVoice(bench: Bench, voiceId: string): Promise<string> {
   const job = await insertClaimedJob(bench);
   const call = await bench.queue.begin(job);
@@ -139,7 +139,7 @@ Deno.test("removal_pause: doubles from half a minute to six hours, ±20 %", asyn
   });
 });
 
-Deno.test("claim_provider_removals: leaves providers alone that are not named, paused, or down", async () => {
+Deno.test("claim_provider_removals: skips providers that are not named, paused or down", async () => {
   await withQueue(async ({ db }) => {
     await addRemovals(db, 1);
     await addRemovals(db, 1, "d-id");
@@ -154,7 +154,7 @@ Deno.test("claim_provider_removals: leaves providers alone that are not named, p
     const open = await db.sql`
       select 1 from private.provider_removals where attempts = 0 and last_error_code is null`;
     assertEquals(open.length, 2, "waiting costs no attempt");
-    // No job has probed it for ten minutes: there is none.
+    // There is no job that could have probed the provider for ten minutes.
     await db.sql`
       update public.ai_providers set breaker_probe_at = now() - interval '11 minutes' where provider = 'heygen'`;
     assertEquals((await claim(db.sql, 10, ["d-id", "heygen"])).length, 1);
@@ -231,7 +231,7 @@ Deno.test("claim_provider_removals: an empty lookup counts only after the grace 
     const job = await insertClaimedJob(bench);
     await bench.queue.begin(job);
     await db.sql`delete from public.ai_jobs where id = ${job.id}`;
-    assertEquals([...await claim(db.sql)], [], "the call may be under way");
+    assertEquals([...await claim(db.sql)], [], "the call may be in flight");
     await db.sql`update private.provider_removals set next_attempt_at = now()`;
     const [early] = await claim(db.sql);
     assertEquals(early?.is_lookup_conclusive, false);
@@ -344,7 +344,7 @@ const claimFiles = (sql: postgres.ISql, limit = 100) =>
     File[]
   >`select id::text, lease_token, object_path from public.claim_storage_removals(${limit})`;
 
-Deno.test("claim_storage_removals: parallel claims get everything once, and nothing that a row names", async () => {
+Deno.test("claim_storage_removals: parallel claims get every file once, and none that a row names", async () => {
   await withQueue(async ({ db }) => {
     const user = (await db.createUser()).id;
     await db.sql`
@@ -371,7 +371,7 @@ Deno.test("claim_storage_removals: parallel claims get everything once, and noth
     assertEquals(new Set(taken).size, taken.length, "nothing twice");
     assertEquals(taken.length, 59, "nothing lost");
     assert(!taken.includes(`uploads/${user}/7.jpg`));
-    // Requested again, it is due immediately and not a day later.
+    // A new request makes it due immediately, and not a day later.
     await db.sql`delete from public.media`;
     assertEquals(
       (await claimFiles(db.sql)).map(({ object_path }) => object_path),
@@ -446,7 +446,7 @@ Deno.test("settle_storage_removals: done only when Storage no longer has the fil
   });
 });
 
-Deno.test("queue_job_leftovers: queues objects of ended jobs once, in parts, and none of a parked job", async () => {
+Deno.test("queue_job_leftovers: queues the objects of ended jobs once, in parts, and none of a parked job", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await setGrace(db, { orphan: 0, failed: 0 });
@@ -470,7 +470,7 @@ Deno.test("queue_job_leftovers: queues objects of ended jobs once, in parts, and
     });
     const first = await readJob(db, failed[0] ?? "");
     for (const job of [first, parked, alive]) await db.putObject(path(job));
-    // All at the same moment: a part of the work must not lose those that share it.
+    // All end at the same time: no part of the work may skip jobs with an equal time.
     await db
       .sql`update public.ai_jobs set completed_at = now() where status = 'failed'`;
 
@@ -532,7 +532,7 @@ const endScan = (
     scan?.lease_token ?? null
   }, ${code})`;
 
-Deno.test("provider scans: one at a time; interrupted ones resume, failed ones restart, finished ones rest", async () => {
+Deno.test("provider scans: one at a time; interrupted ones resume, failed ones restart, finished ones pause", async () => {
   await withQueue(async ({ db }) => {
     const workers = await db.connections(4, "service_role");
     const begun = (await Promise.all(workers.map(beginScan)))
@@ -628,12 +628,12 @@ Deno.test("record_provider_page: only orphans are queued, and only when seen aga
         .sql`select 1 from private.provider_objects where object_id = 'v_foreign'`)
         .length,
       0,
-      "what is not listed any more is forgotten",
+      "objects that are no longer listed are forgotten",
     );
   });
 });
 
-Deno.test("record_provider_rows: a row that the provider denies is marked, and unmarked when a list shows it", async () => {
+Deno.test("record_provider_rows: a row without an object at the provider is marked until a list shows it again", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await setGrace(db, { interval: 0 });
@@ -653,7 +653,7 @@ Deno.test("record_provider_rows: a row that the provider denies is marked, and u
     const scan = await beginScan(db.sql);
     assertEquals(await unseen(scan), [], "not before the list is read");
     await recordPage(db.sql, scan, []);
-    assertEquals(await unseen(scan), [], "too young: the list may lag");
+    assertEquals(await unseen(scan), [], "too new: the list may lag");
     await db
       .sql`update public.voices set created_at = now() - interval '2 hours'`;
     assertEquals(await unseen(scan), [voice.id]);
@@ -676,7 +676,7 @@ Deno.test("record_provider_rows: a row that the provider denies is marked, and u
   });
 });
 
-Deno.test("begin_janitor_run: one delivered before, or too old, is refused", async () => {
+Deno.test("begin_janitor_run: a repeated or old delivery is refused", async () => {
   await withQueue(async ({ db }) => {
     const begin = (id: string, age: number) =>
       db.asService((sql) =>

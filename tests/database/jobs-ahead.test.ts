@@ -8,7 +8,7 @@ import {
 } from "./_support/factories.ts";
 import { withExplainer } from "./_support/plans.ts";
 
-/** Lets `users` wait with `count` jobs each. */
+/** Inserts `count` waiting jobs for each of `users` users. */
 async function wait(
   { db }: Bench,
   count: number,
@@ -28,7 +28,7 @@ async function wait(
   return ids;
 }
 
-/** By job, what its owner reads. */
+/** What the owner of each job reads, by job. */
 async function readAs(
   { db }: Bench,
   userId: string,
@@ -58,7 +58,7 @@ Deno.test("jobs_ahead: the jobs of all users are numbered in the order in which 
       Number(a) - Number(b)
     );
     assertEquals(atFirst, Array.from({ length: 11 }, (_, index) => index));
-    // The eighth claim would begin with the job that waits longest.
+    // The eighth claim would begin with the longest waiting job.
     for (let claims = 1; claims < 8; claims++) {
       const places = await readAll();
       const [job] = await bench.queue.claim(1);
@@ -70,7 +70,7 @@ Deno.test("jobs_ahead: the jobs of all users are numbered in the order in which 
   });
 });
 
-Deno.test("jobs_ahead: jobs that do not wait for their turn have no place", async () => {
+Deno.test("jobs_ahead: jobs that do not wait for a turn have no place", async () => {
   await withQueue(async (bench) => {
     const [user = ""] = await wait(bench, 2);
     const [later = ""] = await wait(bench, 1, { delay: "1 hour" });
@@ -83,7 +83,7 @@ Deno.test("jobs_ahead: jobs that do not wait for their turn have no place", asyn
   });
 });
 
-Deno.test("jobs_ahead: only the owner gets a number, and an invented row gets none", async () => {
+Deno.test("jobs_ahead: only the owner gets a number, and a forged row gets none", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const [owner = "", other = ""] = await wait(bench, 5, { users: 2 });
@@ -125,7 +125,7 @@ Deno.test("jobs_ahead: only the owner gets a number, and an invented row gets no
   });
 });
 
-Deno.test("jobs_ahead: 100 is the maximum, and no more rows of a backlog of 2,000 are read", async () => {
+Deno.test("jobs_ahead: 100 is the maximum, and no more rows are read from a backlog of 2,000", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await wait(bench, 2_000);

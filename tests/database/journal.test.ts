@@ -52,8 +52,8 @@ async function begin(
   return begun;
 }
 
-/** Gives the job to a new owner without a word about its call. */
-async function changeOwner(
+/** Gives the job to another worker without settling its call. */
+async function changeWorker(
   bench: Bench,
   job: ClaimedJob,
 ): Promise<ClaimedJob> {
@@ -108,7 +108,7 @@ Deno.test("provider calls: a success holds for every later attempt, and the job 
     assertEquals((await eventsOf(db, job.id)).at(-1)?.event, "settled");
 
     const again = await begin(bench, job);
-    const later = await begin(bench, await changeOwner(bench, job));
+    const later = await begin(bench, await changeWorker(bench, job));
     for (const begun of [again, later]) {
       assertEquals(
         [begun.decision, begun.call_id, begun.provider_object_id],
@@ -145,7 +145,7 @@ Deno.test("provider calls: sent, unknown, reconciled and adopted, with one row a
   });
 });
 
-Deno.test("provider calls: only after a definite no, or after asking, may the step be sent again", async (t) => {
+Deno.test("provider calls: the step is sent again only after a refusal, or after a query found nothing", async (t) => {
   for (const outcome of ["rejected", "absent"]) {
     await t.step(
       `${outcome}: send, as a second call`,
@@ -168,7 +168,7 @@ Deno.test("provider calls: only after a definite no, or after asking, may the st
   }
 });
 
-Deno.test("begin_provider_calls: however the sender lost the job, the next owner reconciles first", async (t) => {
+Deno.test("begin_provider_calls: however the sender lost the job, the next worker reconciles first", async (t) => {
   const ways: Record<
     string,
     (bench: Bench, job: ClaimedJob) => Promise<unknown>
@@ -178,7 +178,7 @@ Deno.test("begin_provider_calls: however the sender lost the job, the next owner
       await queue.rescue();
     },
     "it failed": ({ queue }, job) => queue.fail(job),
-    "it handed the job back": ({ queue }, job) => queue.release(job),
+    "it released the job": ({ queue }, job) => queue.release(job),
     "it snoozed": ({ queue }, job) => queue.snooze(job),
   };
   for (const [name, lose] of Object.entries(ways)) {
@@ -323,7 +323,7 @@ Deno.test("begin_provider_calls: connections that race with one lease open one c
           try {
             return (await queueOver(sql).begin(job))?.decision;
           } catch (error) {
-            // The unique index stopped it: it must not send.
+            // The unique index refused its call, so it must not send.
             assert(error instanceof Error && "constraint_name" in error);
             assertEquals(
               error.constraint_name,
@@ -344,7 +344,7 @@ Deno.test("begin_provider_calls: connections that race with one lease open one c
   });
 });
 
-Deno.test("begin_provider_calls: twin of the race: different steps of one job do not stand in each other's way", async () => {
+Deno.test("begin_provider_calls: twin of the race: different steps of one job do not block each other", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
@@ -385,7 +385,7 @@ Deno.test("ai_provider_calls: the table refuses a second call of a step that is 
         }
       });
     }
-    await t.step("after rejected and absent it is taken", async () => {
+    await t.step("after rejected and absent it is accepted", async () => {
       const job = await insertJob(db);
       for (const outcome of ["rejected", "absent", "rejected", "sent"]) {
         await insert(job, outcome);
@@ -433,7 +433,7 @@ Deno.test("settle_provider_calls: a repeated settlement returns true and changes
     const before = await pictureOf(db);
     assert(await queue.settle(job, call_id, "succeeded", "voice-1", 70));
     assertEquals(await pictureOf(db), before);
-    const later = await changeOwner(bench, job);
+    const later = await changeWorker(bench, job);
     assertEquals(
       [
         await queue.settle(job, call_id, "succeeded", "voice-1", 70),
@@ -470,7 +470,7 @@ Deno.test("begin_provider_calls: the same id repeats the call; another id reconc
       await ask(job, crypto.randomUUID()),
       { call_id: id, decision: "reconcile" },
     );
-    // What is looked for was sent, as far as anyone knows.
+    // The call that is queried may have been sent.
     assertEquals(
       await ask(job, id),
       { call_id: id, decision: "reconcile" },
@@ -478,7 +478,7 @@ Deno.test("begin_provider_calls: the same id repeats the call; another id reconc
   });
 });
 
-Deno.test("begin_provider_calls: repeated during the first call, it waits for that and is the same call", async () => {
+Deno.test("begin_provider_calls: a repetition during the first call waits for it, and is the same call", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
@@ -529,7 +529,7 @@ Deno.test("settle_provider_calls: an invalid outcome is refused and changes noth
         assertEquals(await pictureOf(db), before);
       });
     }
-    await t.step("a step with a strange name", async () => {
+    await t.step("a step with an invalid name", async () => {
       for (const operation of ["Create voice", "", "x"]) {
         const refusal = await refusalOf(() => queue.begin(job, operation));
         assertEquals(
@@ -542,7 +542,7 @@ Deno.test("settle_provider_calls: an invalid outcome is refused and changes noth
   });
 });
 
-Deno.test("provider calls: a failed job that is opened again uses what was paid for", async () => {
+Deno.test("provider calls: a failed job that is retried uses what was paid for", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);

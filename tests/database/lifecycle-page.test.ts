@@ -1,4 +1,4 @@
-/** docs/job-lifecycle.md says what the database does, and names existing tests. */
+/** docs/job-lifecycle.md agrees with the database, and names existing tests. */
 import { assert, assertEquals } from "@std/assert";
 import { withDatabase } from "../_support/database.ts";
 
@@ -13,7 +13,7 @@ interface Change {
   events: string[];
 }
 
-/** What stands in backticks. */
+/** The texts in backticks. */
 function quoted(cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, text]) => text ?? "");
 }
@@ -33,7 +33,7 @@ function changes(): Change[] {
   });
 }
 
-/** Each place of the page that names a test: a file, and names in quotes behind it. */
+/** Each reference to tests in the page: a file, and the quoted names after it. */
 function namedTests(text: string): { file: string; name: string }[] {
   const flat = text.replaceAll(/\s+/g, " ");
   const places = /`(tests\/[^`]+\.test\.ts)` ((?:"[^"]+"(?:, )?)+)/g;
@@ -53,7 +53,7 @@ function escape(text: string): string {
   return text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
-/** The names of a file's tests, those with parts that are filled in as patterns. */
+/** The names of a file's tests as patterns, because some have placeholders. */
 async function testsOf(file: string): Promise<RegExp[]> {
   const source = await Deno.readTextFile(new URL(file, ROOT));
   const calls = /Deno\.test\(\s*(?:"((?:[^"\\]|\\.)*)"|`([^`]*)`)/g;

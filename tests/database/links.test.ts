@@ -1,16 +1,16 @@
-/** What a job made points back to it, and deleting one side leaves the other whole. */
+/** Rows that a job created refer to it, and deleting one side leaves the other intact. */
 import { assert, assertEquals } from "@std/assert";
 import { type TestDatabase, withDatabase } from "../_support/database.ts";
 import { insertJob, refusalOf } from "./_support/factories.ts";
 
-/** A kind of thing that a job makes. */
+/** A kind of row that jobs create. */
 interface Product {
   table: "voices" | "avatars" | "calls" | "pdfs";
   link: "job_id" | "transcript_job_id";
   constraint: string;
-  /** What stays in the row when the job is deleted. */
+  /** The columns that the row keeps when the job is deleted. */
   kept: string;
-  /** What refuses to hand the row to someone else: the reference, or before it the folder of its file. */
+  /** The constraint that refuses another owner: the reference or, before it, the folder of its file. */
   handedOver: "23503" | "23514";
   values(userId: string): Record<string, string | number>;
 }
@@ -117,7 +117,7 @@ for (const { table, link, constraint, kept, handedOver, values } of PRODUCTS) {
         ...values(job.user_id),
       });
       const before = await readRow(db, "ai_jobs", job.id);
-      // As its owner, so that this is something people can do.
+      // As its owner, to prove that users can do this.
       const { count } = await db.asUser(
         job.user_id,
         (sql) => sql`delete from ${sql(`public.${table}`)} where id = ${id}`,
@@ -127,7 +127,7 @@ for (const { table, link, constraint, kept, handedOver, values } of PRODUCTS) {
     });
   });
 
-  Deno.test(`${table}: points at a job of the same owner, and no two at one job`, async () => {
+  Deno.test(`${table}: refers to a job of the same owner, and no two rows to one job`, async () => {
     await withDatabase(async (db) => {
       const job = await insertJob(db);
       const otherUser = (await db.createUser()).id;
@@ -219,7 +219,7 @@ Deno.test("calls, avatars, slides: deleting a recording, voice or photo keeps wh
       voice_id: null,
       photo_id: null,
       video_url: `outputs/${anna}/a.mp4`,
-      // A slide is a photo in its place; without the photo there is none.
+      // A slide is deleted with its photo.
       slides: 0,
     });
     await db.asUser(anna, (sql) => sql`delete from public.slideshows`);
@@ -242,8 +242,8 @@ const REFERENCES = `
     and k.confrelid <> 'auth.users'::regclass
   order by k.conname`;
 
-/** Those that do not carry the owner, with what holds them to the same owner instead. */
-const HELD_OTHERWISE: Record<string, string> = {
+/** References without the owner, with what guarantees the same owner instead. */
+const GUARANTEED_OTHERWISE: Record<string, string> = {
   ai_job_events_job_id_fkey: "written by triggers from the job's own row",
   ai_jobs_cached_from_job_id_fkey:
     "checked by private.admit_ai_job and reuse_ai_job_result",
@@ -253,7 +253,7 @@ const HELD_OTHERWISE: Record<string, string> = {
   payments_order_fkey: "the customer is set by private.guard_payment",
 };
 
-Deno.test("references: between two rows that have an owner, each carries the owner with it", async (t) => {
+Deno.test("references: between two tables with an owner, each includes the owner", async (t) => {
   await withDatabase(async (db) => {
     const withoutOwner = async () => {
       const rows = await db.sql.unsafe<{ name: string; carries: boolean }[]>(
@@ -262,14 +262,17 @@ Deno.test("references: between two rows that have an owner, each carries the own
       assert(rows.length > 10);
       return rows.filter(({ carries }) => !carries).map(({ name }) => name);
     };
-    assertEquals(await withoutOwner(), Object.keys(HELD_OTHERWISE).sort());
+    assertEquals(
+      await withoutOwner(),
+      Object.keys(GUARANTEED_OTHERWISE).sort(),
+    );
 
     await t.step("(an offence is found)", async () => {
       await db
         .sql`create table public.offence (user_id uuid, media_id uuid references public.media (id))`;
       assertEquals(
         await withoutOwner(),
-        [...Object.keys(HELD_OTHERWISE), "offence_media_id_fkey"].sort(),
+        [...Object.keys(GUARANTEED_OTHERWISE), "offence_media_id_fkey"].sort(),
       );
     });
   });

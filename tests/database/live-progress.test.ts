@@ -12,7 +12,7 @@ import {
   withQueue,
 } from "./_support/factories.ts";
 
-/** What Realtime does when the first client of a project connects. */
+/** Does what Realtime does when the first client of a project connects. */
 async function withClientConnected(
   db: TestDatabase,
   run: (admin: postgres.Sql) => Promise<void>,
@@ -32,7 +32,7 @@ async function messages(db: TestDatabase) {
     select topic, event, private, payload - 'id' as payload from realtime.messages order by inserted_at`;
 }
 
-/** Inserts jobs of several owners in one statement and answers with their ids. */
+/** Inserts jobs of several owners in one statement and returns their ids. */
 async function jobsOf(
   { db }: Bench,
   owners: string[],
@@ -97,7 +97,7 @@ Deno.test("live progress: more than a hundred events of one owner are announced,
   });
 });
 
-Deno.test("live progress: where no client has connected nothing is sent, and nothing warned of", async () => {
+Deno.test("live progress: before a client has connected, nothing is sent and there is no warning", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const notices: string[] = [];
@@ -166,7 +166,7 @@ Deno.test("live progress: only the owner may join the topic, and no client may s
       for (const caller of [user(ann), user(bob), anon]) {
         assertEquals(await access.mayWrite(topic, caller), false);
       }
-      // The twin: a policy that lets everyone in is seen.
+      // The twin: a policy that lets every user join is noticed.
       await db.sql`
         create policy "anyone" on realtime.messages for select to authenticated using (true)`;
       assertEquals(await access.mayRead(topic, user(bob)), true);

@@ -1,4 +1,4 @@
-/** Accounts, jobs, limits, calls, each by id: functions that take several rows never wait for each other in a circle. */
+/** The lock order (accounts, jobs, limits, calls, each by id): functions that lock several rows never deadlock. */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import {
@@ -19,7 +19,7 @@ interface Leased {
   call_id: string | null;
 }
 
-/** The owners of a race, with what their inserts need. */
+/** The owners of a race, with the inputs of their jobs. */
 type Owners = { userId: string; inputUrl: string }[];
 
 function shuffled<T>(items: readonly T[]): T[] {
@@ -38,7 +38,7 @@ async function running(sql: postgres.ISql): Promise<Leased[]> {
 
 const leased = ({ id, lease_token }: Leased) => ({ job_id: id, lease_token });
 
-/** Each changes several rows, in an order that is another one each time. */
+/** Each changes several rows, in a random order. */
 const OPERATIONS: Record<
   string,
   (sql: postgres.Sql, owners: Owners) => Promise<unknown>
@@ -80,12 +80,12 @@ const OPERATIONS: Record<
         (await running(sql)).map((job, index) => ({
           ...leased(job),
           result_data: {},
-          // One of them cannot be written, so that each is written by itself.
+          // One item cannot be written, so that all are written one by one.
           product: index === 1 ? { kind: "song" } : aVoice(),
           cache_seconds: 60,
           report_progress: 90,
           report_stage: "storing",
-          // Some are settled with it.
+          // Some completions also settle a call.
           ...(index % 2 === 0 || job.call_id === null ? {} : {
             call_id: job.call_id,
             outcome: "succeeded",

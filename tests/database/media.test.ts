@@ -1,4 +1,4 @@
-/** Constraints of media: what a row about someone's file may say. */
+/** Constraints of media: the valid values of a row about a user's file. */
 import { assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import { withDatabase } from "../_support/database.ts";

@@ -1,4 +1,7 @@
-/** What the stack reports of a migration that fails or was changed; tests/e2e/stack-lifecycle.test.ts has how it is shown. */
+/**
+ * What the stack reports about a migration that fails or was changed. tests/e2e/stack-lifecycle.test.ts tests its
+ * output.
+ */
 import {
   assertEquals,
   assertMatch,
@@ -80,7 +83,7 @@ Deno.test("migrations: an error is reported with file, line and the message of P
   }, EMPTY);
 });
 
-Deno.test("migrations: a failed one leaves nothing, those before it are kept; once fixed, it is applied", async () => {
+Deno.test("migrations: a failed one leaves no trace, those before it are kept; once fixed, it is applied", async () => {
   await withDatabase(async (db) => {
     await withFolder({
       [FIRST]: "create table public.first (id int);\n",

@@ -20,7 +20,7 @@ Deno.test("private.canonical_mime_type: agrees with the functions on every type"
     assertEquals(
       [...new Set(named)].toSorted(),
       [...new Set(known)].toSorted(),
-      "both name the same types",
+      "both have the same types",
     );
     const given = known.flatMap((name) => [
       name,
@@ -45,13 +45,13 @@ Deno.test("buckets: Storage accepts every type with an upload URL, under all nam
     for (const { id, allowed_mime_types: allowed } of rows) {
       for (const mimeType of BUCKETS[id]?.mimeTypes ?? []) {
         for (const name of [mimeType, ...MIME_TYPE_SYNONYMS[mimeType] ?? []]) {
-          const isSoundOrFilm = /^(audio|video)\//.test(name);
+          const isAudioOrVideo = /^(audio|video)\//.test(name);
           assert(
             takesMimeType(allowed, name) || !BUCKETS[id]?.isUploadable,
             `${id} refuses ${name}`,
           );
           assert(
-            !isSoundOrFilm || !BUCKETS[id]?.isUploadable ||
+            !isAudioOrVideo || !BUCKETS[id]?.isUploadable ||
               takesMimeType(allowed, `${name};codecs=opus`) ||
               id === "voice-samples" && name === "video/ogg",
             `${id} refuses ${name} with parameters`,

@@ -1,6 +1,6 @@
 /**
- * Walks the traces of the model (dev/model) in the real database: after each step the row, the journal and the timeline
- * must be what the model says. Time is moved by back-dating.
+ * Replays the traces of the model (dev/model) in the real database: after each step row, journal and timeline must
+ * equal the model's. Backdating rows advances the time.
  */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type postgres from "postgres";
@@ -16,13 +16,13 @@ import { WORLDS } from "../../dev/model/worlds.ts";
 import { type TestDatabase, withDatabase } from "../_support/database.ts";
 import { beginCall, completeJob, settleCall } from "./_support/protocol.ts";
 
-/** Longer than any test, so that time passes only where a trace says so. */
+/** Longer than any test, so that time passes only where a trace advances it. */
 const LEASE_SECONDS = 300;
 const RECONCILE_SECONDS = 3600;
 const BACKOFF_SECONDS = 3600;
 const SNOOZE_SECONDS = 3600;
 
-/** What the model knows of a job, as the database stores it. */
+/** The model's state of a job, as the database stores it. */
 interface Picture {
   status: string;
   attempt: number;
@@ -43,13 +43,13 @@ interface Picture {
   numbers: number[];
 }
 
-/** What a worker of a trace has in hand. */
+/** The job that a worker of a trace has claimed. */
 interface Slot {
   leaseToken: string;
   callId: string | null;
 }
 
-/** One walk: real rows for the model's jobs, real tokens for its workers. */
+/** A replay: real rows for the model's jobs, real tokens for its workers. */
 class Walk {
   readonly #db: TestDatabase;
   readonly #service: postgres.Sql;
@@ -90,13 +90,13 @@ class Walk {
     }
   }
 
-  /** What the model forbids, the database must not do: no job can be claimed for which the model has no claim. */
+  /** Fails if the database can claim a job that the model cannot. */
   async tryForbiddenClaims(step: Step): Promise<void> {
     const allowed = new Set<number>();
     this.#rules.steps(step.next, ({ rule, job }) => {
       if (rule === "claim") allowed.add(job);
     });
-    // A claim needs a worker without a job; the database has no such bound.
+    // In the model only a worker without a job claims; the database has no such limit.
     if (step.next.workers.every(({ point }) => point !== "idle")) return;
     const forbidden = this.#ids.filter((_, job) => !allowed.has(job));
     if (forbidden.length === 0) return;
@@ -168,7 +168,7 @@ class Walk {
       case "cancel":
         return await this.#end(step, name, outcome);
       case "rescue": {
-        // The one that is meant comes first.
+        // Makes the intended job the first in the queue.
         await this.#db.sql`
           update public.ai_jobs set lease_expires_at = clock_timestamp() - interval '1 hour' where id = ${id}`;
         const rows = await this.#service<{ job_id: string; status: string }[]>`
@@ -198,7 +198,7 @@ class Walk {
       }
       case "time":
         return await this.#pass(id, outcome);
-      // What happens in a worker or at the provider alone.
+      // Rules that only concern a worker or the provider.
       case "send":
       case "provider":
       case "look-up":
@@ -218,7 +218,7 @@ class Walk {
 
   #slot(worker: number): Slot {
     const slot = this.#slots.get(worker);
-    assert(slot !== undefined, `worker ${worker} has nothing in hand`);
+    assert(slot !== undefined, `worker ${worker} has no job`);
     return slot;
   }
 
@@ -400,7 +400,7 @@ class Walk {
       ) as c on true
       where j.id = ${id}`;
     assert(row !== undefined);
-    // A plain object: postgres.js gives its rows a class of their own.
+    // A plain object, because postgres.js gives its rows their own class.
     return { ...row };
   }
 }
@@ -410,7 +410,7 @@ function objectOf(jobId: string): string {
 }
 
 /**
- * Walks all traces of a world in its own database; each trace has new jobs of a new user.
+ * Replays all traces of a world in its own database; each trace has new jobs of a new user.
  *
  * @param spoil changes the database before the first step.
  */
@@ -471,7 +471,7 @@ async function walk(
   } catch (error) {
     throw new Error(`after\n  ${names.join("\n  ")}`, { cause: error });
   }
-  // Its slots are for the next.
+  // Frees its slots for the next trace.
   await db.sql`delete from public.ai_jobs where user_id = ${userId}`;
 }
 
@@ -512,7 +512,7 @@ const SPOILT: Record<string, (sql: postgres.Sql) => Promise<unknown>> = {
     "and j.lease_token = p_lease_token",
     "",
   ),
-  "rescue gives no attempt back": rewrite(
+  "rescue returns no attempt": rewrite(
     "public.rescue_stalled_ai_jobs",
     "attempt = j.attempt - ",
     "attempt = j.attempt - 0 * ",
@@ -534,7 +534,7 @@ const SPOILT: Record<string, (sql: postgres.Sql) => Promise<unknown>> = {
 };
 
 for (const [what, spoil] of Object.entries(SPOILT)) {
-  Deno.test(`model: twin: the walks notice a database in which ${what}`, async () => {
+  Deno.test(`model: twin: the replay notices a database in which ${what}`, async () => {
     await assertRejects(
       () => walkAll(WORLDS.old, coveringTraces, spoil),
       Error,

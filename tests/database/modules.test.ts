@@ -108,7 +108,7 @@ Deno.test("modules: with core alone a job completes with its voice, and an accou
     const [voice] = await db.sql<{ id: string }[]>`
       select id from public.voices where user_id = ${user.id}`;
     assert(voice !== undefined);
-    // Speech in it passes the check of its type; a kind of product of another module does not exist.
+    // Speech passes the check of its type; a product of another module does not exist.
     await db.asUser(user.id, async (sql) => {
       await sql`
         insert into public.ai_jobs (job_type, metadata)
@@ -128,7 +128,7 @@ Deno.test("modules: with core alone a job completes with its voice, and an accou
   });
 });
 
-Deno.test("modules: added one after another they give the same database as together", async () => {
+Deno.test("modules: added one after another they result in the same database as together", async () => {
   const atOnce = await withDatabase(({ sql }) => readCatalogue(sql));
   await withModules(["core"], async (db, add) => {
     await add(["people"]);

@@ -1,4 +1,4 @@
-/** `deno task new job-type`: what it writes passes the gate, runs its own tests, and is a type that the database takes. */
+/** `deno task new job-type`: its files pass the gate and their own tests, and the database accepts the type. */
 import {
   assert,
   assertEquals,
@@ -16,13 +16,13 @@ import { withDatabase } from "../_support/database.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url)).replace(/\/$/, "");
 
-/** The tests of the new type: the written one, and one that the type is added to. */
-const ITS_TESTS = [
+/** The tests of the new type: the generated one, and one to which the type is added. */
+const TESTS_OF_TYPE = [
   "tests/unit/process-ai-job/sound-effect.test.ts",
   "tests/unit/client/job-types.test.ts",
 ];
 
-/** Runs deno in a folder; answers with its exit code and all that it printed. */
+/** Runs deno in a folder; returns its exit code and its output. */
 async function deno(cwd: string, ...args: string[]) {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args,
@@ -80,7 +80,7 @@ Deno.test("new job-type: its files pass the gate and their tests, and the databa
     assertEquals(code, 0, text);
   });
 
-  // The gate has checked the types of all other files in the tree from which this one was copied.
+  // Only this file: the gate checks the types of all others in the original tree.
   await t.step("deno task ok --checks", async () => {
     const before = new Map(original.map(({ path, text }) => [path, text]));
     const files = await readSourceTree(dir);
@@ -88,7 +88,7 @@ Deno.test("new job-type: its files pass the gate and their tests, and the databa
       .map(({ path }) => path);
     assert(changed.includes("supabase/functions/_shared/contracts/jobs.ts"));
     const affected = new Set([...changed, ...withDependents(files, changed)]);
-    for (const test of ITS_TESTS) assert(affected.has(test), test);
+    for (const test of TESTS_OF_TYPE) assert(affected.has(test), test);
     const { code, text } = await deno(
       dir,
       "task",
@@ -100,7 +100,7 @@ Deno.test("new job-type: its files pass the gate and their tests, and the databa
     assertEquals(code, 0, text);
   });
 
-  // The step before has checked their types, which are among the affected files.
+  // The previous step has checked their types, because they are among the affected files.
   await t.step("its tests pass", async () => {
     const { code, text } = await deno(
       dir,
@@ -108,7 +108,7 @@ Deno.test("new job-type: its files pass the gate and their tests, and the databa
       "--no-check",
       "--lock=tests/deno.lock",
       "--allow-all",
-      ...ITS_TESTS,
+      ...TESTS_OF_TYPE,
     );
     assertEquals(code, 0, text);
     assertMatch(text, /^running 3 tests from .*\/sound-effect\.test\.ts$/m);

@@ -1,4 +1,4 @@
-/** The kept counters: exact after every way that a job can go, and after rollbacks. */
+/** The stored counters: exact after every transition of a job, and after rollbacks. */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import fc from "../_support/fast-check.ts";
@@ -14,7 +14,7 @@ import {
 } from "./_support/factories.ts";
 import { beginCall, completeJob, settleCall } from "./_support/protocol.ts";
 
-/** What was counted since the beginning, as `metric` or `metric code`; durations and what is zero are left out. */
+/** The totals since the beginning, as `metric` or `metric code`, without durations and zeros. */
 async function totals(db: TestDatabase): Promise<Record<string, number>> {
   await fold(db);
   const rows = await db.sql<{ name: string; amount: number }[]>`
@@ -31,8 +31,8 @@ async function fold(db: TestDatabase): Promise<void> {
   await db.sql`select private.fold_ai_counters()`;
 }
 
-/** What the jobs themselves say: the counts of now, and of what has ended. */
-async function truth(db: TestDatabase): Promise<Record<string, number>> {
+/** The same counts from the jobs themselves: current ones, and ended ones. */
+async function countsOfJobs(db: TestDatabase): Promise<Record<string, number>> {
   const rows = await db.sql<{ name: string; amount: number }[]>`
     select case when j.status in ('pending', 'processing') then 'jobs ' || j.status else j.status end as name,
       count(*)::integer as amount
@@ -40,7 +40,7 @@ async function truth(db: TestDatabase): Promise<Record<string, number>> {
   return Object.fromEntries(rows.map(({ name, amount }) => [name, amount]));
 }
 
-Deno.test("counters: one job that is completed is counted at each step, and waits and runs no longer", async () => {
+Deno.test("counters: a completed job is counted at each step, and no longer as waiting or running", async () => {
   await withQueue(async ({ db, queue }) => {
     const { id } = await insertJob(db);
     assertEquals(await totals(db), { created: 1, "jobs pending": 1 });
@@ -57,7 +57,7 @@ Deno.test("counters: one job that is completed is counted at each step, and wait
   });
 });
 
-Deno.test("counters: retries, rescues, snoozes, releases, failures and cancellations are counted apart", async () => {
+Deno.test("counters: retries, rescues, snoozes, releases, failures and cancellations are counted separately", async () => {
   await withQueue(async ({ db, queue }) => {
     const retried = await insertClaimedJob({ db, queue });
     await queue.fail(retried, { code: "provider_timeout" });
@@ -86,7 +86,7 @@ Deno.test("counters: retries, rescues, snoozes, releases, failures and cancellat
   });
 });
 
-Deno.test("counters: what is rolled back is not counted, what commits beside it is", async () => {
+Deno.test("counters: a rolled-back transaction is not counted, a concurrent committed one is", async () => {
   await withQueue(async ({ db, queue }) => {
     const job = await insertClaimedJob({ db, queue });
     await db.sql.begin(async (sql) => {
@@ -148,7 +148,7 @@ Deno.test("counters: two parallel folds count everything once; the second one do
   });
 });
 
-Deno.test("counters: jobs that end while a fold is open wait for nothing, and are counted by the next", async () => {
+Deno.test("counters: jobs that end during a fold do not wait for it, and the next fold counts them", async () => {
   await withQueue(async ({ db, queue }) => {
     const job = await insertClaimedJob({ db, queue });
     const [folder] = await db.connections(1);
@@ -162,7 +162,7 @@ Deno.test("counters: jobs that end while a fold is open wait for nothing, and ar
   });
 });
 
-Deno.test("counters: a fold that is rolled back leaves everything to the next one", async () => {
+Deno.test("counters: after a fold is rolled back, the next one counts everything", async () => {
   await withQueue(async ({ db }) => {
     await insertJob(db);
     await db.sql.begin(async (sql) => {
@@ -241,7 +241,7 @@ async function take({ db, queue }: Bench, step: Step): Promise<void> {
   }
 }
 
-Deno.test("counters: after any sequence of steps the counts of now are those of the table", async () => {
+Deno.test("counters: after any sequence of steps the current counts equal those of the table", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.constantFrom(...STEPS), { minLength: 5, maxLength: 40 }),
@@ -251,7 +251,7 @@ Deno.test("counters: after any sequence of steps the counts of now are those of 
             .sql`update public.ai_limits set max_jobs_per_day = 100000`;
           for (const step of steps) await take(bench, step);
           const counted = await totals(bench.db);
-          const now = await truth(bench.db);
+          const now = await countsOfJobs(bench.db);
           const names = ["jobs pending", "jobs processing"];
           assertEquals(
             names.map((name) => counted[name] ?? 0),
@@ -264,7 +264,7 @@ Deno.test("counters: after any sequence of steps the counts of now are those of 
   );
 });
 
-Deno.test("counters: a session that is killed in the middle of any step leaves the counts as the table", async () => {
+Deno.test("counters: after a session is killed during any step, the counts equal those of the table", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await insertJobs(db, 6);
@@ -311,7 +311,7 @@ Deno.test("counters: a session that is killed in the middle of any step leaves t
           [4, 2],
           name,
         );
-        assertEquals(await truth(db), {
+        assertEquals(await countsOfJobs(db), {
           "jobs pending": 4,
           "jobs processing": 2,
         });
@@ -326,7 +326,7 @@ Deno.test("counters: a session that is killed in the middle of any step leaves t
   });
 });
 
-Deno.test("counters: recounting corrects counts after rows were written without triggers", async () => {
+Deno.test("counters: a recount corrects the counts after rows were written without triggers", async () => {
   await withQueue(async ({ db, queue }) => {
     await insertJobs(db, 5);
     await queue.claim(2);
@@ -341,7 +341,7 @@ Deno.test("counters: recounting corrects counts after rows were written without 
   });
 });
 
-Deno.test("counters: calls are counted by outcome with what they cost, and a provider at fault as unavailable", async () => {
+Deno.test("counters: calls are counted by outcome with their cost, and failures of the provider as unavailable", async () => {
   await withQueue(async ({ db, queue }) => {
     await db.sql`
       update public.ai_prices set price_micros = 7 where job_type = 'voice_clone' and provider = 'elevenlabs'`;
@@ -370,7 +370,7 @@ Deno.test("counters: calls are counted by outcome with what they cost, and a pro
   });
 });
 
-Deno.test("counters: a call of unknown outcome is one error; what became of it is counted apart", async () => {
+Deno.test("counters: a call of unknown outcome is one error; its later outcome is counted separately", async () => {
   await withQueue(async ({ db, queue }) => {
     await db.sql`
       update public.ai_prices set price_micros = 7 where job_type = 'voice_clone' and provider = 'elevenlabs'`;
@@ -411,7 +411,7 @@ Deno.test("counters: a call of unknown outcome is one error; what became of it i
     await queue.settle(found.job, found.callId, "adopted", "voice-1");
     await queue.settle(absent.job, absent.callId, "absent");
     assertEquals(await rate(), [3, 3, 1, 1, 7]);
-    // An operator who answers, takes it back and answers again: still one call and one error.
+    // An operator answers, takes the answer back and answers again: still one call and one error.
     await queue.fail(parked.job, { isRetryable: false });
     const { id } = parked.job;
     await db.sql`select public.resolve_unknown_ai_job(${id}, true, 'voice-2')`;
@@ -429,7 +429,7 @@ Deno.test("counters: a call of unknown outcome is one error; what became of it i
   });
 });
 
-Deno.test("slots: a duration lies between the ends of the slot below and of its slot", async () => {
+Deno.test("slots: a duration is between the upper limits of the slot below and of its own slot", async () => {
   await withQueue(async ({ db }) => {
     const rows = await db.sql<{ millis: string; slot: number }[]>`
       select m.millis::text as millis, private.duration_slot(m.millis) as slot
@@ -448,7 +448,7 @@ Deno.test("slots: a duration lies between the ends of the slot below and of its 
   });
 });
 
-Deno.test("slots: a quantile is never further from the true one than a slot is wide", async () => {
+Deno.test("slots: the error of a quantile is never larger than the width of a slot", async () => {
   await withQueue(async ({ db }) => {
     await fc.assert(
       fc.asyncProperty(
@@ -479,7 +479,7 @@ Deno.test("slots: a quantile is never further from the true one than a slot is w
   });
 });
 
-Deno.test("charts: 60, 96 and 84 buckets without a gap, and what happened now is in the last", async () => {
+Deno.test("charts: 60, 96 and 84 buckets without a gap, and the last one has what happened now", async () => {
   await withQueue(async ({ db, queue }) => {
     await queue.complete(await insertClaimedJob({ db, queue }));
     await fold(db);
@@ -531,7 +531,7 @@ Deno.test("charts: 60, 96 and 84 buckets without a gap, and what happened now is
   });
 });
 
-Deno.test("charts: they read no history, and are the same after the jobs are deleted", async () => {
+Deno.test("charts: they read no jobs, and are the same after the jobs are deleted", async () => {
   await withQueue(async ({ db, queue }) => {
     await queue.complete(await insertClaimedJob({ db, queue }));
     await fold(db);
@@ -549,7 +549,7 @@ Deno.test("charts: they read no history, and are the same after the jobs are del
   });
 });
 
-Deno.test("counters: buckets that no chart shows any more are pruned, and the counts since the beginning stay", async () => {
+Deno.test("counters: buckets that no chart shows any more are pruned, and the totals stay", async () => {
   await withQueue(async ({ db }) => {
     await insertJob(db);
     await fold(db);

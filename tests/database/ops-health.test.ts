@@ -1,4 +1,4 @@
-/** Health and metrics: each check fails when its thing is broken, and only then; and none costs more with more jobs. */
+/** Health and metrics: each check fails exactly when its fault is injected, and none costs more with more jobs. */
 import { assert, assertEquals } from "@std/assert";
 import type { TestDatabase } from "../_support/database.ts";
 import {
@@ -62,7 +62,7 @@ async function withHealthy(run: (bench: Bench) => Promise<void>) {
   });
 }
 
-Deno.test("health: a project in order is ok, also with jobs that wait and run", async () => {
+Deno.test("health: a healthy project is ok, also with jobs that wait and run", async () => {
   await withHealthy(async (bench) => {
     await insertJobs(bench.db, 3);
     await insertClaimedJob(bench);
@@ -75,7 +75,7 @@ Deno.test("health: a project in order is ok, also with jobs that wait and run", 
   });
 });
 
-Deno.test("health: jobs that are scheduled for later are counted apart, and none of them is due", async () => {
+Deno.test("health: jobs that are scheduled for later are counted separately, and none of them is due", async () => {
   await withHealthy(async ({ db }) => {
     const user = await db.createUser();
     await db.sql`
@@ -116,7 +116,7 @@ Deno.test("health: a sweep that has stopped is failing after a minute, and its n
   });
 });
 
-Deno.test("health: a janitor that has not run for an hour is degraded, unless it was switched off", async () => {
+Deno.test("health: a janitor that has not run for an hour is degraded, unless it is disabled", async () => {
   await withHealthy(async ({ db }) => {
     await db.sql`
       update private.ai_schedule_runs set last_run_at = now() - interval '61 minutes' where name = 'janitor'`;
@@ -143,7 +143,7 @@ Deno.test("health: a run of the janitor is recorded when the function receives i
   });
 });
 
-Deno.test("health: without its secrets nothing is dispatched, which is failing", async () => {
+Deno.test("health: without the secrets nothing is dispatched, which is failing", async () => {
   await withHealthy(async ({ db }) => {
     await db.sql`delete from vault.secrets where name = 'dispatch_secret'`;
     assertEquals(await failingChecks(db), { dispatch_unconfigured: "failing" });
@@ -212,13 +212,13 @@ Deno.test("health: more than a quarter of at least ten jobs failing within 15 mi
     await end(1, true);
     assertEquals(await failingChecks(db), { failed_share: "degraded" });
     await end(30, false);
-    assertEquals(await failingChecks(db), {}, "a quarter is accepted");
+    assertEquals(await failingChecks(db), {}, "a quarter is tolerated");
     await end(1, true);
     assertEquals(await failingChecks(db), { failed_share: "degraded" });
   });
 });
 
-Deno.test("health: it says since which minute too many jobs fail, at most an hour back", async () => {
+Deno.test("health: it reports since which minute too many jobs fail, at most an hour back", async () => {
   await withHealthy(async ({ db }) => {
     const minutesFailing = async () => {
       const [row] = await db.sql<{ minutes: number | null }[]>`
@@ -232,11 +232,11 @@ Deno.test("health: it says since which minute too many jobs fail, at most an hou
         values (60, date_trunc('minute', now()) - make_interval(mins => ${minutesAgo}), ${metric}, 'voice_clone',
           'elevenlabs', '', 0, ${amount})`;
     assertEquals(await minutesFailing(), null);
-    // From 20 minutes ago on each quarter of an hour has enough failures.
+    // From 20 minutes ago on, every period of 15 minutes has enough failures.
     await count("failed", 20, 10);
     await count("failed", 8, 10);
     assertEquals(await minutesFailing(), 20);
-    // Good for one minute at most: what was before does not count.
+    // Healthy for at most a minute: what was before does not count.
     await count("completed", 12, 1000);
     assertEquals(await minutesFailing(), null);
     await db.sql`delete from private.ai_counters where metric = 'completed'`;
@@ -248,7 +248,7 @@ Deno.test("health: it says since which minute too many jobs fail, at most an hou
   });
 });
 
-Deno.test("health: a lease that ran out a minute ago is stuck, and the sweep frees it", async () => {
+Deno.test("health: a job whose lease expired a minute ago is stuck, until the sweep rescues it", async () => {
   await withHealthy(async (bench) => {
     const { db } = bench;
     const { id } = await insertClaimedJob(bench);
@@ -262,8 +262,8 @@ Deno.test("health: a lease that ran out a minute ago is stuck, and the sweep fre
   });
 });
 
-/** A job with a turn that has been due for three minutes, of a project without workers. */
-async function neglect(
+/** A job that has a turn and has been due for three minutes without being claimed. */
+async function insertUnclaimed(
   db: TestDatabase,
 ): Promise<{ id: string; user_id: string }> {
   const job = await insertJob(db);
@@ -276,7 +276,7 @@ async function neglect(
 
 Deno.test("health: a due job that is not claimed is stuck, unless it has a reason to wait", async () => {
   await withHealthy(async ({ db, queue }) => {
-    const { user_id } = await neglect(db);
+    const { user_id } = await insertUnclaimed(db);
     assertEquals(await failingChecks(db), { stuck_jobs: "failing" });
 
     const reasons: [string, string][] = [
@@ -304,7 +304,7 @@ Deno.test("health: a due job that is not claimed is stuck, unless it has a reaso
       assertEquals(await failingChecks(db), { stuck_jobs: "failing" }, undo);
     }
 
-    // As long as others of its kind are claimed it has only not had its turn.
+    // While others of its type are claimed, it only waits for its turn.
     const other = await insertJob(db);
     await queue.claim(1, [other.id]);
     assertEquals(await failingChecks(db), {});
@@ -315,7 +315,7 @@ Deno.test("health: a due job of a provider without room is not stuck", async () 
   await withHealthy(async (bench) => {
     const { db } = bench;
     await insertClaimedJob(bench);
-    await neglect(db);
+    await insertUnclaimed(db);
     await db.sql`select private.fold_ai_counters()`;
     await db
       .sql`update private.ai_counters set bucket_at = bucket_at - interval '10 minutes' where resolution = 60`;

@@ -1,4 +1,4 @@
-/** Operators: only the role opens the console's functions, and nothing is done or read without a record. */
+/** Operators: only the role may call the console's functions, and every action and read is recorded. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import type { TestDatabase, Transaction } from "../_support/database.ts";
@@ -27,7 +27,7 @@ function call(
 ): Promise<unknown> {
   return db.asService(async (sql) => {
     const names = Object.keys(args);
-    // As text, since postgres.js would cut a time to milliseconds.
+    // As text, because postgres.js truncates times to milliseconds.
     const parameters = names.map((one, index) =>
       `${one} => $${index + 1}${
         one.endsWith("_at") ? "::text::timestamptz" : ""
@@ -50,7 +50,7 @@ async function actionsOf(db: TestDatabase) {
   ];
 }
 
-/** Every function of the console, with arguments that do something. */
+/** Every function of the console, with arguments that have an effect. */
 function everyCall(operatorId: string, jobId: string) {
   const p_operator_id = operatorId, p_job_id = jobId;
   const calls: [string, Record<string, postgres.SerializableParameter>][] = [
@@ -87,7 +87,7 @@ Deno.test("operators: without the role every function of the console is AJ095, a
       set raw_app_meta_data = raw_app_meta_data || '{"role": "admin", "roles": ["ai_operator"]}' where id = ${user}`;
     const [{ count } = { count: 0 }] = await db.sql<{ count: number }[]>`
       select count(*)::integer as count from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '^ops_'`;
-    assertEquals(everyCall(user, id).length, count, "a function is not tried");
+    assertEquals(everyCall(user, id).length, count, "a function is not tested");
 
     for (const nobody of [user, crypto.randomUUID(), null]) {
       for (const [name, args] of everyCall(user, id)) {
@@ -122,7 +122,7 @@ Deno.test("operators: anon and signed-in users may call none of the functions, n
   });
 });
 
-Deno.test("operators: a role that is taken away counts immediately", async () => {
+Deno.test("operators: a revoked role takes effect immediately", async () => {
   await withQueue(async ({ db }) => {
     const operator = await createOperator(db);
     await call(db, "ops_overview", { p_operator_id: operator });
@@ -228,7 +228,7 @@ Deno.test("operators: the janitor removes actions older than the setting, and no
   });
 });
 
-Deno.test("operators: a job is shown without what its user put in or got out; that is read apart, and recorded", async () => {
+Deno.test("operators: a job is shown without its input and result, which need a separate, recorded read", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench, {
@@ -264,7 +264,7 @@ Deno.test("operators: a job is shown without what its user put in or got out; th
   });
 });
 
-/** Fails that many new jobs of one user with the code, after a paid call of that estimate was refused. */
+/** Fails `count` new jobs of one user with the code, after a paid call with the estimate was refused. */
 async function failJobs(
   { db, queue }: Bench,
   count: number,
@@ -279,7 +279,7 @@ async function failJobs(
   }
 }
 
-Deno.test("redrive: the preview counts and prices what would run again, and says what is left out and why", async () => {
+Deno.test("redrive: the preview shows number and cost of the jobs to retry, and why others are left out", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await db.sql`
@@ -315,7 +315,7 @@ Deno.test("redrive: the preview counts and prices what would run again, and says
   });
 });
 
-Deno.test("redrive: what was previewed runs again, all of it and nothing else; with another count nothing does", async () => {
+Deno.test("redrive: exactly the previewed jobs run again; with another count none does", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await failJobs(bench, 5, "provider_quota_exceeded");
@@ -350,7 +350,7 @@ Deno.test("redrive: what was previewed runs again, all of it and nothing else; w
   });
 });
 
-Deno.test("redrive: more than one call takes is said to remain, and those whose owner has no room are refused", async () => {
+Deno.test("redrive: it reports the jobs that one call leaves, and refuses those whose owner has no room", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await failJobs(bench, 5, "provider_quota_exceeded");
@@ -368,7 +368,7 @@ Deno.test("redrive: more than one call takes is said to remain, and those whose 
   });
 });
 
-Deno.test("parked: the marker, the call and both answers are at hand; the answer settles it", async () => {
+Deno.test("parked: the view has the marker, the call and both answers; an answer settles the job", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const operator = await createOperator(db);
@@ -437,7 +437,7 @@ Deno.test("parked: the marker, the call and both answers are at hand; the answer
   });
 });
 
-Deno.test("parked: of two operators who answer at the same time, one settles the job and the other learns of it", async () => {
+Deno.test("parked: of two operators who answer at the same time, one settles the job, the other gets an error", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const operators = [await createOperator(db), await createOperator(db)];
@@ -470,7 +470,7 @@ Deno.test("redrive: of two operators who run the same filter again, each job run
     const { db, queue } = bench;
     const operators = [await createOperator(db), await createOperator(db)];
     const sessions = await db.connections(2, "service_role");
-    // Of many users, in another order than their jobs failed in: quotas are locked by user.
+    // Of many users, in another order than their jobs failed, because quotas are locked by user.
     for (let round = 0; round < 3; round++) {
       for (let count = 0; count < 10; count++) await insertJobs(db, 2);
       for (const job of await queue.claim(20)) {
@@ -486,7 +486,7 @@ Deno.test("redrive: of two operators who run the same filter again, each job run
           }) as answer`;
           return row?.answer.retried ?? 0;
         }).map((one) =>
-          // One that begins when the other has ended finds another count.
+          // A call that begins after the other has ended finds another count.
           one.catch((error) => {
             assertEquals(error.code, "AJ096");
             return 0;
@@ -562,7 +562,7 @@ Deno.test("search: every filter narrows, pages neither skip nor repeat, an unkno
   });
 });
 
-Deno.test("budgets: sorted by spend, page by page, with the budgets that apply", async () => {
+Deno.test("budgets: sorted by spend, in pages, with the budgets that apply", async () => {
   await withQueue(async ({ db }) => {
     const operator = await createOperator(db);
     for (const spent of [5, 9, 9, 1]) {

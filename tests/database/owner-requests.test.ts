@@ -21,7 +21,7 @@ interface Standing {
   error_message: string | null;
 }
 
-/** As the owner, through the only columns an owner may write. */
+/** Requests a cancellation or retry as the owner, through the only columns that an owner may write. */
 async function ask(
   { db }: Bench,
   job: { id: string; user_id: string },
@@ -124,7 +124,7 @@ Deno.test("cancel: a job whose worker dies after the request is cancelled by the
   });
 });
 
-Deno.test("cancel: whichever way a running job is handed back after the request, it ends as cancelled", async (t) => {
+Deno.test("cancel: however a running job is requeued after the request, it ends as cancelled", async (t) => {
   const ways = {
     retried: (bench: Bench, job: ClaimedJob) => bench.queue.fail(job),
     snoozed: (bench: Bench, job: ClaimedJob) => bench.queue.snooze(job),
@@ -172,7 +172,7 @@ Deno.test("cancel: an ended job is unchanged (AJ071)", async () => {
   });
 });
 
-Deno.test("spend: none before a paid call, unknown while it is open, then what became of it", async () => {
+Deno.test("spend: none before a paid call, unknown while it is open, then according to its outcome", async () => {
   await withQueue(async (bench) => {
     const job = await insertClaimedJob(bench);
     assertEquals(await spendOf(bench, job.id), "none");
@@ -201,7 +201,7 @@ Deno.test("retry: the owner of a failed job gets the attempts of the type once m
   });
 });
 
-Deno.test("retry: only what has failed, and never while it is unknown whether it was paid for", async () => {
+Deno.test("retry: only failed jobs, and never while it is unknown whether they were paid for", async () => {
   await withQueue(async (bench) => {
     const running = await insertClaimedJob(bench);
     assertEquals(
@@ -250,7 +250,7 @@ Deno.test("resolve_unknown_ai_job: a parked job continues with the created objec
   });
 });
 
-Deno.test("redrive_ai_jobs: runs again what matches, and leaves parked jobs alone", async () => {
+Deno.test("redrive_ai_jobs: retries the jobs that match, and no parked ones", async () => {
   await withQueue(async (bench) => {
     const wanted = await failed(bench);
     const other = await insertClaimedJob(bench);
@@ -274,7 +274,7 @@ Deno.test("redrive_ai_jobs: runs again what matches, and leaves parked jobs alon
   });
 });
 
-Deno.test("redrive_ai_jobs, resolve_unknown_ai_job: an owner without room blocks no others; answers are kept", async () => {
+Deno.test("redrive_ai_jobs, resolve_unknown_ai_job: an owner without room blocks no others; answers are saved", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const full = await failed(bench);
@@ -331,7 +331,7 @@ Deno.test("pause_ai_jobs: jobs of a paused type, provider or user keep their pla
   });
 });
 
-Deno.test("pause_ai_jobs, redrive_ai_jobs: an unknown name is an error that says which, and nothing changes", async (t) => {
+Deno.test("pause_ai_jobs, redrive_ai_jobs: an unknown name is an error that names it, and nothing changes", async (t) => {
   await withQueue(async ({ db }) => {
     const nobody = crypto.randomUUID();
     for (

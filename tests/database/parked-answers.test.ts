@@ -1,4 +1,4 @@
-/** What an operator answers about a parked job: an id that cannot be right is refused, and a wrong one can be corrected. */
+/** An operator's answer about a parked job: an impossible id is refused, and a wrong answer can be corrected. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import type { TestDatabase } from "../_support/database.ts";
@@ -45,28 +45,28 @@ async function callsOf({ sql }: TestDatabase, jobId: string) {
   ].map((call) => [call.outcome, call.provider_object_id]);
 }
 
-/** Ways in which an id is already something else, at ElevenLabs. */
+/** Ways in which an id at ElevenLabs already belongs to something else. */
 const TAKEN: Readonly<
   Record<string, (bench: Bench, id: string) => Promise<unknown>>
 > = {
-  "another user's job made it": async (bench, id) => {
+  "another user's job created it": async (bench, id) => {
     const job = await insertClaimedJob(bench);
     const call = await bench.queue.begin(job);
     assert(await bench.queue.settle(job, call?.call_id ?? "", "succeeded", id));
   },
-  "a voice is it, whose job was deleted": async (bench, id) => {
+  "it is a voice whose job was deleted": async (bench, id) => {
     const job = await insertCompletedJob(bench);
     await bench.db
       .sql`update public.voices set provider_voice_id = ${id} where job_id = ${job.id}`;
     await bench.db.sql`delete from public.ai_jobs where id = ${job.id}`;
   },
-  "an avatar is it": async ({ db }, id) => {
+  "it is an avatar": async ({ db }, id) => {
     const user = await db.createUser();
     await db.sql`
       insert into public.avatars (user_id, name, provider, provider_avatar_id, video_url)
       values (${user.id}, 'Grandpa', 'elevenlabs', ${id}, ${`outputs/${user.id}/a.mp4`})`;
   },
-  "it bears the marker of another job": ({ db }, id) =>
+  "it has the marker of another job": ({ db }, id) =>
     db.sql`
       insert into private.provider_objects (provider, object_id, object_type, job_id, standing)
       values ('elevenlabs', ${id}, 'voice', ${crypto.randomUUID()}, 'foreign')`,
@@ -103,7 +103,7 @@ for (const [name, take] of Object.entries(TAKEN)) {
   });
 }
 
-Deno.test("resolve_unknown_ai_job: what has not the form of an id is AJ099, and changes nothing", async () => {
+Deno.test("resolve_unknown_ai_job: a malformed id is AJ099, and changes nothing", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await park(bench);
@@ -127,7 +127,7 @@ Deno.test("resolve_unknown_ai_job: what has not the form of an id is AJ099, and 
       assertEquals(code, "AJ099", JSON.stringify(id));
     }
     assertEquals(await pictureOf(db), before);
-    // The forms of the providers.
+    // The form of each provider.
     for (
       const id of ["21m00Tcm4TlvDq8ikWAM", "tlk_Zr6zbDqK-4", "v".repeat(255)]
     ) {
@@ -137,7 +137,7 @@ Deno.test("resolve_unknown_ai_job: what has not the form of an id is AJ099, and 
   });
 });
 
-Deno.test("resolve_unknown_ai_job: two jobs that are given one id at the same time: one gets it", async () => {
+Deno.test("resolve_unknown_ai_job: of two jobs with the same id at the same time, one gets it", async () => {
   await withQueue(async (bench) => {
     const sessions = await bench.db.connections(2, "service_role");
     for (let n = 0; n < 5; n++) {
@@ -161,7 +161,7 @@ Deno.test("resolve_unknown_ai_job: several calls get one answer each, and the jo
     const statusOf = async () => (await readJob(db, job.id)).status;
     assertEquals(await resolveWith(db.sql, job.id, "speech-1"), true);
     assertEquals(await statusOf(), "failed");
-    // The object of another part is no answer for this one.
+    // The object of another part is not accepted for this one.
     const { code } = await refusalOf(() =>
       resolveWith(db.sql, job.id, "speech-1")
     );
@@ -198,7 +198,7 @@ async function doubt(
   return row?.answer;
 }
 
-/** Makes each settlement older than the lag of a provider's list. */
+/** Backdates each settlement by more than the lag of a provider's list. */
 async function ageAnswers({ sql }: TestDatabase): Promise<void> {
   await sql`
     update public.ai_provider_calls set settled_at = settled_at - interval '61 seconds' where settled_at is not null`;
@@ -239,7 +239,7 @@ Deno.test("take_back_ai_job_answer: the job is parked again, and another answer 
           ["failed", "outcome_unknown", null],
         );
         assertEquals((await eventsOf(db, job.id)).at(-1)?.event, "failed");
-        // Nobody but the operator can continue it.
+        // Only the operator can continue it.
         assertEquals(await queue.claim(1, [job.id]), []);
         const { code } = await refusalOf(() =>
           db.sql`update public.ai_jobs set retry_requested_at = now() where id = ${job.id}`
@@ -258,7 +258,7 @@ Deno.test("take_back_ai_job_answer: the job is parked again, and another answer 
   });
 });
 
-Deno.test("take_back_ai_job_answer: not from a job that runs, has completed, or has sent another call", async () => {
+Deno.test("take_back_ai_job_answer: not for a job that runs, has completed, or has sent another call", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     for (const answer of ["voice-1", null]) {
@@ -337,7 +337,7 @@ Deno.test("take_back_ai_job_answer: it races with a claim; a job that runs keeps
   });
 });
 
-Deno.test("an operator's answer, given or taken back, says nothing to the provider's breaker", async () => {
+Deno.test("an operator's answer, given or taken back, does not affect the provider's breaker", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const failures = async () => {

@@ -1,4 +1,4 @@
-/** What the service has to undo at the payment provider, and that nothing of it is missed. */
+/** The list of payments that the service must refund or void at the payment provider is complete. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import { type TestDatabase, withDatabase } from "../_support/database.ts";
@@ -32,7 +32,7 @@ function withShop(run: (bench: Bench) => Promise<void>): Promise<void> {
   });
 }
 
-/** What has to be undone at the payment provider, without what the rows say anyway. */
+/** The list, without columns that only repeat the rows. */
 async function toReturn(db: TestDatabase) {
   const rows = await db.asService((sql) =>
     sql<
@@ -92,7 +92,7 @@ Deno.test("payments to return: a payment captured after its order was cancelled 
       });
     }
     await t.step(
-      "a payment of which the first word is its capture",
+      "a payment whose first notification is its capture",
       async () => {
         const order = await orderIn(db, shop, anna, "cancelled");
         const payment = await insertPayment(db, order, "captured");
@@ -102,22 +102,25 @@ Deno.test("payments to return: a payment captured after its order was cancelled 
         await notify(db, payment, { status: "refunded", refunded_minor: 1000 });
       },
     );
-    await t.step("authorised, and the customer's account goes", async () => {
-      const order = await orderIn(db, shop, paul, "placed");
-      const payment = await insertPayment(db, order, "authorised");
-      await db.sql`delete from auth.users where id = ${paul}`;
-      await notify(db, payment, { status: "captured" });
-      const [row] = await toReturn(db);
-      assertEquals([row?.order_status, row?.action, row?.amount_minor], [
-        "cancelled",
-        "refund",
-        "1000",
-      ]);
-    });
+    await t.step(
+      "authorised, and the customer's account is deleted",
+      async () => {
+        const order = await orderIn(db, shop, paul, "placed");
+        const payment = await insertPayment(db, order, "authorised");
+        await db.sql`delete from auth.users where id = ${paul}`;
+        await notify(db, payment, { status: "captured" });
+        const [row] = await toReturn(db);
+        assertEquals([row?.order_status, row?.action, row?.amount_minor], [
+          "cancelled",
+          "refund",
+          "1000",
+        ]);
+      },
+    );
   });
 });
 
-Deno.test("payments to return: a deleted account's paid orders are listed whole unless they were shipped", async () => {
+Deno.test("payments to return: the paid orders of a deleted account are listed in full unless they were shipped", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const orders: string[] = [];
     for (const status of ["paid", "in_production", "shipped"] as const) {
@@ -139,7 +142,7 @@ Deno.test("payments to return: a deleted account's paid orders are listed whole 
 Deno.test("payments to return: the surplus of an order that was paid twice is listed, from its last payments", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const order = await orderIn(db, shop, anna, "placed");
-    // 31.90 are owed: 10.00 are not enough, nor are 30.00; of the fourth 8.10 are too much, and the fifth is needed no more.
+    // 31.90 are due: 10.00 and 30.00 are not enough, 8.10 of the fourth are too much, and the fifth is not needed.
     const payments: string[] = [];
     for (let n = 0; n < 5; n++) {
       payments.push(await insertPayment(db, order, "authorised"));
@@ -165,7 +168,7 @@ Deno.test("payments to return: the surplus of an order that was paid twice is li
   });
 });
 
-Deno.test("payments to return: of a cancellation and a parallel capture, one is refused or the other is listed", async (t) => {
+Deno.test("payments to return: of a parallel cancellation and capture, one is refused or the capture is listed", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     const [one, other] = await db.connections(2, "service_role");
     assert(one !== undefined && other !== undefined);

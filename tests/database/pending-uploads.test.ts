@@ -17,7 +17,7 @@ async function setLimits(
 
 const pathOf = (userId: string) => `${userId}/${crypto.randomUUID()}.mp3`;
 
-/** What create-upload-url does: the owner records what they will upload. */
+/** Records an upload as its owner, as create-upload-url does. */
 function reserve(
   db: TestDatabase,
   userId: string,
@@ -31,7 +31,7 @@ function reserve(
   );
 }
 
-/** What Storage does when a file has arrived: it writes the row with the service's rights. */
+/** Writes the row of an uploaded file with the service's rights, as Storage does. */
 function store(
   sql: postgres.ISql,
   userId: string,
@@ -51,7 +51,7 @@ const UPLOADABLE = Object.entries(BUCKETS).filter(([, { isUploadable }]) =>
   isUploadable
 ).map(([name]) => name).sort();
 
-/** How a request for a signed address comes out, of which Storage undoes what it tries. */
+/** The outcome of a request for a signed URL: Storage tries the insert and rolls it back. */
 async function sign(db: TestDatabase, userId: string, path: string) {
   const [sql] = await db.connections(1);
   assert(sql !== undefined);
@@ -160,7 +160,7 @@ Deno.test("pending uploads: a URL is signed for an upload that its owner recorde
   });
 });
 
-Deno.test("pending uploads: a file counts with its stored size, and so does an upload without an address", async () => {
+Deno.test("pending uploads: a file counts with its stored size, and so does an upload without a signed URL", async () => {
   await withDatabase(async (db) => {
     await setLimits(db, { bytes: 10 * MIB });
     const { id } = await db.createUser();
@@ -180,20 +180,20 @@ Deno.test("pending uploads: a file counts with its stored size, and so does an u
       ],
     );
     await store(db.sql, id, 4 * MIB, direct);
-    // Replaced by a smaller one.
+    // The file is replaced by a smaller one.
     await store(db.sql, id, 1 * MIB, direct);
     assertEquals(await pending(db, id), { files: 2, bytes: 7 * MIB });
-    // One that lies about its size is refused when it arrives.
-    const liar = pathOf(id);
-    await reserve(db, id, 1, liar);
+    // An upload larger than recorded is refused when it arrives.
+    const understated = pathOf(id);
+    await reserve(db, id, 1, understated);
     assertEquals(
-      (await refusalOf(() => store(db.sql, id, 4 * MIB, liar))).code,
+      (await refusalOf(() => store(db.sql, id, 4 * MIB, understated))).code,
       "42501",
     );
   });
 });
 
-Deno.test("pending uploads: room comes back when an address ends, a file is removed, or a row names it", async (t) => {
+Deno.test("pending uploads: room is freed when a URL expires, a file is removed, or a row names it", async (t) => {
   const media = (db: TestDatabase, id: string, path: string) =>
     db.asUser(id, (sql) =>
       sql`
@@ -234,7 +234,7 @@ Deno.test("pending uploads: room comes back when an address ends, a file is remo
       });
     });
   }
-  await t.step("the end of an address", async () => {
+  await t.step("an expired URL", async () => {
     await withDatabase(async (db) => {
       const { id } = await db.createUser();
       await setLimits(db, { files: 1 });
@@ -251,7 +251,7 @@ Deno.test("pending uploads: room comes back when an address ends, a file is remo
   });
 });
 
-Deno.test("pending uploads: an address that is open does not come free by being named before it is used", async () => {
+Deno.test("pending uploads: an open URL still counts if a row names its path before it is used", async () => {
   await withDatabase(async (db) => {
     await setLimits(db, { files: 1 });
     const { id } = await db.createUser();
@@ -313,7 +313,7 @@ Deno.test("pending uploads: every bucket into which users upload counts, and no 
   });
 });
 
-Deno.test("pending uploads: users record and see their own, and cannot change them afterwards", async () => {
+Deno.test("pending uploads: users record and read their own, and cannot change them afterwards", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();
     const { id: other } = await db.createUser();

@@ -1,4 +1,4 @@
-/** What people own beside their jobs: profiles, calls, avatars, slideshows and keepsakes. */
+/** What users own besides their jobs: profiles, calls, avatars, slideshows and keepsakes. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type postgres from "postgres";
 import {
@@ -28,7 +28,7 @@ async function addPhoto(db: TestDatabase, userId: string): Promise<Media> {
   return { id: row.id, path };
 }
 
-/** A slideshow of this user with so many photos, made by the user. Every second one has a public copy. */
+/** A slideshow with `count` photos, created by this user. Every second photo has a public copy. */
 async function makeSlideshow(
   db: TestDatabase,
   userId: string,
@@ -103,7 +103,7 @@ Deno.test("schema: every reference to an account has a delete rule, and only acc
   });
 });
 
-Deno.test("schema: every table with updated_at has it kept by the one trigger, before anything is written", async () => {
+Deno.test("schema: in every table with updated_at the same trigger maintains it, before the row is written", async () => {
   await withDatabase(async (db) => {
     const rows = await db.sql<{ name: string; triggers: number }[]>`
       select c.oid::regclass::text as name, (
@@ -190,7 +190,7 @@ Deno.test("profiles: one each, created and updated by its user; the photo is in 
   });
 });
 
-Deno.test("calls, avatars, keepsakes: what a job writes is not the owner's to write, what describes it is", async (t) => {
+Deno.test("calls, avatars, keepsakes: the owner writes the descriptive columns, not those that jobs write", async (t) => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     await db.asUser(
@@ -253,7 +253,7 @@ Deno.test("calls, avatars, keepsakes: what a job writes is not the owner's to wr
   });
 });
 
-Deno.test("slideshows: with the link anyone reads title and public photos in order, and nothing else", async () => {
+Deno.test("slideshows: with the link anyone reads title and public photos in order, and no more", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     const paul = (await db.createUser()).id;
@@ -358,7 +358,7 @@ Deno.test("slideshows: withdrawing permanently invalidates the link and releases
       await db.asAnon((sql) => openLink(sql, now)),
       { title: "Summer by the lake", description: null, slides: [] },
     );
-    // A change that withdraws nothing keeps the link.
+    // A change that does not withdraw the slideshow keeps the link.
     await db.asUser(
       anna,
       (sql) =>
@@ -444,7 +444,7 @@ Deno.test("reorder_slideshow: reorders the owner's slides in one call, and no sl
     const reversed = items.toReversed();
     assertEquals(await reorder(anna, reversed), 5);
     assertEquals(await order(), reversed);
-    // A slide of another slideshow is not taken along.
+    // A slide of another slideshow is not moved.
     const other = await makeSlideshow(db, anna, 1);
     assertEquals(await reorder(anna, [...other.items, ...reversed]), 5);
     const [untouched] = await db.sql`
@@ -472,7 +472,7 @@ Deno.test("reorder_slideshow: reorders the owner's slides in one call, and no sl
   });
 });
 
-Deno.test("storage: users put files where their rows may name them, and the service alone where jobs write", async (t) => {
+Deno.test("storage: users upload where their rows may name files; only the service writes where jobs write", async (t) => {
   const WRITABLE: Record<string, { insert: boolean; remove: boolean }> = {
     "voice-samples": { insert: true, remove: true },
     "uploads": { insert: true, remove: true },
@@ -480,7 +480,7 @@ Deno.test("storage: users put files where their rows may name them, and the serv
     "profile-photos": { insert: true, remove: true },
     "published-media": { insert: true, remove: true },
     "outputs": { insert: false, remove: true },
-    // The file of a keepsake goes with its row.
+    // The file of a keepsake is removed with its row.
     "pdfs": { insert: false, remove: false },
   };
   await withDatabase(async (db) => {
@@ -490,7 +490,7 @@ Deno.test("storage: users put files where their rows may name them, and the serv
       { id: string; limited: boolean; explicit: boolean }[]
     >`
       select id, file_size_limit is not null as limited,
-        -- Sound and film of any kind, in private; everything else is named in full.
+        -- Private buckets may accept all audio and video types; every other type is listed in full.
         cardinality(allowed_mime_types) > 0 and not exists (
           select 1 from unnest(allowed_mime_types) as t (name)
           where t.name ~ '[*]' and (public or t.name not in ('audio/*', 'video/*'))
@@ -521,7 +521,7 @@ Deno.test("storage: users put files where their rows may name them, and the serv
           .sql`insert into storage.objects (bucket_id, name) values (${bucket}, ${name})`;
         const act = (userId: string) =>
           db.asUser(userId, async (sql) => {
-            // What Storage sets for its own deletes.
+            // Storage sets this for its own deletes.
             await sql`select set_config('storage.allow_delete_query', 'true', true)`;
             return {
               seen:

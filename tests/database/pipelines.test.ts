@@ -30,8 +30,8 @@ function insertAfter(
   });
 }
 
-/** A line of jobs, each depending on the one before; the first may be given. */
-async function insertLine(
+/** A chain of jobs, each depending on the one before; the first may be given. */
+async function insertChain(
   bench: Bench,
   length: number,
   first?: Job,
@@ -114,7 +114,7 @@ Deno.test("depends_on_job_id: the job waits, cannot be claimed, and is dispatche
   });
 });
 
-Deno.test("depends_on_job_id: its dependency is dispatched again, since a claim during the insert skips it", async () => {
+Deno.test("depends_on_job_id: the dependency is dispatched again, because a claim during the insert skips it", async () => {
   await withDispatch(async (bench) => {
     const { db } = bench;
     const first = await insertJob(db);
@@ -122,12 +122,12 @@ Deno.test("depends_on_job_id: its dependency is dispatched again, since a claim 
     await db.sql.begin(async (sql) => {
       await sql`insert into public.ai_jobs (user_id, job_type, input_url, depends_on_job_id)
         values (${first.user_id}, ${first.job_type}, ${first.input_url}, ${first.id})`;
-      assertEquals(await bench.queue.claim(1), [], "the insert holds it");
+      assertEquals(await bench.queue.claim(1), [], "the insert locks it");
     });
     assertEquals(await wakes(bench), [[first.id]]);
     await claimJob(bench, first.id);
     await insertAfter(bench, first);
-    assertEquals(await wakes(bench), [], "it is under way: nothing is due");
+    assertEquals(await wakes(bench), [], "it is running, so nothing is due");
   });
 });
 
@@ -194,7 +194,7 @@ Deno.test("depends_on_job_id: the service can insert a whole pipeline in one sta
   });
 });
 
-Deno.test("depends_on_job_id: another user's job, one that does not exist and the job itself are refused alike", async (t) => {
+Deno.test("depends_on_job_id: another user's job, a missing one and the job itself get the same refusal", async (t) => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertJob(db);
@@ -227,7 +227,7 @@ Deno.test("depends_on_job_id: another user's job, one that does not exist and th
               (sql) => after(sql, crypto.randomUUID(), {}),
             ),
         ],
-        // Only the service knows the id of a job before it is there.
+        // Only the service can choose the id of a job before its insert.
         [
           "itself",
           () => db.asService((sql) => after(sql, own, { id: own })),
@@ -264,7 +264,7 @@ Deno.test("depends_on_job_id: a job that has failed or was cancelled is refused"
 Deno.test("depends_on_job_id: it never changes, so that there is no cycle; its owner has no right to update it", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
-    const [first, second] = await insertLine(bench, 2);
+    const [first, second] = await insertChain(bench, 2);
     assert(first !== undefined && second !== undefined);
     const cycle = await refusalOf(() =>
       db.sql`update public.ai_jobs set depends_on_job_id = ${second.id} where id = ${first.id}`
@@ -286,7 +286,7 @@ Deno.test("dependency_failed: a failed or cancelled job fails all its dependents
     const { db, queue } = bench;
     await t.step("failed", async () => {
       const job = await insertClaimedJob(bench);
-      const line = await insertLine(bench, 5, job);
+      const line = await insertChain(bench, 5, job);
       assertEquals(await queue.fail(job, { isRetryable: false }), "failed");
       assertEquals(await standingOf(bench, line), [
         "failed provider_unavailable",
@@ -300,7 +300,7 @@ Deno.test("dependency_failed: a failed or cancelled job fails all its dependents
       assertEquals(await queue.claim(10), []);
     });
     await t.step("cancelled in the middle", async () => {
-      const line = await insertLine(bench, 4);
+      const line = await insertChain(bench, 4);
       const [first, second] = line;
       assert(first !== undefined && second !== undefined);
       await ask(bench, second, "cancel_requested_at");
@@ -314,7 +314,7 @@ Deno.test("dependency_failed: a failed or cancelled job fails all its dependents
     });
     await t.step("retried by the queue: they continue to wait", async () => {
       const job = await insertClaimedJob(bench);
-      const line = await insertLine(bench, 2, job);
+      const line = await insertChain(bench, 2, job);
       assertEquals(await queue.fail(job), "pending");
       assertEquals(await standingOf(bench, line), [
         "pending provider_unavailable",
@@ -324,7 +324,7 @@ Deno.test("dependency_failed: a failed or cancelled job fails all its dependents
   });
 });
 
-Deno.test("dependency_failed: a line as long as may be fails in one statement, and one job more is refused", async () => {
+Deno.test("dependency_failed: a chain of maximum length fails in one statement, and one more job is refused", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -354,7 +354,7 @@ Deno.test("dependency_failed: retrying the cause makes its dependents wait again
   await withQueue(async (bench) => {
     const { queue } = bench;
     const job = await insertClaimedJob(bench);
-    const line = await insertLine(bench, 4, job);
+    const line = await insertChain(bench, 4, job);
     await queue.fail(job, { isRetryable: false });
     const [, second] = line;
     assert(second !== undefined);
@@ -385,11 +385,11 @@ Deno.test("dependency_failed: retrying the cause makes its dependents wait again
   });
 });
 
-Deno.test("dependency_failed: redrive brings back the job that failed and, with it, those after it", async () => {
+Deno.test("dependency_failed: a redrive of the failed job also requeues its dependents", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
-    const line = await insertLine(bench, 3, job);
+    const line = await insertChain(bench, 3, job);
     await queue.fail(job, { isRetryable: false });
     const [row] = await db.asService((sql) =>
       sql<{ n: number }[]>`select public.redrive_ai_jobs() as n`
@@ -402,10 +402,10 @@ Deno.test("dependency_failed: redrive brings back the job that failed and, with 
   });
 });
 
-Deno.test("depends_on_job_id: deleting a job fails a waiting dependent, and leaves a later one alone", async () => {
+Deno.test("depends_on_job_id: deleting a job fails a waiting dependent, and does not affect a finished one", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
-    const [first, second] = await insertLine(bench, 2);
+    const [first, second] = await insertChain(bench, 2);
     const done = await insertCompletedJob(bench);
     const after = await insertAfter(bench, done);
     assert(first !== undefined && second !== undefined);
@@ -456,7 +456,7 @@ Deno.test("depends_on_job_id: the same parameters after another job are another 
   });
 });
 
-Deno.test("depends_on_job_id: an end and the insert of a job that waits for it at one moment, either way round", async (t) => {
+Deno.test("depends_on_job_id: a dependency that ends during the insert of its dependent, in both orders", async (t) => {
   const insert = (sql: postgres.ISql, job: Job) =>
     sql<Job[]>`
       insert into public.ai_jobs (user_id, job_type, input_url, metadata, depends_on_job_id)
@@ -506,7 +506,7 @@ Deno.test("depends_on_job_id: an end and the insert of a job that waits for it a
   );
 });
 
-Deno.test("depends_on_job_id: of 60 jobs inserted while others end, none waits forever, none runs before", async () => {
+Deno.test("depends_on_job_id: of 60 jobs inserted while others end, none waits forever and none runs too early", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const jobs: Awaited<ReturnType<typeof insertClaimedJob>>[] = [];

@@ -88,7 +88,7 @@ async function crowd(
   return jobs;
 }
 
-Deno.test("provider budget: 400 parallel calls of 40 users never exceed it by one; each provider has its own", async () => {
+Deno.test("provider budget: 400 parallel calls of 40 users never exceed it; each provider has its own", async () => {
   await withBudget(137 * 70 + 69, async (bench) => {
     const jobs = await crowd(bench, 40, 10);
     const workers = await bench.db.connections(20, "service_role");
@@ -107,7 +107,7 @@ Deno.test("provider budget: 400 parallel calls of 40 users never exceed it by on
       reserved: 137 * 70,
       left: 69,
     });
-    // What was refused is not reserved of anyone's own budget.
+    // A refused call is not reserved in any user's own budget.
     assertEquals(await ofUsers(bench), { spent: 0, reserved: 137 * 70 });
     const [journal] = await bench.db.sql<{ calls: number }[]>`
       select count(*)::int as calls from public.ai_provider_calls`;
@@ -145,11 +145,11 @@ Deno.test("provider budget: parallel begins and ends never exceed it, and releas
       select sum(cost_micros)::float8 as spent from public.ai_provider_calls`;
     assertEquals(journal?.spent, spent);
     assert(decided.over_provider_budget > 0, "it was never used up");
-    assert(decided.send > budget / 70, "nothing was given back");
+    assert(decided.send > budget / 70, "nothing was released");
   });
 });
 
-Deno.test("provider budget: with job and account deleted, what was paid stays paid; reservations are released", async () => {
+Deno.test("provider budget: after job and account are deleted, charges stay and reservations are released", async () => {
   await withBudget(1_000, async (bench) => {
     const { db } = bench;
     const paid = await insertClaimedJob(bench);
@@ -197,7 +197,7 @@ Deno.test("provider budget: it is per calendar month, includes earlier spending,
   });
 });
 
-Deno.test("provider budget: what costs nothing needs none, and a user's own budget goes before it", async () => {
+Deno.test("provider budget: a free call needs none, and a user's own budget is checked first", async () => {
   await withBudget(0, async (bench) => {
     const { db } = bench;
     const setPrice = (micros: number) =>

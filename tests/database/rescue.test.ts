@@ -1,4 +1,4 @@
-/** rescue_stalled_ai_jobs: what becomes of a job whose owner died, above all when it died inside a paid call. */
+/** rescue_stalled_ai_jobs: jobs whose worker died, above all during a paid call. */
 import { assert, assertEquals } from "@std/assert";
 import type { TestDatabase } from "../_support/database.ts";
 import {
@@ -28,7 +28,7 @@ async function insertOnLastAttempt(bench: Bench): Promise<ClaimedJob> {
   return job;
 }
 
-/** The owner dies: its lease runs out, and the sweep looks. */
+/** Expires the lease, as after the worker's death, and runs the rescue. */
 async function die(bench: Bench, jobId: string): Promise<string | undefined> {
   await expireLease(bench.db, jobId);
   const rescued = await bench.queue.rescue();
@@ -81,7 +81,7 @@ Deno.test("rescue_stalled_ai_jobs: twin: a lease with a second left is not rescu
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: after the second attempt there is a wait, which doubles", async () => {
+Deno.test("rescue_stalled_ai_jobs: from the second attempt on there is a backoff, which doubles", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await db
@@ -122,7 +122,7 @@ Deno.test("rescue_stalled_ai_jobs: the last attempt fails the job with lease_exp
     assertEquals(failed.progress_percentage, 40);
     assert(failed.completed_at !== null);
     assertEquals((await eventsOf(db, job.id)).at(-1)?.event, "failed");
-    assertEquals(await queue.rescue(), [], "it is over");
+    assertEquals(await queue.rescue(), [], "it has ended");
   });
 });
 
@@ -187,7 +187,7 @@ Deno.test("rescue_stalled_ai_jobs: a last attempt that died in a paid call gets 
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: a reconciling claim that dies before its query is not repeated", async () => {
+Deno.test("rescue_stalled_ai_jobs: a reconciling claim whose worker dies before its query is not repeated", async () => {
   await withQueue(async (bench) => {
     const job = await insertOnLastAttempt(bench);
     await bench.queue.begin(job);
@@ -208,7 +208,7 @@ Deno.test("rescue_stalled_ai_jobs: the reconciling claim finds the object, and t
     await queue.begin(job);
     await die(bench, job.id);
 
-    // The provider's listing lags: the first query finds nothing, a later one does.
+    // The provider's listing lags: only a later query finds the object.
     let lookUp = await claimJob(bench, job.id);
     await queue.begin(lookUp);
     assert(await queue.snooze(lookUp, 10, "reconciling"));
@@ -320,7 +320,7 @@ Deno.test("rescue_stalled_ai_jobs: two open calls of one job are both unknown, a
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: jobs in every other state are unchanged, also beside stalled ones", async () => {
+Deno.test("rescue_stalled_ai_jobs: jobs in every other state are unchanged, also next to stalled ones", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const stalled = await insertClaimedJob(bench);
@@ -361,7 +361,7 @@ Deno.test("rescue_stalled_ai_jobs: rescues the longest expired first, up to the 
   await withQueue(async ({ db, queue }) => {
     const ids = await insertJobs(db, 3);
     await queue.claim(3);
-    // Neither the order of the rows nor the index may produce the right order by chance.
+    // Neither the order of the rows nor an index may produce the right order by chance.
     await db.sql`drop index public.ai_jobs_running_idx`;
     for (const index of [2, 0, 1]) {
       await db.sql`

@@ -1,4 +1,4 @@
-/** ai_result_cache: the cache in Postgres, each entry its owner's alone and good until its end. */
+/** ai_result_cache: the cache in Postgres. Each entry is visible only to its owner, until it expires. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import { type TestDatabase, withDatabase } from "../_support/database.ts";
@@ -70,7 +70,7 @@ Deno.test("get_ai_result_cache: an entry ends ttl_seconds after it was put, by t
   });
 });
 
-/** Two jobs that run although they are equal: neither was completed when the other was created. */
+/** Two equal jobs that both run, because neither was completed when the other was created. */
 async function equalJobs(bench: Bench): Promise<[ClaimedJob, ClaimedJob]> {
   const first = await insertJob(bench.db);
   const second = await insertJob(bench.db, {
@@ -204,7 +204,7 @@ Deno.test("ai_result_cache: users read their own entries and write none; keys ar
   });
 });
 
-Deno.test("prune_ai_job_leftovers: entries that have ended and cron runs of the day before go, the others stay", async () => {
+Deno.test("prune_ai_job_leftovers: expired entries and cron runs of the previous day are deleted, others stay", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();
     await put(db, id, { job_id: "ended" });

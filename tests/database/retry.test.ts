@@ -1,4 +1,4 @@
-/** fail_ai_job: whether and when a failed attempt is tried again, and with what a job fails for good. */
+/** fail_ai_job: whether and when a failed attempt is retried, and with which error a job fails finally. */
 import { assert, assertEquals } from "@std/assert";
 import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/failures/catalogue.ts";
 import type { TestDatabase } from "../_support/database.ts";
@@ -28,7 +28,7 @@ async function waitOf(db: TestDatabase, jobId: string): Promise<number> {
   return row.seconds;
 }
 
-/** The wait is drawn a moment before the event is written. */
+/** Allows for the short time between the choice of the wait and the event. */
 function assertWait(seconds: number, low: number, high: number): void {
   assert(
     seconds > low - 1 && seconds <= high,
@@ -36,7 +36,7 @@ function assertWait(seconds: number, low: number, high: number): void {
   );
 }
 
-Deno.test("fail_ai_job: a passing error puts the job back with its cause, without lease, result or progress", async () => {
+Deno.test("fail_ai_job: a transient error requeues the job with its cause, without lease, result or progress", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -60,7 +60,7 @@ Deno.test("fail_ai_job: a passing error puts the job back with its cause, withou
     assertEquals(
       await queue.claim(1),
       [],
-      "it is not due before its wait is over",
+      "it is not due before the end of its wait",
     );
     const last = (await eventsOf(db, job.id)).at(-1);
     assertEquals([last?.event, last?.attempt, last?.data.error_code], [
@@ -75,7 +75,7 @@ Deno.test("fail_ai_job: a passing error puts the job back with its cause, withou
   });
 });
 
-Deno.test("fail_ai_job: the waits double up to the type's longest, and the last attempt fails the job", async () => {
+Deno.test("fail_ai_job: the waits double up to the type's maximum, and the last attempt fails the job", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await db
@@ -117,7 +117,7 @@ Deno.test("fail_ai_job: an error that another attempt cannot fix ends the job at
       1,
       "provider_rejected_input",
     ]);
-    assertEquals(failed.progress_percentage, 30, "how far it got stays");
+    assertEquals(failed.progress_percentage, 30, "its progress stays");
     assertEquals(failed.scheduled_at, job.scheduled_at);
   });
 });
@@ -151,7 +151,7 @@ Deno.test("ai_job_backoff: 2,000 draws lie within 20 % of base × 2^(attempt-1),
   });
 });
 
-Deno.test("fail_ai_job: a longer wait of the provider is kept, up to an hour; a shorter or invalid one is not", async (t) => {
+Deno.test("fail_ai_job: a longer wait from the provider is used, up to an hour; a shorter or invalid one is not", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await db.sql`
@@ -180,7 +180,7 @@ Deno.test("fail_ai_job: a longer wait of the provider is kept, up to an hour; a 
   });
 });
 
-/** How the call of a job in doubt ended, as `error_message` says it. */
+/** How a call with an unknown outcome ended, as `error_message` says it. */
 const CUT_OFF =
   "Its call create_voice was interrupted before a response arrived.";
 const ENDED =
@@ -235,7 +235,7 @@ Deno.test("fail_ai_job: a job that fails while a paid call may have happened fai
     }
   }
   await t.step(
-    "with attempts left the job is tried again, under its own cause",
+    "with attempts left the job is retried, with its own cause",
     () =>
       withQueue(async (bench) => {
         const { db, queue } = bench;
@@ -297,7 +297,7 @@ Deno.test("ai_jobs: a job that is too old to wait again fails, and keeps its las
     ]
   ) {
     await t.step(
-      `${way}${isOpen ? ", a call in doubt" : ""}: ${code}`,
+      `${way}${isOpen ? ", a call of unknown outcome" : ""}: ${code}`,
       () =>
         withQueue(async (bench) => {
           const { db, queue } = bench;
@@ -332,7 +332,7 @@ Deno.test("ai_jobs: a job that is too old to wait again fails, and keeps its las
   }
 });
 
-Deno.test("fail_ai_job: without a cause no job fails, and a missing isRetryable means no", async () => {
+Deno.test("fail_ai_job: without a cause no job fails, and a missing isRetryable means false", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
@@ -350,7 +350,7 @@ Deno.test("fail_ai_job: without a cause no job fails, and a missing isRetryable 
   });
 });
 
-Deno.test("ai_jobs: a job that was put off for a month is retried, snoozed, released and rescued like any other", async (t) => {
+Deno.test("ai_jobs: a job scheduled for a month ahead is retried, snoozed, released and rescued like any other", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const ways = {

@@ -1,4 +1,6 @@
-/** Answering a job from an earlier equal one: at insert by cached_from_job_id, after the claim by reuse_ai_job_result. */
+/**
+ * Reusing the result of an earlier equal job: at insert by cached_from_job_id, after the claim by reuse_ai_job_result.
+ */
 import { assert, assertEquals } from "@std/assert";
 import type { TestDatabase } from "../_support/database.ts";
 import {
@@ -16,12 +18,12 @@ import {
 } from "./_support/factories.ts";
 import type { Job } from "./_support/queue.ts";
 
-/** How a source, or the request, may differ from what can be reused. */
+/** A reason why a result cannot be reused: in the source or in the request. */
 interface Obstacle {
   name: string;
-  /** Makes the source; by default it is one that can be reused. */
+  /** Creates the source; by default one that can be reused. */
   source?: (bench: Bench) => Promise<Job>;
-  /** Spoils it. */
+  /** Changes the source so that it cannot be reused. */
   spoil?: (db: TestDatabase, source: Job) => Promise<unknown>;
   /** The new request; by default equal to the source's. */
   request?: (db: TestDatabase, source: Job) => Promise<NewJob>;
@@ -68,7 +70,7 @@ const obstacles: Obstacle[] = [
     source: ({ db }) => insertJob(db),
   },
   {
-    name: "a source that is still worked on",
+    name: "a source that is still running",
     source: (bench) => insertClaimedJob(bench),
   },
   {
@@ -80,7 +82,7 @@ const obstacles: Obstacle[] = [
     },
   },
   {
-    name: "a source that failed, of a type whose result is nothing but data",
+    name: "a source that failed, of a type whose result is only data",
     source: async (bench) => {
       await bench.db.sql`
         insert into public.ai_job_types (job_type, provider, input_buckets, input_mime_types)
@@ -99,7 +101,7 @@ const obstacles: Obstacle[] = [
     spoil: (db) => db.sql`delete from public.voices`,
   },
   {
-    name: "a voice that is another user's by now",
+    name: "a voice that now belongs to another user",
     spoil: async (db) => {
       const { id } = await db.createUser();
       await db.sql`update public.voices set user_id = ${id}, job_id = null`;
@@ -142,7 +144,7 @@ async function makeCase(
   return { source, request };
 }
 
-/** Sources that can be reused, each in its own way. */
+/** Sources that can be reused. */
 const reusable: Partial<Obstacle>[] = [
   { name: "an equal request of the same owner" },
   {
@@ -155,7 +157,7 @@ const reusable: Partial<Obstacle>[] = [
         where id = ${source.id}`,
   },
   {
-    name: "an output that is still there",
+    name: "an output that still exists",
     spoil: async (db, source) => {
       const output = await db.putObject({
         bucket: "outputs",
@@ -212,7 +214,7 @@ Deno.test("cached_from_job_id: an equal job is completed immediately, with the r
   }
 });
 
-Deno.test("cached_from_job_id: a job that does not match is dropped for every caller, and the new job waits", async (t) => {
+Deno.test("cached_from_job_id: a job that does not match is ignored for every caller, and the new job waits", async (t) => {
   for (const { name, ...rest } of obstacles) {
     await t.step(name, () =>
       withQueue(async (bench) => {

@@ -1,4 +1,4 @@
-/** Row Level Security and grants of the job's tables and functions: everyone sees their own, and nothing but that. */
+/** Row Level Security and grants of the job's tables and functions: users see only their own rows. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import type { TestDatabase } from "../_support/database.ts";
@@ -12,7 +12,7 @@ import {
   withQueue,
 } from "./_support/factories.ts";
 
-/** Tables with an owner in `user_id`, and a column of each to write to. */
+/** Tables with an owner in `user_id`, and a column of each to update. */
 const ownedTables: Record<string, { column: string }> = {
   ai_jobs: { column: "metadata" },
   ai_job_events: { column: "data" },
@@ -46,7 +46,7 @@ async function ownersIn(
   return rows.map((row) => row.user_id);
 }
 
-Deno.test("tables of a job: each user reads their own rows, anon none, the service all", async (t) => {
+Deno.test("tables of a job: each user reads their own rows, anon reads none, the service reads all", async (t) => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const [a, b] = [await makeOwner(bench), await makeOwner(bench)];
@@ -145,7 +145,7 @@ Deno.test("tables of a job: no command of one user, or without a session, change
   });
 });
 
-Deno.test("media: owners add, retitle and remove their own; nothing else of a row is theirs to change", async (t) => {
+Deno.test("media: owners add, retitle and remove their own rows, and cannot change any other column", async (t) => {
   await withDatabase(async (db) => {
     const [{ id: a }, { id: b }] = [
       await db.createUser(),
@@ -190,14 +190,14 @@ Deno.test("media: owners add, retitle and remove their own; nothing else of a ro
         assertEquals(code, "42501");
       });
     }
-    await t.step("not for someone else", async () => {
+    await t.step("not for another user", async () => {
       const { code } = await refusalOf(() =>
         db.asUser(b, (sql) => add(sql, a, "b.png"))
       );
       assertEquals(code, "42501");
     });
     await t.step(
-      "the owner is who is signed in when none is named",
+      "without an owner in the row, the signed-in user is the owner",
       async () => {
         const [row] = await db.asUser(
           b,
@@ -253,7 +253,7 @@ Deno.test("ai_job_types: signed-in users read the enabled ones, anon none, and o
   });
 });
 
-/** Who may execute the functions of the queue. Everything by one of these names, in any shape, must be listed. */
+/** Who may execute the functions of the queue. Every overload of these names must be listed. */
 const functions: Record<string, string[]> = {
   ai_job_input_hash: ["authenticated", "service_role"],
   begin_provider_calls: ["service_role"],
@@ -340,11 +340,11 @@ Deno.test("functions of the queue: only the listed roles can execute each, and n
         assertEquals(
           executors,
           schema === "private" ? [] : functions[name],
-          "a new function is listed here first",
+          "a new function must be listed here",
         );
       });
     }
-    await t.step("every listed function is there", () => {
+    await t.step("every listed function exists", () => {
       assertEquals(
         found.filter(({ schema }) => schema === "public").map(({ name }) =>
           name

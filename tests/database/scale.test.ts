@@ -1,6 +1,6 @@
 /**
- * The plans of frequent statements, on tables of a realistic size: what an owner, a vendor or the queue requests is
- * found through an index, and its cost depends on their rows, not on everyone's.
+ * The plans of frequent statements on tables of a realistic size: the rows of an owner, a vendor or the queue are found
+ * through an index, and the cost depends on their number, not on the table's size.
  */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
@@ -26,14 +26,14 @@ const POPULATION: Population = {
   stalledJobs: 5,
 };
 
-/** The same nth user for each of the rows that belong together. */
+/** The nth user, the same for rows that belong together. */
 const owner = (n: string) => userIdSql(`(1 + ${n} % ${USERS})`);
 const id = (kind: string, n: string) => `md5('${kind} ' || ${n})::uuid`;
 
-/** Few vendors, as in life: three with a third of all orders each, and one with 200. */
+/** Few vendors, as in practice: three with a third of all orders each, and one with 200. */
 const VENDOR = "(case when n % 50 = 0 then 3 else n % 3 end)";
 
-/** Everything else that lists are made of: 10,000 of each. */
+/** The other tables that apps list: 10,000 rows of each. */
 const FURTHER = [
   `insert into public.ai_job_events (job_id, seq, user_id, event, attempt)
    select j.id, 1, j.user_id, 'created', 0 from public.ai_jobs as j`,
@@ -118,13 +118,13 @@ const FURTHER = [
   }, 'media' from generate_series(1, 10000) as n`,
 ];
 
-/** So small that reading them whole is right: a row per job type, vendor or one of its people and products. */
+/** Tables so small that a sequential scan is right: a row per job type, vendor, member or product. */
 const SMALL = [
   "ai_job_types",
   "ai_providers",
   // One row.
   "janitor_settings",
-  // A row per user, found through its index where it is large; this population's fills a few pages.
+  // A row per user. With more users an index is used; here the table has only a few pages.
   "ai_limits",
   "buckets",
   "secrets",
@@ -138,12 +138,12 @@ const SMALL = [
   "storage_references",
   "ai_schedule_runs",
   "provider_references",
-  // Auth's own, which this population leaves empty.
+  // Auth's own tables, which are empty here.
   "sessions",
   "identities",
 ];
 
-/** What may be found wrong with a plan, in words. */
+/** The faults of a plan as text. */
 function faultsOf(plan: Plan, expected: Expected): string[] {
   const scanned = plan.seqScans.filter((table) => !SMALL.includes(table));
   return [
@@ -155,7 +155,7 @@ function faultsOf(plan: Plan, expected: Expected): string[] {
       ? ["sorts"]
       : []),
     ...(expected.byOwner && !plan.hasInitPlan
-      ? ["asks who the caller is for each row"]
+      ? ["computes the caller for each row"]
       : []),
   ];
 }
@@ -165,9 +165,9 @@ interface Expected {
   index?: string;
   /** The index returns the rows in the requested order. */
   isOrdered?: boolean;
-  /** `auth.uid()` is found out once. */
+  /** `auth.uid()` is computed once. */
   byOwner?: boolean;
-  /** Pages that may be touched, indexes included. */
+  /** The most pages that may be read, including indexes. */
   pages: number;
 }
 
@@ -179,7 +179,7 @@ interface Case extends Expected {
   prelude?: string;
 }
 
-/** Someone with a hundred jobs among a hundred thousand, someone who works for a vendor, and one thing of each kind. */
+/** A user with a hundred of the jobs, a member of a vendor, and one row of each kind. */
 interface Sample {
   owner: Caller & { userId: string };
   clerk: Caller;
@@ -214,7 +214,7 @@ async function drawSample(db: TestDatabase): Promise<Sample> {
   };
 }
 
-/** What an app requests as a signed-in user: no condition on the owner, as with supabase-js; the policies add it. */
+/** Requests of an app for a signed-in user, without a condition on the owner, which the policies add. */
 function ownersCases(sample: Sample): Case[] {
   const { owner } = sample;
   const page = (
@@ -231,7 +231,7 @@ function ownersCases(sample: Sample): Case[] {
     pages: 80,
   });
   return [
-    // Of many rows of one owner, only those of the page are touched.
+    // Of the owner's many rows, only those of the page are read.
     page("ai_jobs", { isOrdered: true }),
     page("media", { isOrdered: true }),
     page("voices"),
@@ -290,7 +290,7 @@ function ownersCases(sample: Sample): Case[] {
       byOwner: true,
       pages: 8,
     },
-    // Own ones or one that was opened by its link: two look-ups in indexes, and a sort of what is the owner's.
+    // The policy admits own slideshows and the one opened by its link: two index scans, and a sort of the owner's rows.
     {
       name: "slideshows: the first page",
       caller: owner,
@@ -352,7 +352,7 @@ function ownersCases(sample: Sample): Case[] {
 function othersCases({ clerk, vendorId }: Sample): Case[] {
   return [
     {
-      // Every row of this one vendor is looked at: of other vendors' none.
+      // Every row of this vendor is read, and none of other vendors.
       name: "orders: a vendor's first page",
       caller: clerk,
       statement: `
@@ -383,7 +383,7 @@ function othersCases({ clerk, vendorId }: Sample): Case[] {
   ];
 }
 
-/** The queue's own work, with the plan of every statement inside of it. */
+/** The functions of the queue, with the plan of every statement inside them. */
 function queueCases({ jobId }: Sample): Case[] {
   const heartbeat =
     `select * from public.heartbeat_ai_jobs(jsonb_build_array(jsonb_build_object('job_id', '${jobId}', 'lease_token', gen_random_uuid(), 'progress', 50)))`;
@@ -400,13 +400,13 @@ function queueCases({ jobId }: Sample): Case[] {
       caller: SERVICE,
       statement:
         `select * from public.claim_ai_jobs(1, array['${jobId}'::uuid])`,
-      // With what the session reads of the catalogue the first time.
+      // Includes the session's first reads of the catalogue.
       pages: 3000,
     },
     {
       name: "heartbeat_ai_jobs",
       caller: SERVICE,
-      // Once before, since a session reads the catalogue the first time.
+      // Run once before, because a session's first execution reads the catalogue.
       prelude: heartbeat,
       statement: heartbeat,
       pages: 10,
@@ -429,7 +429,7 @@ function queueCases({ jobId }: Sample): Case[] {
 
 const SERVICE: Caller = { role: "service_role" };
 
-/** Faults of a case over all statements that it led to. An index that must be used must be so in at least one. */
+/** The faults of a case over all its statements. At least one of them must use the expected index. */
 async function faultsIn(
   explainer: Explainer,
   { caller, statement, prelude, index, ...expected }: Case,
@@ -447,7 +447,7 @@ async function faultsIn(
   ];
 }
 
-/** Ways to spoil it, and a case that must then be at fault. */
+/** Changes that spoil a plan, and the case that must then have a fault. */
 const SPOILED: {
   name: string;
   statement: string;
@@ -455,7 +455,7 @@ const SPOILED: {
   fault: RegExp;
 }[] = [
   {
-    name: "a policy that looks up the caller row by row",
+    name: "a policy that computes the caller for each row",
     statement:
       `alter policy "users can read their own ai jobs" on public.ai_jobs using (user_id = auth.uid())`,
     case: "ai_jobs: one row by id",
@@ -468,13 +468,13 @@ const SPOILED: {
     fault: /^reads all of ai_jobs|^sorts|^touches/,
   },
   {
-    name: "no index for those who wait longest",
+    name: "no index for the longest waiting jobs",
     statement: "drop index public.ai_jobs_waiting_idx",
     case: "sweep_ai_jobs",
     fault: /^reads all of ai_jobs|^sorts|^uses .* not ai_jobs_waiting_idx/,
   },
   {
-    name: "a list of vendors that no index can serve",
+    name: "a policy with a list of vendors that no index supports",
     statement: `
       alter policy "customers can read their orders, and vendors those to fulfil" on public.orders
       using (
@@ -485,7 +485,7 @@ const SPOILED: {
     fault: /^reads all of orders/,
   },
   {
-    name: "a vendor who may be anyone to the planner",
+    name: "a policy that hides the vendor from the planner",
     statement: `
       alter policy "customers can read their orders, and vendors those to fulfil" on public.orders
       using (
@@ -527,7 +527,7 @@ Deno.test("scale: with 50,000 jobs and media of 500 users, everything is found t
       }
     });
     for (const spoiled of SPOILED) {
-      await t.step(`(at fault with ${spoiled.name})`, async () => {
+      await t.step(`(has a fault with ${spoiled.name})`, async () => {
         const one = cases.find(({ name }) => name === spoiled.case);
         assert(one !== undefined);
         const faults = await withExplainer(
@@ -547,7 +547,7 @@ Deno.test("scale: with 50,000 jobs and media of 500 users, everything is found t
   });
 });
 
-Deno.test("population: what the large databases are filled with keeps every constraint", async () => {
+Deno.test("population: the rows of the large databases satisfy every constraint", async () => {
   await withDatabase(async (db) => {
     const admin = postgres(db.adminUrl, { max: 1, onnotice: () => {} });
     try {

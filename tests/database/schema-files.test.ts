@@ -1,4 +1,4 @@
-/** The schema files and the migrations are two ways to the same database. */
+/** The schema files and the migrations create the same database. */
 import { assert, assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { compareCatalogues, readCatalogue } from "../../dev/tools/catalogue.ts";
@@ -7,14 +7,16 @@ import { withDatabase } from "../_support/database.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
 
-Deno.test("schema files: a database built from them is the one that the migrations give", async () => {
+Deno.test("schema files: they build the same database as the migrations", async () => {
   const files = await readSchemaFiles(root);
   const built = await withDatabase(async ({ sql }) => {
     for (const { path, text } of files) {
       try {
         await sql.unsafe(text);
       } catch (cause) {
-        throw new Error(`${path} cannot be run where it stands`, { cause });
+        throw new Error(`${path} cannot run at its place in schema_paths`, {
+          cause,
+        });
       }
     }
     return await readCatalogue(sql);

@@ -1,4 +1,4 @@
-/** House rules over the catalogue. Each has a statement that breaks it, so that a rule that sees nothing is noticed. */
+/** Rules for the schema, checked in the catalogue. A statement that breaks each rule proves that the check works. */
 import { assert, assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { findUppercaseWords } from "../../dev/tools/sql-case.ts";
@@ -14,16 +14,16 @@ const DEFINER_FUNCTIONS_FOR_USERS: Readonly<Record<string, string>> = {
 /** Tables on which anon has any privilege, each with the reason. */
 const TABLES_FOR_ANON: Readonly<Record<string, string>> = {
   "public.slideshows": "a published one is readable by its link",
-  "public.slideshow_items": "the slides of such a one",
+  "public.slideshow_items": "the slides of a published slideshow",
 };
 
 interface Rule {
   name: string;
-  /** Lists what breaks the rule, as `name`. */
+  /** Query for the objects that break the rule, as `name`. */
   query: string;
   /** Breaks the rule. */
   offence: string;
-  /** What the query then lists. */
+  /** The name that the query then returns. */
   found: string;
   allowed?: Readonly<Record<string, string>>;
 }
@@ -119,7 +119,7 @@ const RULES: Rule[] = [
     found: "public.offence",
   },
   {
-    name: "names: none is so long that Postgres has cut it",
+    name: "names: none is so long that Postgres truncates it",
     query: `
       select n.name from (
         select p.polname, p.polrelid from pg_policy as p
@@ -166,7 +166,7 @@ const RULES: Rule[] = [
 
 class Undo extends Error {}
 
-Deno.test("schema: keeps the house rules", async (t) => {
+Deno.test("schema: follows our rules", async (t) => {
   await withDatabase(async (db) => {
     const offenders = async (rule: Rule, sql: Transaction | typeof db.sql) =>
       (await sql.unsafe<{ name: string }[]>(rule.query)).map((row) => row.name)
@@ -194,7 +194,7 @@ Deno.test("schema: keeps the house rules", async (t) => {
   });
 });
 
-Deno.test("schema files: everything that is not text or a comment is lowercase", async () => {
+Deno.test("schema files: everything except strings and comments is lowercase", async () => {
   const root = fromFileUrl(new URL("../../", import.meta.url));
   const found: string[] = [];
   const files = await readSchemaFiles(root);

@@ -1,4 +1,4 @@
-/** `supabase/seed.sql`: what a fresh stack shows. */
+/** `supabase/seed.sql`: the data of a new stack. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { runSupabaseCli } from "../../dev/tools/supabase-cli.ts";
@@ -14,7 +14,7 @@ const ANNA = "a11a0000-0000-4000-8000-000000000001";
 const PAUL = "a11a0000-0000-4000-8000-000000000002";
 const CLERK = "a11a0000-0000-4000-8000-000000000003";
 
-/** A Vault in which everything is set, so that a job that were dispatched would be. */
+/** Sets all secrets of the Vault, so that dispatches are possible. */
 async function openVault(db: TestDatabase): Promise<void> {
   await db.sql`
     select vault.create_secret('https://abcdefghijklmnopqrst.supabase.co', 'project_url'),
@@ -23,7 +23,7 @@ async function openVault(db: TestDatabase): Promise<void> {
   }`}, 'dispatch_secret')`;
 }
 
-Deno.test("seed: shows each of its people something in every list of theirs", async () => {
+Deno.test("seed: each of its users has entries in all their lists", async () => {
   await withDatabase(async (db) => {
     await db.sql.unsafe(seed);
     const tables = [
@@ -57,7 +57,7 @@ Deno.test("seed: shows each of its people something in every list of theirs", as
     assertEquals(tables.filter((table) => anna[table] === 0), []);
     const paul = await seenBy(PAUL);
     assertEquals([paul.orders, paul.order_items, paul.profiles], [1, 1, 1]);
-    // The vendor sees what is paid, not what Paul has begun.
+    // The vendor sees paid orders, not Paul's draft.
     const clerk = await seenBy(CLERK);
     assertEquals([clerk.orders, clerk.order_items, clerk.deliveries], [
       1,
@@ -68,7 +68,7 @@ Deno.test("seed: shows each of its people something in every list of theirs", as
   });
 });
 
-Deno.test("seed: its job went through the queue, its order through the till, and no provider was called", async () => {
+Deno.test("seed: its job went through the queue, its order was paid, and no provider was called", async () => {
   await withDatabase(async (db) => {
     await openVault(db);
     await db.sql.unsafe(seed);

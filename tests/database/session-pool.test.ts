@@ -1,4 +1,4 @@
-/** The sessions of the embedded REST: statements that leave before the answer of earlier ones, and prepared statements. */
+/** The sessions of the embedded REST: pipelined and prepared statements. */
 import { assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
 import { RestConnection } from "../../dev/stack/services/lite/connection.ts";
@@ -27,7 +27,7 @@ async function withSession(
 
 const rowsOf = (result: Iterable<unknown>) => [...result];
 
-Deno.test("session pool: statements that do not await their transaction's beginning are part of it", async () => {
+Deno.test("session pool: statements that are sent before their transaction's begin has returned are part of it", async () => {
   await withSession(async (session, sql) => {
     const begun = session.unsafe("begin; set local role postgres", []);
     const written = session.unsafe("insert into public.noted values ($1)", [2]);
@@ -37,7 +37,7 @@ Deno.test("session pool: statements that do not await their transaction's beginn
   });
 });
 
-Deno.test("session pool: what follows a transaction that cannot begin changes nothing", async () => {
+Deno.test("session pool: statements after a transaction that cannot begin change nothing", async () => {
   await withSession(async (session, sql) => {
     const begun = session.unsafe("begin; set local role nobody_here", []);
     const written = session.unsafe("insert into public.noted values ($1)", [2]);
@@ -76,7 +76,7 @@ Deno.test("session pool: a statement with parameters is prepared once", async ()
   });
 });
 
-Deno.test("session pool: a change of the schema is seen by the next transaction", async () => {
+Deno.test("session pool: the next transaction sees a change of the schema", async () => {
   await withSession(async (session, sql) => {
     const read = async () => {
       const begun = session.unsafe("begin", []);

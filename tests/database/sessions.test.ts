@@ -25,7 +25,7 @@ Deno.test("sessions: a session that ends fails its transaction, and the next sta
           await session.query("select 2");
         }), SessionLost);
     }
-    // Inside of a statement.
+    // During a statement.
     const asleep = sessions.query("select pg_sleep(600)");
     asleep.catch(() => {});
     await until("the statement runs", async () =>
@@ -35,7 +35,7 @@ Deno.test("sessions: a session that ends fails its transaction, and the next sta
     await end();
     await assertRejects(() => asleep, SessionLost);
     assertEquals((await sessions.query("select 3 as n")).rows, [{ n: 3 }]);
-    // After it was given up, while it closes: no caller awaits it any more.
+    // While the session closes, when no caller awaits it any more.
     for (let tried = 0; tried < 20; tried++) {
       await assertRejects(
         () =>
@@ -82,7 +82,7 @@ Deno.test("sessions: an error of Postgres rolls the transaction back and leaves 
   });
 });
 
-Deno.test("sessions: a server that cannot be reached is a lost session", async () => {
+Deno.test("sessions: an unreachable server is reported as a lost session", async () => {
   await using sessions = new Sessions(
     "postgres://postgres@127.0.0.1:1/postgres",
     NAME,

@@ -1,4 +1,4 @@
-/** The shop's rules: who may write what, which status follows which, and that the money always adds up. */
+/** The shop's rules: who may write what, the transitions of a status, and consistent amounts. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type postgres from "postgres";
 import {
@@ -23,10 +23,10 @@ import {
   type PaymentStatus,
   readOrder,
   refund,
+  rolledBack,
   setStatus,
   ship,
   type Shop,
-  tryOut,
 } from "./_support/shop-fixtures.ts";
 
 interface Bench {
@@ -54,7 +54,7 @@ const ORDER_TRANSITIONS: Record<OrderStatus, OrderStatus[]> = {
   refunded: [],
 };
 
-/** What else must be so before an order can take the status. */
+/** Further statements that an order needs before it can change to the status. */
 const PREPARED: Partial<
   Record<OrderStatus, (sql: Transaction, id: string) => Promise<unknown>>
 > = {
@@ -82,7 +82,7 @@ Deno.test("orders: every change of status that is not a transition is refused, a
         const possible: OrderStatus[] = [];
         for (const to of ORDER_STATUSES.filter((to) => to !== from)) {
           if (ORDER_TRANSITIONS[from].includes(to)) {
-            const after = await tryOut(db, async (sql) => {
+            const after = await rolledBack(db, async (sql) => {
               await PREPARED[to]?.(sql, id);
               const [row] = await sql<{ status: OrderStatus }[]>`
                 update public.orders set status = ${to} where id = ${id} returning status`;
@@ -104,7 +104,7 @@ Deno.test("orders: every change of status that is not a transition is refused, a
   });
 });
 
-Deno.test("docs/data-model.md: draws the transitions of an order as they are", async () => {
+Deno.test("docs/data-model.md: its diagram has the transitions of an order", async () => {
   const page = await Deno.readTextFile(
     new URL("../../docs/data-model.md", import.meta.url),
   );
@@ -120,7 +120,7 @@ Deno.test("docs/data-model.md: draws the transitions of an order as they are", a
   );
 });
 
-Deno.test("orders: a customer places and cancels, and nothing else", async (t) => {
+Deno.test("orders: a customer can only place and cancel", async (t) => {
   const MAY: Partial<Record<OrderStatus, OrderStatus[]>> = {
     draft: ["placed", "cancelled"],
     placed: ["cancelled"],
@@ -131,7 +131,7 @@ Deno.test("orders: a customer places and cancels, and nothing else", async (t) =
         const possible: OrderStatus[] = [];
         for (const to of ORDER_STATUSES.filter((to) => to !== from)) {
           const id = await orderIn(db, shop, anna, from);
-          // Everything that the service would need is there; what is missing is the right.
+          // Everything that the service would need exists, so only the right is missing.
           if (from === "placed" && to === "paid") await payFor(db, id);
           if (from === "in_production" && to === "shipped") await ship(db, id);
           if (to === "refunded") await refund(db, id);
@@ -203,7 +203,7 @@ Deno.test("orders: a new order is an empty draft with a customer, and keeps vend
   });
 });
 
-Deno.test("orders: only a draft can be deleted, by its customer or the service, and its items go with it", async (t) => {
+Deno.test("orders: only a draft can be deleted, with its items, by its customer or the service", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     for (const status of ORDER_STATUSES) {
       await t.step(status, async () => {
@@ -233,7 +233,7 @@ Deno.test("orders: only a draft can be deleted, by its customer or the service, 
   });
 });
 
-Deno.test("orders: placing needs items, an address, and products that are sold at their price today", async (t) => {
+Deno.test("orders: placing needs items, an address, and products that are on sale at their current price", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     const place = (id: string) =>
       db.asUser(
@@ -289,7 +289,7 @@ Deno.test("orders: placing needs items, an address, and products that are sold a
       });
     }
     await t.step(
-      "an item that is written again has today's price",
+      "an item that is updated has the current price",
       async () => {
         const id = await orderIn(db, shop, anna, "draft");
         await db
@@ -307,7 +307,7 @@ Deno.test("orders: placing needs items, an address, and products that are sold a
   });
 });
 
-Deno.test("orders: paid needs captured money that covers the whole total, shipping and tax included", async (t) => {
+Deno.test("orders: paid needs captured payments that cover the total, including shipping and tax", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     const PAYMENTS: Record<string, { rows: string[]; isEnough: boolean }> = {
       "no payment": { rows: [], isEnough: false },
@@ -318,16 +318,16 @@ Deno.test("orders: paid needs captured money that covers the whole total, shippi
       "a pending one": { rows: ["'pending', 4000, 0"], isEnough: false },
       "a failed one": { rows: ["'failed', 4000, 0"], isEnough: false },
       "one cent too little": { rows: ["'captured', 3999, 0"], isEnough: false },
-      "one cent given back": {
+      "one cent refunded": {
         rows: ["'partially_refunded', 4000, 1"],
         isEnough: false,
       },
-      "everything given back": {
+      "everything refunded": {
         rows: ["'refunded', 4000, 4000"],
         isEnough: false,
       },
       "the exact sum": { rows: ["'captured', 4000, 0"], isEnough: true },
-      "two payments that make the sum": {
+      "two payments that add up to the sum": {
         rows: ["'captured', 1000, 0", "'captured', 3000, 0"],
         isEnough: true,
       },
@@ -342,7 +342,7 @@ Deno.test("orders: paid needs captured money that covers the whole total, shippi
     for (const [name, { rows, isEnough }] of Object.entries(PAYMENTS)) {
       await t.step(name, async () => {
         const paid = () =>
-          tryOut(db, async (sql) => {
+          rolledBack(db, async (sql) => {
             for (const row of rows) {
               await sql.unsafe(`
                 insert into public.payments (
@@ -362,7 +362,7 @@ Deno.test("orders: paid needs captured money that covers the whole total, shippi
   });
 });
 
-Deno.test("orders: neither cancelled nor refunded while some of the customer's money is still with us", async (t) => {
+Deno.test("orders: neither cancelled nor refunded while a part of the payment is not returned", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     await t.step(
       "no role can cancel a placed order with a captured payment",
@@ -431,7 +431,7 @@ Deno.test("orders: shipped needs a shipped delivery, delivered needs all of them
   });
 });
 
-Deno.test("orders: amounts are fixed once paid, and the address is the customer's to change only in a draft", async (t) => {
+Deno.test("orders: amounts are fixed once paid, and the customer can change the address only in a draft", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     for (const status of ORDER_STATUSES) {
       await t.step(status, async () => {
@@ -457,7 +457,7 @@ Deno.test("orders: amounts are fixed once paid, and the address is the customer'
   });
 });
 
-Deno.test("order items: name and price are the vendor's, for the customer and for the service", async () => {
+Deno.test("order items: name and price come from the vendor's product, for the customer and for the service", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const id = await draftOrder(db, shop, anna);
     for (
@@ -497,7 +497,7 @@ Deno.test("order items: name and price are the vendor's, for the customer and fo
   });
 });
 
-Deno.test("orders: a draft with a closed vendor is refused in the same words as one with a missing vendor", async () => {
+Deno.test("orders: a draft with a closed vendor gets the same error as one with a missing vendor", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const draft = (vendor: string) =>
       db.asUser(
@@ -625,7 +625,7 @@ Deno.test("order items: the error for another user's order is always the same, a
       crypto.randomUUID(),
     ];
     const pdf = await insertPdf(db, anna);
-    // Were the order locked on the way to the refusal, this would wait until the timeout of the role.
+    // If the refusal locked the order, this would wait until the timeout of the role.
     const refusals = await db.sql.begin(async (sql) => {
       await sql`select 1 from public.orders for update`;
       const seen: unknown[] = [];
@@ -658,7 +658,7 @@ Deno.test("order items: the error for another user's order is always the same, a
   });
 });
 
-Deno.test("totals: follow every change of the items, many in one statement included", async () => {
+Deno.test("totals: follow every change of the items, also of many in one statement", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const id = await draftOrder(db, shop, anna);
     const total = async () => (await readOrder(db, id)).items_total_minor;
@@ -681,7 +681,10 @@ Deno.test("totals: follow every change of the items, many in one statement inclu
   });
 });
 
-/** One connection places the order and has not committed; another adds an item. What became of the item and the total. */
+/**
+ * One connection places the order and has not committed; another adds an item. Returns the item's outcome and the
+ * total.
+ */
 async function raceItemAgainstPlacing({ db, shop, anna }: Bench) {
   const id = await orderIn(db, shop, anna, "draft");
   const [placing, adding] = await db.connections(2);
@@ -708,7 +711,7 @@ Deno.test("totals: an item added while the order is being placed waits, and is t
       total: "3190",
     });
 
-    await t.step("(without the lock it slips in)", async () => {
+    await t.step("(without the lock it is added)", async () => {
       await bench.db.sql.unsafe(await withoutLock(bench.db, "fill_order_item"));
       assertEquals(await raceItemAgainstPlacing(bench), {
         outcome: "added",
@@ -728,7 +731,7 @@ async function withoutLock(db: TestDatabase, name: string): Promise<string> {
   return row.definition.replaceAll("for update", "");
 }
 
-Deno.test("totals: an order that is placed while an item is being added waits, and has the item in its total", async () => {
+Deno.test("totals: placing an order while an item is being added waits, and the total includes the item", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const id = await orderIn(db, shop, anna, "draft");
     const [placing, adding] = await db.connections(2);
@@ -796,7 +799,7 @@ Deno.test("totals: eight connections add, change and remove items while a ninth 
       assertEquals(order.status, "placed");
       assertEquals(order.items_total_minor, row?.sum);
       assertEquals(outcomes.length, 48);
-      // A deadlock is a lost write that its sender knows about; everything else is refused because it came too late.
+      // After a deadlock the sender knows that the write was lost. Every other refusal means that it came too late.
       assertEquals(
         outcomes.filter((one) => !["done", "AJ060", "40P01"].includes(one)),
         [],
@@ -805,7 +808,7 @@ Deno.test("totals: eight connections add, change and remove items while a ninth 
   });
 });
 
-Deno.test("payments: a refund parallel to the mark paid never leaves an order paid with returned money", async (t) => {
+Deno.test("payments: a refund parallel to the change to paid never leaves a paid order with refunded money", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     const race = async () => {
       const id = await orderIn(db, shop, anna, "placed");
@@ -854,7 +857,7 @@ Deno.test("payments: every change of status but the listed transitions is refuse
         const possible: PaymentStatus[] = [];
         for (const to of PAYMENT_STATUSES.filter((to) => to !== from)) {
           const change = () =>
-            tryOut(db, (sql) =>
+            rolledBack(db, (sql) =>
               sql`update public.payments set ${
                 sql({
                   ...paymentIn(to),
@@ -910,7 +913,7 @@ Deno.test("payments: order, amount, currency, ids and time of capture never chan
   });
 });
 
-Deno.test("payments: they belong to placed orders and their customer, for every user_id that is sent", async () => {
+Deno.test("payments: they belong to placed orders and their customer, for any user_id that is sent", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const otherUser = (await db.createUser()).id;
     const draft = await orderIn(db, shop, anna, "draft");
@@ -935,7 +938,7 @@ Deno.test("payments: they belong to placed orders and their customer, for every 
   });
 });
 
-Deno.test("deliveries: they belong to the order's customer and vendor, for all ids that are sent", async () => {
+Deno.test("deliveries: they belong to the order's customer and vendor, for any ids that are sent", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const otherUser = await openShop(db);
     const id = await orderIn(db, shop, anna, "paid");
@@ -985,7 +988,7 @@ Deno.test("deliveries: a deleted account leaves no tracking number, and none is 
   });
 });
 
-Deno.test("payments and deliveries: a provider's id, or a carrier's number, is there once", async () => {
+Deno.test("payments and deliveries: a provider's id and a carrier's number are unique", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const one = await orderIn(db, shop, anna, "shipped");
     const two = await orderIn(db, shop, anna, "in_production");
@@ -1010,7 +1013,7 @@ Deno.test("payments and deliveries: a provider's id, or a carrier's number, is t
       (await refusalOf(() => send("dhl", given.tracking_number))).constraint,
       "deliveries_tracking_number_key",
     );
-    // Another spelling of the same number is no way around that.
+    // Another spelling of the same number counts as the same.
     for (
       const [carrier, number] of [
         ["dhl", given.tracking_number.toLowerCase()],
@@ -1069,7 +1072,7 @@ Deno.test("deliveries: every change of status that is not a transition is refuse
         const possible: DeliveryStatus[] = [];
         for (const to of DELIVERY_STATUSES.filter((to) => to !== from)) {
           const change = () =>
-            tryOut(db, async (sql) => {
+            rolledBack(db, async (sql) => {
               const [row] = await sql<
                 { shipped_at: Date | null; delivered_at: Date | null }[]
               >`
@@ -1133,7 +1136,7 @@ Deno.test("service: payments and deliveries are never deleted", async () => {
 
 Deno.test("vendors: they see only their own paid orders with items and deliveries, and never payments", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
-    const rival = await openShop(db);
+    const otherVendor = await openShop(db);
     const otherUser = (await db.createUser()).id;
     const VISIBLE = [
       "paid",
@@ -1173,17 +1176,17 @@ Deno.test("vendors: they see only their own paid orders with items and deliverie
             }
             : nothing,
         );
-        assertEquals(await seenBy(rival.clerkId), nothing);
+        assertEquals(await seenBy(otherVendor.clerkId), nothing);
         assertEquals(await seenBy(otherUser), nothing);
       });
     }
   });
 });
 
-Deno.test("vendors: a member of two sees the orders of both and none of a third", async () => {
+Deno.test("vendors: a member of two vendors sees the orders of both and none of a third", async () => {
   await withShop(async ({ db, anna }) => {
     const temp = (await db.createUser()).id;
-    // By id, because the policy has bounds of ids: the third one lies between the two.
+    // The third vendor's id is between the two, because the policy has bounds of ids.
     const shops = [await openShop(db), await openShop(db), await openShop(db)]
       .sort((a, b) => a.vendorId < b.vendorId ? -1 : 1);
     const orders: string[] = [];
@@ -1213,7 +1216,7 @@ Deno.test("vendors: a member of two sees the orders of both and none of a third"
   });
 });
 
-Deno.test("vendors: change nothing, not even what they see", async () => {
+Deno.test("vendors: cannot change anything, not even the rows that they see", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const id = await orderIn(db, shop, anna, "shipped");
     const before = await readOrder(db, id);
@@ -1242,7 +1245,7 @@ Deno.test("vendors: change nothing, not even what they see", async () => {
   });
 });
 
-Deno.test("vendors: signed-in users see who sells and what; what is not sold is seen by those who work there", async () => {
+Deno.test("vendors: signed-in users see vendors and products on sale; members also see their others", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const closed = await openShop(db);
     await db
@@ -1287,7 +1290,7 @@ Deno.test("vendors: one with orders or a price list cannot be deleted", async ()
   });
 });
 
-Deno.test("keepsakes: not deleted while an order waits for them; otherwise the item is kept without it", async (t) => {
+Deno.test("keepsakes: not deleted while an open order contains them; otherwise the item is kept without it", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     for (const status of ORDER_STATUSES) {
       await t.step(status, async () => {

@@ -1,19 +1,19 @@
-/** Buckets and policies of Storage: everyone in their own folder, outputs made by the service alone. */
+/** Buckets and policies of Storage: users write in their own folder, and only the service writes outputs. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import { BUCKETS } from "../../supabase/functions/_shared/storage/buckets.ts";
 import { type TestDatabase, withDatabase } from "../_support/database.ts";
 
-/** The buckets of 20261122000600_storage.sql, whose policies are tried here. */
+/** The buckets whose policies are tested here. */
 const buckets = ["voice-samples", "uploads", "outputs", "profile-photos"];
 
-/** A row as Storage inserts it before the bytes, with the caller's rights. */
+/** Inserts a row with the caller's rights, as Storage does before it stores the bytes. */
 function insertObject(sql: postgres.ISql, bucket: string, name: string) {
   return sql`
     insert into storage.objects (bucket_id, name, metadata) values (${bucket}, ${name}, '{"size": 1}')`;
 }
 
-/** The number of rows that a command reached, or the code by which it was refused. */
+/** The number of rows that a command affected, or the SQLSTATE of its refusal. */
 async function outcomeOf(
   attempt: Promise<{ count: number }>,
 ): Promise<number | string> {
@@ -25,7 +25,7 @@ async function outcomeOf(
   }
 }
 
-/** Storage deletes with the caller's rights, after it has switched off the guard against plain SQL. */
+/** Deletes with the caller's rights, after disabling the guard against plain SQL, as Storage does. */
 async function deleteObject(
   sql: postgres.ISql,
   bucket: string,
@@ -74,22 +74,22 @@ Deno.test("storage.objects: users upload into their own folder of the uploadable
       const isUploadable = BUCKETS[bucket]?.isUploadable;
       const places: Record<string, { name: string; isAllowed: boolean }> = {
         "own folder": { name: `${a}/x.bin`, isAllowed: isUploadable === true },
-        "folder in the own folder": {
+        "folder in their own folder": {
           name: `${a}/2026/x.bin`,
           isAllowed: isUploadable === true,
         },
         "other folder": { name: `${b}/x.bin`, isAllowed: false },
-        "other folder, own id below": {
+        "their own id below another folder": {
           name: `${b}/${a}/x.bin`,
           isAllowed: false,
         },
         "no folder": { name: "x.bin", isAllowed: false },
-        "own id as a file": { name: a, isAllowed: false },
-        "own id in capitals": {
+        "their own id as a file": { name: a, isAllowed: false },
+        "their own id in capitals": {
           name: `${a.toUpperCase()}/x.bin`,
           isAllowed: false,
         },
-        "own id and more": { name: `${a}x/x.bin`, isAllowed: false },
+        "their own id and more": { name: `${a}x/x.bin`, isAllowed: false },
       };
       for (const [place, { name, isAllowed }] of Object.entries(places)) {
         await t.step(
@@ -215,7 +215,7 @@ Deno.test("storage.objects: only the owner replaces a profile photo, and nothing
   });
 });
 
-Deno.test("storage.objects: users remove what is in their own folder, outputs too; of another folder nothing", async (t) => {
+Deno.test("storage.objects: users remove objects in their own folder, outputs too, and none in another", async (t) => {
   await withDatabase(async (db) => {
     const [a, b] = await twoUsers(db);
     for (const bucket of buckets) {

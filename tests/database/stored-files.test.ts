@@ -1,4 +1,4 @@
-/** Files that have lost their account or their job: which are never stored, and which are found and removed. */
+/** Files without an account or job: they are not stored, and existing ones are found and removed. */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import { BUCKETS } from "../../supabase/functions/_shared/storage/buckets.ts";
@@ -14,7 +14,7 @@ import {
 
 const A_DAY_AGO = "now() - interval '25 hours'";
 
-/** Objects as they were stored before anything checked them, older than every grace unless `age` says otherwise. */
+/** Inserts objects without any check. They are older than every grace period unless `age` is given. */
 async function putUnchecked(
   db: TestDatabase,
   paths: readonly string[],
@@ -45,7 +45,7 @@ const storeObject = (sql: postgres.ISql, path: string) => {
     values (${bucket}, ${name.join("/")}, '{"size": 1}')`;
 };
 
-/** Reads all buckets, so many objects at a time; answers with what each part looked at. */
+/** Scans all buckets, `limit` objects at a time; returns how many each part has read. */
 async function scan(db: TestDatabase, limit = 5000): Promise<number[]> {
   const parts: number[] = [];
   do {
@@ -63,7 +63,7 @@ const queued = async (db: TestDatabase) =>
       select object_path, reason from private.storage_removals where done_at is null order by object_path`,
   ].map(({ object_path, reason }) => `${object_path} (${reason})`);
 
-Deno.test("own_buckets: the database and the functions know the same", async () => {
+Deno.test("own_buckets: the database and the functions have the same list", async () => {
   await withDatabase(async ({ sql }) => {
     const [row] = await sql<
       { buckets: string[] }[]
@@ -88,7 +88,7 @@ Deno.test("storage.objects: no file can be stored for a missing account, not eve
             db.asService(async (sql) => await storeObject(sql, path))
           ),
           ...isUploadable
-            // A token that outlives its account.
+            // The token is still valid after the account is deleted.
             ? [
               await refusalOf(() =>
                 db.asUser(gone, async (sql) => await storeObject(sql, path))
@@ -103,7 +103,7 @@ Deno.test("storage.objects: no file can be stored for a missing account, not eve
         await db.asService(async (sql) =>
           await storeObject(sql, `${bucket}/${anna}/a.bin`)
         );
-        // Not the folder of anyone.
+        // Not a folder of a user.
         for (
           const name of ["a.bin", "templates/a.bin", gone, `${gone}x/a.bin`]
         ) {
@@ -118,7 +118,7 @@ Deno.test("storage.objects: no file can be stored for a missing account, not eve
         await storeObject(sql, `the-apps-own/${gone}/a.bin`)
       );
     });
-    await t.step("nor is one moved there", async () => {
+    await t.step("no file can be moved there", async () => {
       await storeObject(db.sql, `uploads/${anna}/b.bin`);
       const { code } = await refusalOf(() =>
         db.sql`update storage.objects set name = ${`${gone}/b.bin`}
@@ -184,7 +184,7 @@ Deno.test("storage.objects: a file stored while its account is deleted is either
   });
 });
 
-Deno.test("forget_user: queues what the account has in our buckets, and nothing in an app's own", async () => {
+Deno.test("forget_user: queues the account's files in our buckets, and none in an app's own", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();
     await db
@@ -230,7 +230,7 @@ Deno.test("scan_stored_files: queues files in the folders of missing accounts af
       await queued(db),
       lost.map((path) => `${path} (no_account)`),
     );
-    // The janitor may take all of them.
+    // The janitor may remove all of them.
     const claimed = await db.asService((sql) =>
       sql<{ object_path: string }[]>`
         select object_path from public.claim_storage_removals(100) order by object_path`
@@ -239,7 +239,7 @@ Deno.test("scan_stored_files: queues files in the folders of missing accounts af
   });
 });
 
-Deno.test("scan_stored_files: queues the files of a deleted job, and none that its owner has kept", async () => {
+Deno.test("scan_stored_files: queues the files of a deleted job, except those that its owner keeps", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const anna = (await db.createUser()).id;
@@ -253,11 +253,11 @@ Deno.test("scan_stored_files: queues the files of a deleted job, and none that i
     await putUnchecked(db, [
       ...paths,
       kept,
-      // Folders of an app's own making, and of a job that is there.
+      // Folders that the app has created, and the folder of an existing job.
       `outputs/${anna}/${alive.id}/part-1.mp3`,
       `outputs/${anna}/album/a.mp3`,
       `outputs/${anna}/${deleted}`,
-      // Where users write, a folder may be called anything.
+      // In buckets where users write, a folder can have any name.
       `uploads/${anna}/${deleted}/a.mp3`,
     ]);
     await db.sql`
@@ -271,7 +271,7 @@ Deno.test("scan_stored_files: queues the files of a deleted job, and none that i
   });
 });
 
-Deno.test("scan_stored_files: reads in parts of any size, sees everything once in a round, and then rests", async (t) => {
+Deno.test("scan_stored_files: reads in parts of any size, reads everything once per round, and then pauses", async (t) => {
   for (const limit of [1, 2, 3, 7, 5000]) {
     await t.step(`${limit} at a time`, async () => {
       await withQueue(async ({ db }) => {
@@ -298,7 +298,7 @@ Deno.test("scan_stored_files: reads in parts of any size, sees everything once i
   }
 });
 
-Deno.test("scan_stored_files: follows an index, however much there is", async () => {
+Deno.test("scan_stored_files: reads an index, however many files there are", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();
     await db.sql`
@@ -311,11 +311,11 @@ Deno.test("scan_stored_files: follows an index, however much there is", async ()
     const before = await readsOf(db);
     await db.sql`select public.scan_stored_files(100)`;
     const after = await readsOf(db);
-    assertEquals(after.whole, before.whole, "no reading of the whole table");
+    assertEquals(after.whole, before.whole, "no sequential scan");
   });
 });
 
-/** How often the table was read from end to end. */
+/** The number of sequential scans of the table. */
 async function readsOf(db: TestDatabase): Promise<{ whole: number }> {
   await db.sql`select pg_stat_force_next_flush()`;
   const [row] = await db.sql<{ whole: number }[]>`
@@ -337,14 +337,14 @@ Deno.test("claim_lost_job_files: a deleted job's files go to its worker, once; e
         sql<{ object_path: string }[]>`
           select object_path from public.claim_lost_job_files(${job.user_id}, ${job.id}) order by object_path`
       )).map(({ object_path }) => object_path);
-    assertEquals(await claim(), [], "the job is there");
+    assertEquals(await claim(), [], "the job exists");
     await db.sql`delete from public.ai_jobs where id = ${job.id}`;
     assertEquals(await claim(), paths);
     assertEquals(await claim(), [], "leased");
   });
 });
 
-Deno.test("claim_lost_job_files: also when the account went, and not what a row of the library names", async () => {
+Deno.test("claim_lost_job_files: also after the account is deleted, and no files that the library names", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const claim = async (job: { id: string; user_id: string }) =>

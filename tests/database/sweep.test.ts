@@ -1,4 +1,4 @@
-/** sweep_ai_jobs: the delivery guarantee. A due job that no worker holds is dispatched again after any loss. */
+/** sweep_ai_jobs: the delivery guarantee. A due job that no worker has claimed is dispatched again after any loss. */
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
 import { type TestDatabase, withDatabase } from "../_support/database.ts";
@@ -24,7 +24,7 @@ async function setVault(db: TestDatabase): Promise<void> {
   }`}, 'dispatch_secret')`;
 }
 
-/** Runs the sweep with an empty queue of requests; its counts, and the ids of each call that it queued. */
+/** Empties the queue of requests and runs the sweep. Returns its counts, and the ids in each call that it queued. */
 async function sweep(
   db: TestDatabase,
 ): Promise<{ rescued: number; dispatched: number; calls: string[][] }> {
@@ -101,7 +101,7 @@ Deno.test("sweep_ai_jobs: with nothing to do it sends no dispatch", async () => 
 Deno.test("sweep_ai_jobs: a job whose dispatch was lost is dispatched again until it is claimed", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
-    // Without secrets the insert announces nothing, as when delivery is down.
+    // Without secrets the insert sends nothing, as when delivery is down.
     const { id } = await insertJob(db);
     assertEquals(await sweep(db), { rescued: 0, dispatched: 1, calls: [] });
 
@@ -135,7 +135,7 @@ Deno.test("sweep_ai_jobs: a dead worker's job is rescued and dispatched in the s
   });
 });
 
-Deno.test("sweep_ai_jobs: what a dead worker held is room for its owner in the same sweep", async () => {
+Deno.test("sweep_ai_jobs: a dead worker's job no longer counts against its owner's cap in the same sweep", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await setVault(db);
@@ -163,7 +163,7 @@ Deno.test("sweep_ai_jobs: jobs that cannot be claimed (later, disabled, paused, 
       keep: (db) => db.sql`update public.ai_job_types set is_enabled = false`,
       free: (db) => db.sql`update public.ai_job_types set is_enabled = true`,
     },
-    "of someone who is paused": {
+    "of a paused user": {
       keep: (db, id) =>
         db.sql`
         select public.pause_ai_jobs(p_user_id => (select user_id from public.ai_jobs where id = ${id}))`,
@@ -198,7 +198,7 @@ Deno.test("sweep_ai_jobs: jobs that cannot be claimed (later, disabled, paused, 
   }
 });
 
-Deno.test("sweep_ai_jobs: up to 200 jobs in calls of 20, those that wait longest", async () => {
+Deno.test("sweep_ai_jobs: dispatches the 200 longest waiting jobs, in calls of 20", async () => {
   await withDatabase(async (db) => {
     await setVault(db);
     await insertJobs(db, 230);
@@ -231,7 +231,7 @@ Deno.test("sweep_ai_jobs: no more jobs are dispatched than their provider has ro
   });
 });
 
-Deno.test("sweep_ai_jobs: receipts are kept longer than their dispatch is valid, then forgotten", async () => {
+Deno.test("sweep_ai_jobs: receipts are kept longer than their dispatch is valid, then deleted", async () => {
   await withDatabase(async (db) => {
     await db.sql`
       insert into private.dispatch_receipts (message_id, received_at)
@@ -277,7 +277,7 @@ Deno.test("sweep_ai_jobs: with broken delivery it still rescues expired jobs", a
   });
 });
 
-Deno.test("sweep_ai_jobs: sweeps alone bring 30 jobs to their end, though every worker but the last dies", async () => {
+Deno.test("sweep_ai_jobs: with only sweeps 30 jobs end, although every worker but the last dies", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const ids = await insertJobs(db, 30);

@@ -12,7 +12,7 @@ import {
 
 type Columns = Record<string, postgres.ParameterOrJSON<never>>;
 
-/** The columns that make a row of each status sound. */
+/** The columns of a valid row of each status. */
 const states: Record<string, Columns> = {
   pending: {
     status: "pending",
@@ -66,11 +66,11 @@ const allowed = new Set([
   "processing → failed",
   "processing → cancelled",
   "failed → pending",
-  // What it depends on failed.
+  // Its dependency failed.
   "pending → failed",
 ]);
 
-/** Ways to bring a new job into each status. */
+/** Brings a new job into each status. */
 const paths: Record<string, string[]> = {
   pending: [],
   processing: ["processing"],
@@ -281,7 +281,7 @@ Deno.test("ai_jobs: an inconsistent row is refused by its constraint", async (t)
         assert((await readJob(db, id)).status === from);
       });
     }
-    await t.step("a new job with a status that there is not", async () => {
+    await t.step("a new job with an unknown status", async () => {
       const { user_id, input_url } = await insertJob(db);
       const { constraint } = await refusalOf(() =>
         db.asService((sql) =>

@@ -53,7 +53,7 @@ Deno.test("claim_ai_jobs: twin: in order of arrival the single job would have wa
   });
 });
 
-Deno.test("claim_ai_jobs: users with many jobs each get turns", async () => {
+Deno.test("claim_ai_jobs: users with many jobs each get equal turns", async () => {
   await withQueue(async (bench) => {
     const users = [
       await queueUp(bench, 40),
@@ -92,8 +92,8 @@ Deno.test("claim_ai_jobs: a job that becomes due later joins the turns then, and
   });
 });
 
-/** Ten inserts of a user side by side, of `rows` jobs each: none sees another's, and each waits for the one before it. */
-async function insertSideBySide(
+/** Ten parallel inserts of a user, of `rows` jobs each: none sees another's rows, and each waits for the one before. */
+async function insertInParallel(
   { db }: Bench,
   userId: string,
   rows: number,
@@ -117,8 +117,8 @@ async function insertSideBySide(
   await Promise.all(waiting);
 }
 
-/** Switches off what parts the turns of inserts that did not see each other. */
-async function separateNothing({ db }: Bench): Promise<void> {
+/** Disables the separation of turns of parallel inserts. */
+async function disableSeparation({ db }: Bench): Promise<void> {
   await db.sql.unsafe(`
     create or replace function private.separate_turns(
       p_user_id uuid, p_job_type text, p_provider text, p_priority integer, p_job_ids uuid[], p_first bigint, p_last bigint
@@ -126,7 +126,7 @@ async function separateNothing({ db }: Bench): Promise<void> {
     returns boolean language sql as 'select false'`);
 }
 
-/** How many jobs the most crowded turn of a user has. */
+/** The most jobs in one turn of a user. */
 async function mostPerTurn({ db }: Bench, userId: string): Promise<number> {
   const [row] = await db.sql<{ jobs: number }[]>`
     select count(*)::integer as jobs from public.ai_jobs
@@ -156,14 +156,14 @@ for (const rows of [1, 7]) {
   Deno.test(`claim_ai_jobs: next to parallel inserts of ${rows}, another's five jobs wait for at most one each`, async () => {
     await withQueue(async (bench) => {
       const busy = (await bench.db.createUser()).id;
-      await insertSideBySide(bench, busy, rows);
-      // Also behind what waits already.
-      await insertSideBySide(bench, busy, rows);
+      await insertInParallel(bench, busy, rows);
+      // Also behind jobs that already wait.
+      await insertInParallel(bench, busy, rows);
       assertEquals(await mostPerTurn(bench, busy), 1);
       const guest = await queueUp(bench, 5);
       const before = await othersBefore(bench, guest);
       assertEquals(before.length, 5);
-      // One a turn, and those of every eighth claim, which goes by age.
+      // One per turn, and those of every eighth claim, which goes by age.
       before.forEach((others, n) => {
         const most = n + 1 + Math.ceil((n + others) / 8);
         assert(others <= most, `${others} before job ${n + 1}, not ${most}`);
@@ -174,9 +174,9 @@ for (const rows of [1, 7]) {
 
 Deno.test("claim_ai_jobs: twin: without separation, parallel inserts share turns, and the five wait for many", async () => {
   await withQueue(async (bench) => {
-    await separateNothing(bench);
+    await disableSeparation(bench);
     const busy = (await bench.db.createUser()).id;
-    await insertSideBySide(bench, busy, 7);
+    await insertInParallel(bench, busy, 7);
     assertEquals(await mostPerTurn(bench, busy), 7);
     const guest = await queueUp(bench, 5);
     const before = await othersBefore(bench, guest);
@@ -184,13 +184,13 @@ Deno.test("claim_ai_jobs: twin: without separation, parallel inserts share turns
   });
 });
 
-Deno.test("ai_jobs: single inserts side by side draw different turns, so that none has to be moved", async () => {
+Deno.test("ai_jobs: parallel single inserts choose different turns, so that none has to be moved", async () => {
   await withQueue(async (bench) => {
-    await separateNothing(bench);
+    await disableSeparation(bench);
     const busy = (await bench.db.createUser()).id;
-    await insertSideBySide(bench, busy, 1);
-    // Also behind what waits already.
-    await insertSideBySide(bench, busy, 1);
+    await insertInParallel(bench, busy, 1);
+    // Also behind jobs that already wait.
+    await insertInParallel(bench, busy, 1);
     assertEquals(await mostPerTurn(bench, busy), 1);
   });
 });
@@ -236,7 +236,7 @@ Deno.test("ai_jobs: an insert that commits after a later turn of its user keeps 
   });
 });
 
-Deno.test("ai_jobs: an insert of many jobs reserves one turn, however many users they are of", async () => {
+Deno.test("ai_jobs: an insert of many jobs reserves one turn, however many users they belong to", async () => {
   await withQueue(async ({ db }) => {
     const users = await Promise.all(
       Array.from({ length: 5 }, async () => {
@@ -274,7 +274,7 @@ Deno.test("claim_ai_jobs: of a batch at most the first goes by age, the others b
   });
 });
 
-Deno.test("claim_ai_jobs: a job due beside another's backlog is claimed immediately; the backlog keeps order", async () => {
+Deno.test("claim_ai_jobs: a due job next to another's backlog is claimed immediately; the backlog keeps order", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await queueUp(bench, 1_000, { since: "1 hour" });

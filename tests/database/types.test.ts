@@ -1,4 +1,4 @@
-/** The generated types against the database: what they do not demand of an insert, the database fills in. */
+/** The generated types against the database: it fills in every column that they do not require of an insert. */
 import { assert, assertEquals } from "@std/assert";
 import { columnsFilledByTriggers } from "../../dev/tools/type-corrections.ts";
 import type { Database } from "../../supabase/functions/_shared/database.types.ts";

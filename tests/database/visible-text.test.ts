@@ -5,7 +5,7 @@ import { withDatabase } from "../_support/database.ts";
 import { pictureOf, refusalOf, uploadSample } from "./_support/factories.ts";
 import { insertAs, voiceClone } from "./_support/new-jobs.ts";
 
-Deno.test("has_visible_text: is the contract's rule, for every character of Unicode", async () => {
+Deno.test("has_visible_text: agrees with the contract for every character of Unicode", async () => {
   await withDatabase(async ({ sql }) => {
     const rows = await sql<{ code: number }[]>`
       select code from generate_series(1, 1114111) as code

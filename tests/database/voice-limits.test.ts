@@ -26,7 +26,7 @@ async function submit(
   return row.id;
 }
 
-async function aCustomer(db: TestDatabase) {
+async function newCustomer(db: TestDatabase) {
   const { id } = await db.createUser();
   return { id, inputUrl: await uploadSample(db, id) };
 }
@@ -44,7 +44,7 @@ async function setLimits(
     .sql`update public.ai_providers set max_voices = ${ofProvider} where provider = 'elevenlabs'`;
 }
 
-/** Why a new voice clone is refused; undefined when it is not, and then it is gone again. */
+/** Why a new voice clone is refused; undefined when it is accepted, and then the insert is rolled back. */
 async function refusal(bench: Bench, userId?: string) {
   const { db } = bench;
   const id = userId ?? (await db.createUser()).id;
@@ -75,7 +75,7 @@ for (
       const { db } = bench;
       await setLimits(bench, limits);
       const customers = await Promise.all(
-        Array.from({ length: users }, () => aCustomer(db)),
+        Array.from({ length: users }, () => newCustomer(db)),
       );
       const connections = await db.connections(20);
       const outcomes = await Promise.all(
@@ -113,7 +113,7 @@ Deno.test("voice limits: a voice counts until it is deleted, for the project unt
       .sql`update private.provider_removals set done_at = now(), outcome = 'removed'`;
     await setLimits(bench, { ofProvider: 2 });
     assertEquals(await refusal(bench), undefined);
-    // One that the provider lost takes no place there.
+    // A voice that the provider no longer has takes no place there.
     await insertCompletedJob(bench);
     assertEquals(await refusal(bench), "AJ037");
     await db.sql`update public.voices set provider_missing_since = now()`;
@@ -163,7 +163,7 @@ Deno.test("voice limits: the possible voice of a deleted job counts once, until 
   });
 });
 
-Deno.test("voice limits: a retry needs room like a new job; the operator's leaves others free to continue", async () => {
+Deno.test("voice limits: a retry needs room like a new job; a refused one does not stop the operator's others", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const failed = await insertClaimedJob(bench);
@@ -183,10 +183,10 @@ Deno.test("voice limits: a retry needs room like a new job; the operator's leave
   });
 });
 
-Deno.test("voice limits: none by default, other jobs need no place, and a user's own limit takes precedence", async () => {
+Deno.test("voice limits: there is none by default, other jobs need no place, and a user's own limit wins", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
-    const customer = await aCustomer(db);
+    const customer = await newCustomer(db);
     for (let n = 0; n < 12; n++) {
       await submit(db.sql, customer.id, customer.inputUrl);
     }

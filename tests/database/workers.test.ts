@@ -1,4 +1,4 @@
-/** Which function works on which jobs: none is given another's, and each is called for its own. */
+/** Which worker gets which jobs: each claims only its own, and is called only for its own. */
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
 import type { TestDatabase } from "../_support/database.ts";
@@ -12,8 +12,8 @@ import type { ClaimedJob } from "./_support/queue.ts";
 
 const HEAVY = "render-ai-job";
 
-/** A type of job that another worker does, and one job of it beside one of the usual kind, of one user. */
-async function twoJobs(db: TestDatabase) {
+/** A job type of another worker, and two jobs of one user: one of it and one of process-ai-job. */
+async function insertJobOfEachWorker(db: TestDatabase) {
   await db.sql`
     insert into public.ai_job_types (job_type, provider, worker, input_buckets, input_mime_types)
     select 'heavy', 'internal', ${HEAVY}, input_buckets, input_mime_types
@@ -36,7 +36,7 @@ async function setVault(db: TestDatabase): Promise<void> {
   }`}, 'dispatch_secret')`;
 }
 
-/** What was called for which jobs since it was asked last. */
+/** The workers and jobs of all calls since the last use of this function. */
 async function calls(db: TestDatabase): Promise<[string, string[]][]> {
   const rows = await db.sql<{ url: string; body: string }[]>`
     with sent as (delete from net.http_request_queue returning id, url, body)
@@ -53,7 +53,7 @@ const claimedBy = (db: TestDatabase, worker: string) =>
 
 Deno.test("claim_ai_jobs: each worker gets the jobs of its types; a claim without a worker is process-ai-job's", async () => {
   await withQueue(async ({ db, queue }) => {
-    const { usual, heavy } = await twoJobs(db);
+    const { usual, heavy } = await insertJobOfEachWorker(db);
     assertEquals((await queue.claim(10)).map(({ id }) => id), [usual]);
     // Not even by its id.
     assertEquals(await queue.claim(10, [heavy]), []);
@@ -64,7 +64,7 @@ Deno.test("claim_ai_jobs: each worker gets the jobs of its types; a claim withou
 
 Deno.test("claim_dispatched_ai_jobs: a dispatch is answered with jobs of the worker that got it", async () => {
   await withQueue(async ({ db }) => {
-    const { heavy } = await twoJobs(db);
+    const { heavy } = await insertJobOfEachWorker(db);
     const jobs = await db.sql<ClaimedJob[]>`
       select * from public.claim_dispatched_ai_jobs(
         'msg_1', extract(epoch from clock_timestamp()), 10, ${HEAVY}
@@ -76,7 +76,7 @@ Deno.test("claim_dispatched_ai_jobs: a dispatch is answered with jobs of the wor
 Deno.test("dispatch: an insert calls each worker for its own jobs, once, and so does the sweep", async () => {
   await withQueue(async ({ db }) => {
     await setVault(db);
-    const { usual, heavy } = await twoJobs(db);
+    const { usual, heavy } = await insertJobOfEachWorker(db);
     const expected: [string, string[]][] = [
       ["process-ai-job", [usual]],
       [HEAVY, [heavy]],
@@ -90,7 +90,7 @@ Deno.test("dispatch: an insert calls each worker for its own jobs, once, and so 
 Deno.test("wake_ai_job_worker: calls a worker only for jobs of its types, also after a snooze without delay", async () => {
   await withQueue(async ({ db, queue }) => {
     await setVault(db);
-    const { heavy } = await twoJobs(db);
+    const { heavy } = await insertJobOfEachWorker(db);
     await calls(db);
     const wake = async (worker: string) => {
       const [row] = await db.sql<{ woken: boolean }[]>`
@@ -103,16 +103,16 @@ Deno.test("wake_ai_job_worker: calls a worker only for jobs of its types, also a
     assert(await queue.snooze(job, 0, "next_part"));
     assertEquals(await wake(HEAVY), true);
     assertEquals(await calls(db), [[HEAVY, [heavy]]]);
-    // Nothing is lost by being called for: it can be claimed, and the attempt is the first.
+    // The call has not changed the job: it can be claimed, and the attempt is the first.
     const [again] = await claimedBy(db, HEAVY);
     assertEquals([again?.id, again?.attempt], [heavy, 1]);
   });
 });
 
-Deno.test("dispatch: what waited for a job of another worker is called for at its own", async () => {
+Deno.test("dispatch: a dependent job of another worker is dispatched to its own worker", async () => {
   await withQueue(async ({ db, queue }) => {
     await setVault(db);
-    const { heavy } = await twoJobs(db);
+    const { heavy } = await insertJobOfEachWorker(db);
     const [row] = await db.sql<{ user_id: string }[]>`
       select user_id from public.ai_jobs where id = ${heavy}`;
     assert(row !== undefined);

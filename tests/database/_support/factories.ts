@@ -1,4 +1,4 @@
-/** Starting points of database tests: jobs in a chosen state, and snapshots of the tables to compare. */
+/** Factories for database tests: jobs in a chosen state, and snapshots of the tables to compare. */
 import { assert } from "@std/assert";
 import postgres from "postgres";
 import { type TestDatabase, withDatabase } from "../../_support/database.ts";
@@ -54,7 +54,7 @@ export function withQueue<T>(run: (bench: Bench) => Promise<T>): Promise<T> {
     const [service] = await db.connections(1, "service_role");
     assert(service !== undefined);
     await liftCaps(db);
-    // The breaker too: it would keep attempts from being spent.
+    // The breaker is disabled too, because an open one keeps attempts from being spent.
     await db.sql`update public.ai_providers set breaker_threshold = null`;
     return await run({ db, queue: queueOver(service) });
   });
@@ -79,7 +79,7 @@ export function uploadSample(
   });
 }
 
-/** A pending job, inserted by the owner of the tables; an owner and a recording are made when none are given. */
+/** A pending job, inserted by the owner of the tables. Creates its user and recording unless they are given. */
 export async function insertJob(
   db: TestDatabase,
   values: NewJob = {},
@@ -125,7 +125,7 @@ export async function claimJob(
   return job;
 }
 
-/** A new job that is claimed already. */
+/** A new job that is already claimed. */
 export async function insertClaimedJob(
   bench: Bench,
   values: NewJob = {},
@@ -181,7 +181,7 @@ export async function eventsOf(
   ];
 }
 
-/** Makes the lease of a job one second too old. */
+/** Backdates the lease of a job so that it expired a second ago. */
 export async function expireLease(
   db: TestDatabase,
   jobId: string,
@@ -192,14 +192,14 @@ export async function expireLease(
   assert(count === 1, "the job has no lease");
 }
 
-/** Makes a waiting job due, for every reason to wait. */
+/** Makes a waiting job due, whatever it waits for. */
 export async function makeDue(db: TestDatabase, jobId: string): Promise<void> {
   const { count } = await db.sql`
     update public.ai_jobs set scheduled_at = now() where id = ${jobId} and status = 'pending'`;
   assert(count === 1, "the job does not wait");
 }
 
-/** Spends attempts: the job is waiting for its `attempt` + 1st claim. */
+/** Sets the attempts that a waiting job has used up. */
 export async function setAttempts(
   db: TestDatabase,
   jobId: string,
@@ -208,7 +208,7 @@ export async function setAttempts(
   await db.sql`update public.ai_jobs set ${db.sql(values)} where id = ${jobId}`;
 }
 
-/** Every row and column of what the queue writes, exactly, to compare before and after. */
+/** Every row and column that the queue writes, as text, to compare before and after. */
 export async function pictureOf(db: TestDatabase): Promise<string[]> {
   const rows = await db.sql<{ line: string }[]>`
     select line

@@ -10,7 +10,7 @@ export type Columns = Record<
   postgres.SerializableParameter | postgres.Parameter
 >;
 
-/** Inserts as supabase-js does for that user: only these columns, and the row comes back. */
+/** Inserts as supabase-js does for that user: only these columns, and returns the row. */
 export function insertAs(
   db: TestDatabase,
   userId: string,
@@ -25,7 +25,7 @@ export function insertAs(
   });
 }
 
-/** What an app sends for a voice clone. */
+/** The columns that an app sends for a voice clone. */
 export function voiceClone(db: TestDatabase, inputUrl: string): Columns {
   return {
     job_type: "voice_clone",

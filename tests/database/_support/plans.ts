@@ -1,6 +1,6 @@
 /**
- * The plans that Postgres really used, also for the statements inside functions and foreign keys: the server's
- * auto_explain reports them while they run.
+ * The plans that Postgres actually used, also for the statements inside functions and foreign keys. The server's
+ * auto_explain reports them.
  */
 import postgres from "postgres";
 import { z } from "zod";
@@ -36,17 +36,17 @@ const explained = z.object({ "Query Text": z.string(), Plan: planNode });
 export interface Plan {
   /** The statement, on one line. */
   query: string;
-  /** Tables that were read from one end to the other. */
+  /** Tables that were scanned sequentially. */
   seqScans: string[];
   /** Indexes that were used, in alphabetical order. */
   indexes: string[];
   /** Kinds of nodes, in alphabetical order, each once. */
   nodes: string[];
-  /** What was looked up in the indexes. */
+  /** The conditions of the index scans. */
   conditions: string[];
-  /** Whether something was computed once before the rows, as `(select auth.uid())` is. */
+  /** Whether the plan has an initial step that runs once, not per row, as for `(select auth.uid())`. */
   hasInitPlan: boolean;
-  /** Pages of 8 KiB that were touched. */
+  /** Pages of 8 KiB that were read. */
   pages: number;
 }
 
@@ -80,14 +80,15 @@ function planOf(message: string): Plan {
   };
 }
 
-/** A caller: the owner of the tables, or as the Data API acts for someone. */
+/** A caller: the owner of the tables, or a role of the Data API. */
 export type Caller = { role: "postgres" } | { role: ApiRole; userId?: string };
 
 /** Runs statements and reports their plans. */
 export interface Explainer {
   /**
-   * Runs a statement in a transaction that is rolled back, and returns the plan of each statement that this led to, in
-   * the order of their ends; those that look at no table are left out. The prelude is run before, as the superuser.
+   * Runs a statement in a transaction that is rolled back. Returns the plans of it and of all statements that it
+   * caused, in the order in which they ended, without those that read no table. The prelude runs before, as the
+   * superuser.
    */
   explain(
     caller: Caller,

@@ -106,7 +106,7 @@ export async function completeJob(
     result?: postgres.JSONValue;
     outputUrl?: string | null;
     product?: postgres.JSONValue | null;
-    /** A success that the completion settles. */
+    /** A successful call that the completion settles. */
     call?: {
       callId: string;
       objectId: string;

@@ -45,7 +45,7 @@ export interface ClaimedJob extends Job {
   lease_expires_at: Date;
 }
 
-/** The lease token; a test may invent one. */
+/** A job and its lease token, which a test may invent. */
 export interface Lease {
   id: string;
   lease_token: string | null;

@@ -20,7 +20,7 @@ export const ORDER_STATUSES = [
 /** A status of an order. */
 export type OrderStatus = typeof ORDER_STATUSES[number];
 
-/** A vendor, someone who works there, and two products: a book for 24.90 and a card for 3.50 EUR. */
+/** A vendor, a member of its staff, and two products: a book for 24.90 and a card for 3.50 EUR. */
 export interface Shop {
   vendorId: string;
   clerkId: string;
@@ -46,7 +46,7 @@ export interface Order {
   updated_at: Date;
 }
 
-/** Where everything is sent. */
+/** The shipping address of all orders. */
 export const ADDRESS = {
   name: "Anna Berger",
   line1: "Lindenweg 4",
@@ -96,7 +96,7 @@ export async function insertPdf(
   return { id: row.id, path };
 }
 
-/** An empty draft of this customer, made by the customer. */
+/** An empty draft, created by this customer. */
 export async function draftOrder(
   db: TestDatabase,
   shop: Shop,
@@ -212,7 +212,7 @@ export async function refund(db: TestDatabase, orderId: string): Promise<void> {
     where order_id = ${orderId} and status in ('captured', 'partially_refunded')`;
 }
 
-/** A delivery of an order that is on its way. Returns its id. */
+/** A shipped delivery of an order. Returns its id. */
 export async function ship(db: TestDatabase, orderId: string): Promise<string> {
   const id = crypto.randomUUID();
   await db.asService((sql) =>
@@ -261,7 +261,7 @@ export async function orderIn(
       .sql`update public.deliveries set status = 'delivered' where order_id = ${id}`;
     await setStatus(db, id, "delivered");
   };
-  const giveBack = async () => {
+  const refundAll = async () => {
     await refund(db, id);
     await setStatus(db, id, "refunded");
   };
@@ -270,7 +270,7 @@ export async function orderIn(
     placed: [place],
     cancelled: [place, () => setStatus(db, id, "cancelled")],
     paid: [place, pay],
-    refunded: [place, pay, giveBack],
+    refunded: [place, pay, refundAll],
     in_production: [place, pay, print],
     shipped: [place, pay, print, send],
     delivered: [place, pay, print, send, deliver],
@@ -279,7 +279,7 @@ export async function orderIn(
   return id;
 }
 
-/** The order as it is now. */
+/** The current row of the order. */
 export async function readOrder(db: TestDatabase, id: string): Promise<Order> {
   const [order] = await db.sql<
     Order[]
@@ -291,7 +291,7 @@ export async function readOrder(db: TestDatabase, id: string): Promise<Order> {
 class Undo extends Error {}
 
 /** Runs in a transaction that is always rolled back. Returns what `run` returns; throws what it throws. */
-export async function tryOut<T>(
+export async function rolledBack<T>(
   db: TestDatabase,
   run: (sql: Transaction) => Promise<T>,
 ): Promise<T> {
