@@ -1,4 +1,4 @@
-/** The console in a real browser: operators of the stack, and a user whose jobs they look after. */
+/** The console in a real browser: operators, and a user whose jobs they manage. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Page } from "playwright-core";
 import { walk, walkDialog } from "./_support/keyboard.ts";
@@ -6,10 +6,10 @@ import {
   assertAccessibleInAll,
   browserTest,
   cardOf,
-  PATIENCE,
   settled,
   signUp,
   speak,
+  TIME_LIMIT,
   useSite,
   visit,
   type VisitOptions,
@@ -26,7 +26,10 @@ async function section(page: Page, name: string): Promise<void> {
 type State = NonNullable<VisitOptions["storageState"]>;
 let operator: { grant: string; storageState: State } | undefined;
 
-/** An operator in the console: the first becomes one with the line that the page shows, the others are the same person. */
+/**
+ * An operator in the console. The first visit gets the role with the statement that the page shows; later visits reuse
+ * it.
+ */
 async function visitAsOperator(options: VisitOptions = {}) {
   if (operator !== undefined) {
     const { grant, storageState } = operator;
@@ -58,7 +61,7 @@ async function visitAsOperator(options: VisitOptions = {}) {
   return visitor;
 }
 
-/** Lets a speech be made whose answer is lost and which no look-up finds, so that its job needs a person. */
+/** Requests a speech whose response is lost and that no query finds, so that its job is parked. */
 async function park(page: Page, text: string): Promise<string> {
   const { simulator, sql } = site();
   await simulator.fail(
@@ -81,7 +84,7 @@ async function park(page: Page, text: string): Promise<string> {
   return `${job?.["id"]}`;
 }
 
-/** Lets ElevenLabs refuse speeches until `undo` is called. */
+/** Makes ElevenLabs refuse speeches until `undo` is called. */
 async function refuseSpeech() {
   const { simulator } = site();
   await simulator.fail({
@@ -107,7 +110,7 @@ browserTest(
 );
 
 browserTest(
-  "console: the numbers come with a verdict, and a role that is taken back is said in words",
+  "console: the numbers have a verdict, and a revoked role is explained",
   async () => {
     await using visitor = await visitAsOperator({
       expected: /Failed to load resource/,
@@ -126,7 +129,11 @@ browserTest(
     await page.locator(".empty", {
       hasText: "not an operator of this project any more",
     }).waitFor();
-    assertEquals(await tiles.count(), 0, "nothing of before stays on the page");
+    assertEquals(
+      await tiles.count(),
+      0,
+      "nothing from before stays on the page",
+    );
   },
 );
 
@@ -143,7 +150,7 @@ browserTest(
     const id = await park(owner.page, "Did you hear me?");
     const needs = page.getByRole("region", { name: "Needs a person" });
     // A speech has no marker at the provider, and neither the card nor the panel offers one.
-    await needs.getByText("A speech has no marker.").waitFor(PATIENCE);
+    await needs.getByText("A speech has no marker.").waitFor(TIME_LIMIT);
     await page.getByText("1 job needs a person").waitFor();
     await needs.getByRole("button", { name: "Open the job" }).click();
     await page.getByRole("dialog").getByText("A speech has no marker.")
@@ -151,7 +158,7 @@ browserTest(
     assertEquals(await page.getByText(`job:${id}`).count(), 0);
     await assertAccessibleInAll(page, "console-parked-panel", "dialog");
     await page.keyboard.press("Escape");
-    // As if it were the call of a voice clone, which has one.
+    // As if it were a voice clone, which has a marker.
     await site().sql(
       `update public.ai_jobs set job_type = 'voice_clone' where id = '${id}'`,
     );
@@ -199,7 +206,7 @@ browserTest(
 );
 
 browserTest(
-  "console: a parked job that was not made is sent again, once the operator says so",
+  "console: a parked job without an object is sent again after the operator's answer",
   async () => {
     await using owner = await visit(site());
     await using visitor = await visitAsOperator();
@@ -208,7 +215,7 @@ browserTest(
     await park(owner.page, "Once more, please.");
     const needs = page.getByRole("region", { name: "Needs a person" });
     await needs.getByRole("button", { name: "It was not made" }).click(
-      PATIENCE,
+      TIME_LIMIT,
     );
     const dialog = page.getByRole("dialog");
     await dialog.getByText(/for about \$.* it is paid for twice/).waitFor();
@@ -221,7 +228,7 @@ browserTest(
 );
 
 browserTest(
-  "console: a provider that is down says so, its jobs have a place, and a probe lets one try",
+  "console: a provider that is down is shown, its jobs have a place, and a probe admits one job",
   async () => {
     await using owner = await visit(site());
     await using visitor = await visitAsOperator();
@@ -256,7 +263,7 @@ browserTest(
     assertEquals(
       await page.locator(".toasts:popover-open").count(),
       1,
-      "messages lie above an open dialog",
+      "messages are above an open dialog",
     );
     for (const text of ["First.", "Second."]) await settled(owner.page, text);
     await card.locator(".badge", { hasText: "Working" }).waitFor();
@@ -359,8 +366,8 @@ browserTest(
     }
     const row = page.getByRole("row", { name: /provider_quota_exceeded/ });
     const again = row.getByRole("button", { name: /^Run again/ });
-    // The counters follow the jobs by a fold.
-    await row.getByText("2", { exact: true }).waitFor(PATIENCE);
+    // The counters are updated by the next fold.
+    await row.getByText("2", { exact: true }).waitFor(TIME_LIMIT);
     await walkDialog(
       page,
       again,
@@ -437,7 +444,7 @@ browserTest(
 const LONG = `Only for you: ${"a very long sentence, ".repeat(2)}the end.`;
 
 browserTest(
-  "console: a search is an address, and a job opens by keyboard with its content hidden",
+  "console: a search is in the address, and a job opens by keyboard with its content hidden",
   async () => {
     await using owner = await visit(site());
     await using visitor = await visitAsOperator();
@@ -485,7 +492,7 @@ browserTest(
   },
 );
 
-browserTest("console: a budget is set and taken back", async () => {
+browserTest("console: a budget is set and removed", async () => {
   await using visitor = await visitAsOperator();
   const { page } = visitor;
   await section(page, "Budgets");
@@ -534,7 +541,7 @@ browserTest(
 );
 
 browserTest(
-  "console: a lost connection is said once, above what was read before",
+  "console: a lost connection is reported once, above the earlier data",
   async () => {
     await using visitor = await visitAsOperator({
       expected: /ERR_INTERNET_DISCONNECTED|Failed to load resource/,
@@ -545,17 +552,17 @@ browserTest(
       document.querySelector(".board .ghost") === null
     );
     await context.setOffline(true);
-    const said = page.getByText("There is no connection to the service.");
-    await said.waitFor();
-    // The next round: by then every section has tried again.
+    const report = page.getByText("There is no connection to the service.");
+    await report.waitFor();
+    // By the next round every section has tried again.
     await page.waitForRequest((request) =>
       request.postData()?.includes('"overview"') === true
     );
-    await said.first().waitFor();
-    assertEquals(await said.count(), 1);
+    await report.first().waitFor();
+    assertEquals(await report.count(), 1);
     await assertAccessibleInAll(page, "console-offline");
     await context.setOffline(false);
-    await said.waitFor({ state: "detached" });
+    await report.waitFor({ state: "detached" });
   },
 );
 

@@ -9,7 +9,6 @@ import {
   cardOf,
   choose,
   fixture,
-  PATIENCE,
   photo,
   record,
   settled,
@@ -17,23 +16,24 @@ import {
   signInAsAnna,
   signUp,
   speak,
+  TIME_LIMIT,
   useSite,
   visit,
 } from "./_support/site.ts";
 
 const site = useSite();
 
-/** What the browser itself writes when a request fails on purpose. */
+/** The browser's own message when the test makes a request fail. */
 const FAILED_REQUESTS = /Failed to load resource|WebSocket connection/;
 
-/** As Safari, which records MP4 alone. */
+/** Makes MediaRecorder support only MP4, as in Safari. */
 const MP4_ONLY = `
   const isSupported = MediaRecorder.isTypeSupported.bind(MediaRecorder);
   MediaRecorder.isTypeSupported = (type) => type.startsWith("audio/mp4") && isSupported(type);
 `;
 
 browserTest(
-  "account: signing up, out and in, and a wrong password in words",
+  "account: signing up, out and in, and a message for a wrong password",
   async () => {
     await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
     const { page } = visitor;
@@ -112,7 +112,7 @@ for (
 }
 
 browserTest(
-  "voice: a dropped file is taken, another kind is refused in words, and a voice can be deleted",
+  "voice: a dropped file is accepted, another type is refused with a message, a voice can be deleted",
   async () => {
     await using visitor = await visit(site());
     const { page } = visitor;
@@ -153,7 +153,7 @@ browserTest(
 );
 
 browserTest(
-  "film: a photo says what is written, and what the microphone recorded as WebM or MP4",
+  "film: a photo speaks a text, and a microphone recording as WebM or MP4",
   async () => {
     await using visitor = await visit(site());
     await using safari = await visit(site(), { initScript: MP4_ONLY });
@@ -187,7 +187,7 @@ browserTest(
       await one.getByText("The film is being made.").last().waitFor();
     }
     for (const [one, films] of [[page, 2], [safari.page, 1]] as const) {
-      await one.locator("video").nth(films - 1).waitFor(PATIENCE);
+      await one.locator("video").nth(films - 1).waitFor(TIME_LIMIT);
       await one.waitForFunction(() =>
         [...document.querySelectorAll("video")].every((film) =>
           film.duration > 1
@@ -221,7 +221,7 @@ browserTest(
     await page.waitForFunction(() =>
       [...document.querySelectorAll("audio")].some((one) => one.currentTime > 5)
     );
-    await page.locator("li.job .transcript").nth(1).waitFor(PATIENCE);
+    await page.locator("li.job .transcript").nth(1).waitFor(TIME_LIMIT);
   },
 );
 
@@ -294,7 +294,7 @@ browserTest(
       (await site().sql(
         "select o.status, count(i.id)::int as items from public.orders as o left join public.order_items as i on i.order_id = o.id where o.user_id = (select id from auth.users order by created_at desc limit 1) group by o.id",
       )).map(({ status, items }) => [status, items]);
-    // The second of the three writes fails: nothing is left.
+    // The second of the three writes fails: no row is left.
     await page.route(/order_items/, (route) => refuse(route, "POST"));
     await dialog.getByRole("button", { name: /^Order for/ }).click();
     await dialog.getByRole("alert").waitFor();
@@ -330,7 +330,7 @@ browserTest(
 );
 
 browserTest(
-  "job: it survives a reload in the middle, and can be cancelled",
+  "job: it survives a reload while it runs, and can be cancelled",
   async () => {
     await using visitor = await visit(site());
     const { page } = visitor;
@@ -374,7 +374,7 @@ browserTest(
 );
 
 browserTest(
-  "job: a failure is said in words, and a retry runs it again",
+  "job: a failure has a message, and a retry runs it again",
   async () => {
     await using visitor = await visit(site());
     const { page } = visitor;
@@ -400,7 +400,7 @@ browserTest(
 );
 
 browserTest(
-  "job: one that its input fails offers to start over with its text, and can be hidden",
+  "job: one that failed because of its input can be started over with its text, and hidden",
   async () => {
     await using visitor = await visit(site());
     const { page } = visitor;
@@ -449,7 +449,7 @@ browserTest(
     const email = await signUp(page);
     await page.getByRole("button", { name: /^Record now/ }).click();
     await page.getByText("0:02").waitFor();
-    // Without a press on Stop.
+    // The recording is not stopped.
     await choose(page, "Speak");
     await page.getByLabel("What should it say?").fill("Once upon a");
     await choose(page, "Book");
@@ -482,7 +482,7 @@ browserTest(
 );
 
 browserTest(
-  "draft: what is typed while a job is being created stays",
+  "draft: text that is typed while a job is being created stays",
   async () => {
     await using visitor = await visit(site());
     const { page } = visitor;
@@ -534,7 +534,7 @@ browserTest(
 );
 
 browserTest(
-  "session: an expired one says so, and signing in again brings everything back",
+  "session: an expired one has a message, and signing in again restores everything",
   async () => {
     await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
     const { page } = visitor;
@@ -561,7 +561,7 @@ browserTest(
 );
 
 browserTest(
-  "session: a deleted account is said in words, and signs out at its next request",
+  "session: a deleted account gets a message, and is signed out at its next request",
   async () => {
     await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
     const { page } = visitor;
@@ -571,7 +571,7 @@ browserTest(
     await page.locator("option").first().waitFor({ state: "attached" });
     await page.getByLabel("What should it say?").fill("Still here?");
     await site().sql(`delete from auth.users where email = '${email}'`);
-    // The page may have sent a request by itself before, and have left.
+    // The page may already have sent another request and signed out.
     await page.evaluate(() => document.querySelector("form")?.requestSubmit());
     await page.getByText("This account no longer exists. You were signed out.")
       .waitFor();
@@ -635,7 +635,7 @@ browserTest(
     await page.keyboard.press("Escape");
     await page.locator("summary[aria-label=Appearance]").click();
     await assertAccessibleInAll(page, "appearance", ".header");
-    // What cannot be read.
+    // A file that cannot be read.
     await page.route(/list-ai-jobs/, (route) =>
       route.fulfill({
         status: 400,
@@ -649,7 +649,7 @@ browserTest(
 );
 
 browserTest(
-  "page: light, dark and motion are the visitor's choice, and are kept",
+  "page: the visitor's choices of light, dark and motion are kept",
   async () => {
     await using visitor = await visit(site(), { colorScheme: "light" });
     const { page } = visitor;
@@ -685,12 +685,12 @@ browserTest(
 );
 
 browserTest(
-  "keyboard: from the sign-in to a voice that is heard, without a mouse",
+  "keyboard: from the sign-in to playing a voice, without a mouse",
   async () => {
     await using visitor = await visit(site());
     const { page } = visitor;
     await page.getByRole("heading", { level: 1 }).waitFor();
-    /** Presses Tab until the focus is on what has this name. */
+    /** Presses Tab until a control with this name has the focus. */
     const tabTo = async (name: RegExp) => {
       for (let presses = 0; presses < 60; presses++) {
         await page.keyboard.press("Tab");

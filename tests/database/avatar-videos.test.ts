@@ -208,7 +208,7 @@ Deno.test("receive_provider_webhook: only a job with a submitted call gets the i
           job,
           begun.call_id,
           "succeeded",
-          `insertVideo-${job.id}`,
+          `order-${job.id}`,
         ),
       );
       await db
@@ -218,18 +218,18 @@ Deno.test("receive_provider_webhook: only a job with a submitted call gets the i
       db.sql`
         select public.receive_provider_webhook(
           'd-id', array[${event}], p_job_id => ${named}, p_provider_job_id => ${`made-${event}`},
-          p_order_id => ${`insertVideo-${orderOf}`}
+          p_order_id => ${`order-${orderOf}`}
         )`;
     const idsOf = async () =>
       [
         ...await db.sql<{ id: string; on_job: string; in_journal: string }[]>`
         select j.id, j.provider_job_id as on_job, c.provider_object_id as in_journal
-        from public.ai_jobs as j join public.ai_provider_calls as c on c.job_id = j.id insertVideo by j.id`,
+        from public.ai_jobs as j join public.ai_provider_calls as c on c.job_id = j.id order by j.id`,
       ].map((row) => [row.id, row.on_job, row.in_journal]);
     const [own = "", other = ""] = jobs.map((job) => job.id).sort();
     const ordered = [own, other].map((
       job,
-    ) => [job, `insertVideo-${job}`, `insertVideo-${job}`]);
+    ) => [job, `order-${job}`, `order-${job}`]);
     await receive("1", own, other);
     assertEquals(await idsOf(), ordered);
     await receive("2", own, own);
@@ -238,7 +238,7 @@ Deno.test("receive_provider_webhook: only a job with a submitted call gets the i
     await db.sql`
       select public.receive_provider_webhook(
         'd-id', array['stolen'], p_job_id => ${other}, p_provider_job_id => 'made-2',
-        p_order_id => ${`insertVideo-${other}`}
+        p_order_id => ${`order-${other}`}
       )`;
     await receive("3", own, own);
     assertEquals(await idsOf(), [[own, "made-2", "made-2"], ordered[1] ?? []]);

@@ -429,7 +429,7 @@ Deno.test("counters: a call of unknown outcome is one error; its later outcome i
   });
 });
 
-Deno.test("slots: a duration is between the upper limits of the slot below and of its own slot", async () => {
+Deno.test("slots: a duration is between the upper limits of the previous slot and its slot", async () => {
   await withQueue(async ({ db }) => {
     const rows = await db.sql<{ millis: string; slot: number }[]>`
       select m.millis::text as millis, private.duration_slot(m.millis) as slot

@@ -28,7 +28,7 @@ const packSchema = z.tuple([z.object({
   files: z.array(z.object({ path: z.string() })),
 })]);
 
-/** Builds and packs the package, and installs it beside the newest versions that an app would take. */
+/** Builds and packs the package, and installs it with the newest versions that an app would use. */
 async function makeApp(): Promise<App & AsyncDisposable> {
   const dir = await Deno.makeTempDir({ prefix: "app-" });
   const PATH = await pathWithNode22();
@@ -78,7 +78,7 @@ async function makeApp(): Promise<App & AsyncDisposable> {
   };
 }
 
-/** The objects that a program printed, one a line. */
+/** The objects that a program printed, one per line. */
 function lines(printed: string): Record<string, unknown>[] {
   return printed.trimEnd().split("\n").map((line) =>
     z.record(z.string(), z.unknown()).parse(JSON.parse(line))

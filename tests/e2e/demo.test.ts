@@ -39,7 +39,7 @@ Deno.test("deno task demo: shows every step, exits with 0 and leaves no process 
   assertEquals(
     progress,
     progress.toSorted((a, b) => a - b),
-    "it never goes back",
+    "the progress never decreases",
   );
   for (const step of [10, 30, 70, 100]) assert(progress.includes(step), output);
 

@@ -19,8 +19,8 @@ import { until } from "../_support/stack-fixture.ts";
 
 const commands = await documentedCommands();
 
-/** The commands that are tested in one way, each once, in the order of the pages. */
-function those(
+/** The distinct commands that are tested in this way, in the order of the pages. */
+function commandsBy(
   how: Trial["how"],
   test: (command: DocumentedCommand) => boolean = () => true,
 ): DocumentedCommand[] {
@@ -33,7 +33,7 @@ function those(
 const isOfSimulators = ({ page }: DocumentedCommand) =>
   page === "docs/simulators.md";
 
-/** A free port, for a command that names one which may be in use. */
+/** A free port, to replace the documented one, which may be in use. */
 function anyPort(): string {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return String(listener.addr.port);
@@ -45,7 +45,7 @@ Deno.test({
   async fn(t) {
     await using clone = await cloneRepository();
     for (
-      const { page, line, text } of those("run", (one) => !isOfSimulators(one))
+      const { page, line, text } of commandsBy("run", (one) => !isOfSimulators(one))
     ) {
       await t.step(`${page}:${line} ${text}`, async () => {
         const { code, stdout, stderr } = await runAsWritten(text, {
@@ -67,7 +67,7 @@ Deno.test({
     "documented commands: programs that run for minutes accept their arguments",
   ignore: !hasNpx,
   async fn(t) {
-    for (const { page, line, text } of those("help")) {
+    for (const { page, line, text } of commandsBy("help")) {
       await t.step(`${page}:${line} ${text}`, async () => {
         const { code, stdout, stderr } = await runAsWritten(`${text} --help`, {
           cwd: ".",
@@ -81,10 +81,10 @@ Deno.test({
 
 Deno.test({
   name:
-    "documented commands: the Supabase CLI knows those that need a project, and their options",
+    "documented commands: the Supabase CLI has those that need a project, and their options",
   ignore: !hasNpx,
   async fn(t) {
-    // Several commands differ in their options alone.
+    // Some commands differ only in their options.
     const helps = new Map<string, ReturnType<typeof runAsWritten>>();
     const helpOf = (names: string) => {
       const help = helps.get(names) ??
@@ -95,7 +95,7 @@ Deno.test({
       helps.set(names, help);
       return help;
     };
-    for (const { page, line, text } of those("supabase")) {
+    for (const { page, line, text } of commandsBy("supabase")) {
       await t.step(`${page}:${line} ${text}`, async () => {
         const words = text.split(" ").slice(text.startsWith("npx") ? 2 : 1);
         const end = words.findIndex((word) => !/^[a-z][a-z-]*$/.test(word));
@@ -116,7 +116,7 @@ Deno.test({
   name: "documented commands: the simulators answer as documented",
   ignore: !hasNpx,
   async fn(t) {
-    const [start] = those("serve", isOfSimulators);
+    const [start] = commandsBy("serve", isOfSimulators);
     assert(start !== undefined);
     const port = anyPort();
     const onPort = (text: string) => text.replaceAll("4010", port);
@@ -129,7 +129,7 @@ Deno.test({
       .getReader();
     const { value = "" } = await reader.read();
     assertEquals(value.trimEnd(), onPort(start.answer.join("\n")));
-    for (const { line, text, answer } of those("run", isOfSimulators)) {
+    for (const { line, text, answer } of commandsBy("run", isOfSimulators)) {
       await t.step(`line ${line}: ${text}`, async () => {
         const { code, stdout } = await runAsWritten(
           onPort(text).replace("curl", "curl --fail-with-body"),
@@ -156,7 +156,7 @@ Deno.test({
     "documented commands: task start writes its addresses into an app's env file, and keeps its other lines",
   ignore: !hasNpx,
   async fn() {
-    const start = those("serve").find(({ text }) => text.includes(".env"));
+    const start = commandsBy("serve").find(({ text }) => text.includes(".env"));
     assert(start !== undefined);
     await using clone = await cloneRepository();
     const envFile = join(clone.dir, ".env.local");
@@ -170,13 +170,13 @@ Deno.test({
       stdout: "null",
       stderr: "inherit",
     });
-    let isOver = false;
+    let hasEnded = false;
     const ended = stack.status.then(({ code }) => {
-      isOver = true;
+      hasEnded = true;
       return code;
     });
     await until("the env file is written", async () => {
-      assert(!isOver, "the stack has ended");
+      assert(!hasEnded, "the stack has ended");
       return (await Deno.readTextFile(envFile)).includes("SIMULATOR_URL=");
     }, 120);
     const text = await Deno.readTextFile(envFile);
@@ -195,7 +195,7 @@ Deno.test({
 
 /** At Ctrl-C, npm exits before the stack does. */
 async function assertEnds(url: string): Promise<void> {
-  await until("the stack is over", async () => {
+  await until("the stack has stopped", async () => {
     try {
       await (await fetch(url)).body?.cancel();
       return false;

@@ -85,7 +85,7 @@ liveTest("AGENTS.md: its example clones a voice", async () => {
 });
 
 liveTest(
-  "docs/api.md: the example with supabase-js alone clones a voice and reads its timeline",
+  "docs/api.md: the example with only supabase-js clones a voice and reads its timeline",
   async () => {
     const { API_URL, PUBLISHABLE_KEY } = project();
     const { job, voices, timeline, supabase } = await runExample(

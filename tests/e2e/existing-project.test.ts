@@ -124,10 +124,7 @@ async function assertKept(
   }
 }
 
-/**
- * A recording becomes a voice in the project. It polls: no user of this file joins Realtime, whose client leaves timers when
- * it disconnects, so that there is nothing to dispose of.
- */
+/** Clones a voice in the project. It polls, because the Realtime client leaves timers when it disconnects. */
 async function cloneVoice(env: ProjectEnv): Promise<void> {
   const user = await signUp(env);
   const jobs = createAiJobs(user.client, { live: false });
@@ -279,7 +276,7 @@ Deno.test("edge-ai-jobs in an existing project", async (t) => {
   );
 
   await t.step(
-    "upgrade: replaces an unchanged file, leaves a changed one and writes the new one beside it",
+    "upgrade: replaces an unchanged file, leaves a changed one and writes the new one next to it",
     async () => {
       const dir = join(folder.dir, "own-shared");
       const unchanged = "supabase/functions/janitor/run.ts";

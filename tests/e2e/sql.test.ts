@@ -1,4 +1,4 @@
-/** `deno task sql`, as docs/operations.md has it: `deno task sql "select * from private.ai_health"`. */
+/** `deno task sql`, as in docs/operations.md: `deno task sql "select * from private.ai_health"`. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { makeProject, startChild } from "../_support/stack-fixture.ts";
@@ -22,9 +22,9 @@ async function runSql(...args: string[]) {
 Deno.test("sql: it connects to the running stack as postgres, and prints rows, changes, notices and errors", async () => {
   await using folder = await makeProject();
   const data = join(folder.dir, "data");
-  const nobody = await runSql("--data", data, "select 1");
-  assertEquals(nobody.code, 1);
-  assertStringIncludes(nobody.stderr, "No stack is running on");
+  const withoutStack = await runSql("--data", data, "select 1");
+  assertEquals(withoutStack.code, 1);
+  assertStringIncludes(withoutStack.stderr, "No stack is running on");
 
   await using _stack = await startChild(repository, ["--data", data]);
   const table = await runSql(

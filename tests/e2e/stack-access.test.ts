@@ -495,7 +495,7 @@ Deno.test(
         ], [id, "Made"]);
         assertEquals(
           (await dataOf(
-            client.from("notes").insert({ text: "by one who was made" })
+            client.from("notes").insert({ text: "by a created user" })
               .select()
               .single(),
           )).user_id,

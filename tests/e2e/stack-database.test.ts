@@ -55,7 +55,7 @@ function receiver(
   };
 }
 
-Deno.test("database: a migration may do the same as on a hosted project, and no more", async (t) => {
+Deno.test("database: a migration has the same rights as on a hosted project", async (t) => {
   await using project = await makeProject();
   await using stack = await startChild(project.dir, ["--ephemeral"]);
   const sql = postgres(stack.env.DB_URL, { max: 4, onnotice() {} });

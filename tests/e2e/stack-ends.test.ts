@@ -1,4 +1,4 @@
-/** How a stack ends that was started as the README says: with its parent process, by Ctrl-C, and by `deno task stop`. */
+/** How a stack that was started as in the README ends: with its parent process, by Ctrl-C, and by `deno task stop`. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "@std/path";
 import { parse } from "dotenv";
@@ -169,7 +169,7 @@ Deno.test({
       project.dir,
       `--data '${data}' &`,
     );
-    assertEquals((await process.status).code, 0, "the shell is over");
+    assertEquals((await process.status).code, 0, "the shell has ended");
     const stack = (await listProcesses()).find(({ command }) =>
       / run .*dev\/stack\/main\.ts/.test(command) && command.includes(data)
     );

@@ -348,7 +348,7 @@ Deno.test("port: a port in use is named, and the program that uses it is not dis
   );
 });
 
-// tests/database/migration-errors.test.ts has what is reported.
+// tests/database/migration-errors.test.ts tests the messages.
 Deno.test("migration: an error ends the start, a fix is applied, and a later change is reported", async () => {
   const name = "20260102000000_second.sql";
   const file = `supabase/migrations/${name}`;
@@ -461,7 +461,7 @@ Deno.test("arguments: unknown ones are named, with the usage", async () => {
     "functions.hello.verify_jwt",
   );
   await config[Symbol.asyncDispose]();
-  // A path that only this run uses: the command of another program may name any other.
+  // A path that only this run uses, because other programs may have any other in their commands.
   const nowhere = join(project.dir, "nowhere");
   assertMatch((await failure(nowhere)).stderr, /is not a Supabase project/);
 });

@@ -1,6 +1,6 @@
 /**
- * What storage-js's live tests expect of a project, where an emulation differs most easily: buckets, moves and
- * copies between them, pages of a listing, refusals, and image transformations of a project that has none.
+ * The expectations of storage-js's live tests in which an emulation differs most easily: buckets, moves and copies
+ * between them, pages of a listing, refusals, and image transformations, which are disabled.
  */
 import { assert, assertEquals } from "@std/assert";
 import { clientOf, dataOf, newPerson } from "../_support/stack-people.ts";

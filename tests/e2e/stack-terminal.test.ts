@@ -91,7 +91,7 @@ Deno.test("terminal: refused requests are not printed, a failed job is one line;
     async () => (await Deno.readTextFile(log)).includes("job_failed"),
     60,
   );
-  // An upload whose client disconnects half-way.
+  // An upload whose client disconnects in the middle.
   const { data: { session } } = await ann.client.auth.getSession();
   let sent = 0;
   await assertRejects(() =>
@@ -208,7 +208,7 @@ const unprivileged = Number(
   await Deno.readTextFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
     .catch(() => "1024"),
 );
-/** Root must first give up the right to low ports. */
+/** Root must first drop its right to low ports. */
 const withoutRight = Deno.uid() === 0
   ? ["setpriv", "--bounding-set=-net_bind_service"]
   : [];
@@ -221,7 +221,7 @@ const canTryPort80 = unprivileged > 80 &&
 
 Deno.test({
   name:
-    "terminal: without the right to a port below 1024, the message is one sentence",
+    "terminal: without the right to a port below 1024, the error is one message",
   ignore: !canTryPort80,
   async fn() {
     const [program = "", ...args] = [
@@ -243,7 +243,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "host: a phone reaches the API, and the addresses that functions give it; no one is let in without",
+    "host: a phone reaches only the API, also by the URLs that functions return",
   ignore: own === undefined,
   async fn() {
     await using stack = await startChild(repository, [

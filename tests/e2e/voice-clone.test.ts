@@ -1,4 +1,4 @@
-/** The main job from outside: several users, several formats, many jobs, and the real schedules. */
+/** Voice clones from outside: several users and formats, many jobs, and the real schedules. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { encodeHex } from "@std/encoding";
 import { NotFound, RequestInvalid } from "../../client/mod.ts";
@@ -13,13 +13,13 @@ import {
 import { liveTest } from "../_support/live-test.ts";
 
 const project = useProject();
-const PATIENCE = { timeoutMs: 30_000 };
+const TIME_LIMIT = { timeoutMs: 30_000 };
 
 async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return encodeHex(await crypto.subtle.digest("SHA-256", bytes));
 }
 
-/** A recording becomes a voice, step by step as an app does it. */
+/** Clones a voice from a recording, step by step as an app does. */
 async function clone(
   user: AppUser,
   recording: string,
@@ -40,7 +40,7 @@ async function clone(
   const jobId = created.id;
   const seen: number[] = [];
   const job = await created.wait({
-    ...PATIENCE,
+    ...TIME_LIMIT,
     onProgress: ({ progress }) => seen.push(progress),
   });
   assertEquals(
@@ -100,7 +100,7 @@ liveTest(
 );
 
 liveTest(
-  "e2e: ten jobs that run at the same time are all done, each paid for once",
+  "e2e: ten jobs that run at the same time all complete, each paid for once",
   async () => {
     await using ada = await signUp(project());
     const { input_url } = await uploadRecording(
@@ -114,7 +114,7 @@ liveTest(
           job_type: "voice_clone",
           input_url,
           metadata: { voice_name: `Voice ${index}` },
-        }, PATIENCE)),
+        }, TIME_LIMIT)),
     );
     for (const job of done) {
       assertEquals(
@@ -156,7 +156,7 @@ liveTest(
       job_type: "voice_clone",
       input_url,
       metadata: { voice_name: "Second try" },
-    }, PATIENCE);
+    }, TIME_LIMIT);
     assertEquals([job.status, job.attempt], ["completed", 2]);
   },
 );
@@ -176,7 +176,7 @@ liveTest(
       input_url,
       metadata: { voice_name: "Ada's" },
     };
-    const { id } = await ada.jobs.run(request, PATIENCE);
+    const { id } = await ada.jobs.run(request, TIME_LIMIT);
 
     for (const table of ["ai_jobs", "ai_job_events", "voices"]) {
       const { data } = await eve.client.from(table).select("*");

@@ -1,4 +1,4 @@
-/** Everything that CONTRIBUTING.md says to open, call and fill in exists. */
+/** Every file and name in the worked examples of CONTRIBUTING.md exists. */
 import { assert, assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import {
@@ -7,12 +7,12 @@ import {
 } from "../../dev/tools/source-tree.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url)).replace(/\/$/, "");
-const howTo = (await Deno.readTextFile(`${root}/CONTRIBUTING.md`))
+const examples = (await Deno.readTextFile(`${root}/CONTRIBUTING.md`))
   .split("### a job type")[1] ?? "";
-/** What the worked examples invent. */
+/** The invented names of the worked examples. */
 const INVENTED = /sound_?effect|\bsounds?\b|ElevenLabsSounds|lumen|SOUND/i;
-const prose = howTo.replaceAll(/^ *```[^]*?^ *```/gm, "");
-const code = [...howTo.matchAll(/^ *```(?:ts|sql)\n([^]*?)^ *```/gm)].map((
+const prose = examples.replaceAll(/^ *```[^]*?^ *```/gm, "");
+const code = [...examples.matchAll(/^ *```(?:ts|sql)\n([^]*?)^ *```/gm)].map((
   [, text = ""],
 ) => text);
 const quoted = [...prose.matchAll(/`([^`]+)`/g)].map(([, text = ""]) =>
@@ -46,7 +46,7 @@ Deno.test("CONTRIBUTING: every name that the worked examples use is in the code"
     ...quoted.filter((one) =>
       /^[A-Za-z_.]+$/.test(one) && !/\.(ts|md)$|^\.env|…/.test(one)
     ).flatMap((one) => one.split(".").at(-1) ?? []),
-    // Everything that an example calls or fills in, except names that it invents.
+    // Every name that an example calls or fills in, except the invented ones.
     ...code.flatMap((one) =>
       [
         ...one.replaceAll(/\/\/.*|"[^"]*"|'[^']*'/g, "")

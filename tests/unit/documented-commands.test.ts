@@ -16,7 +16,7 @@ async function readFile(path: string): Promise<string> {
   return await Deno.readTextFile(`${repository}/${path}`);
 }
 
-Deno.test("documented commands: each is tried in some way, and every way is used", () => {
+Deno.test("documented commands: each is tested in some way, and every way is used", () => {
   assert(commands.length > 80, `${commands.length} are found`);
   assertEquals(commands.filter((one) => !trialOf(one)).map(at), []);
   const used = new Set(commands.map(trialOf));
@@ -26,7 +26,7 @@ Deno.test("documented commands: each is tried in some way, and every way is used
   );
 });
 
-Deno.test("documented commands: the shell can read each", async () => {
+Deno.test("documented commands: the shell can parse each", async () => {
   for (const command of commands) {
     const { success, stderr } = await new Deno.Command("/bin/sh", {
       args: ["-n", "-c", command.text],
@@ -35,7 +35,7 @@ Deno.test("documented commands: the shell can read each", async () => {
   }
 });
 
-Deno.test("documented commands: those that another file runs stand in its text", async () => {
+Deno.test("documented commands: those that another file runs are in its text", async () => {
   for (const command of commands) {
     const trial = trialOf(command);
     if (trial?.how !== "elsewhere") continue;
@@ -48,7 +48,7 @@ Deno.test("documented commands: those that another file runs stand in its text",
   }
 });
 
-Deno.test("documented commands: those of a block that another file runs stand on a page that it names", async () => {
+Deno.test("documented commands: those of a block that another file runs are on a page that it names", async () => {
   for (const command of commands) {
     const trial = trialOf(command);
     if (trial?.how !== "block") continue;
@@ -89,7 +89,7 @@ Deno.test("documented commands: no npx command has an option that Node consumes 
   );
 });
 
-Deno.test("documented commands: a page's shell blocks and prose are read as a reader reads them", () => {
+Deno.test("documented commands: finds the commands in shell blocks and in prose", () => {
   const page = [
     "Run `deno task",
     "ok`, not `deno.json`, then with <ref>:",

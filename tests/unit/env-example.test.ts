@@ -11,9 +11,9 @@ const ROOT = new URL("../../", import.meta.url);
 const example = await Deno.readTextFile(new URL(".env.example", ROOT));
 
 interface Listed {
-  /** The comment lines right above it, each without its mark. */
+  /** The comment lines right above it, without their marks. */
   comment: string[];
-  /** What it is set to, also when the line is commented out. */
+  /** Its value, also when the line is commented out. */
   value: string;
   isActive: boolean;
 }
@@ -79,7 +79,7 @@ Deno.test(".env.example: explains the platform's variables and sets none", () =>
   );
 });
 
-Deno.test(".env.example: unchanged but for the required secret, it changes no setting", () => {
+Deno.test(".env.example: with only the required secret filled in, it changes no setting", () => {
   const copied = Object.fromEntries(
     Object.entries(parseEnv(example)).map((
       [name, value],

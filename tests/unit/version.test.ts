@@ -1,4 +1,4 @@
-/** The version stands in one place, client/package.json; everything else must agree with it. */
+/** The version is in one place, client/package.json; everything else must agree with it. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { z } from "zod";

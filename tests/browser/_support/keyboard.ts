@@ -1,14 +1,14 @@
-/** Walking through a page with the keyboard alone. */
+/** Walks through a page with only the keyboard. */
 import { assert, assertEquals } from "@std/assert";
 import type { Locator, Page } from "playwright-core";
 
-/** What Tab may stop at several times, since the browser's own controls are inside. */
+/** Elements at which Tab may stop several times, because they contain the browser's own controls. */
 const HAS_OWN_STOPS = /^(AUDIO|VIDEO|IFRAME)$/;
 const MOST_PRESSES = 400;
 
 /** One stop of the focus. */
 interface Stop {
-  /** The number that {@link markControls} gave it; undefined where nothing has the focus. */
+  /** The number from {@link markControls}; undefined if no element has the focus. */
   control: string | undefined;
   tag: string;
   name: string;
@@ -16,7 +16,7 @@ interface Stop {
   isShown: boolean;
 }
 
-/** Numbers the controls of a part that a person can see, and resolves with their names. */
+/** Numbers the visible controls of a part, and resolves with their names. */
 async function markControls(part: Locator): Promise<Map<string, string>> {
   const found = await part.evaluate((root) => {
     const selector =
@@ -64,7 +64,7 @@ async function readStop(part: Locator): Promise<Stop> {
     }
     const box = element.getBoundingClientRect();
     const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(element);
-    // What is dropped on a label is chosen with the input in it: the label shows the focus.
+    // The input inside a label for dropped files is hidden: the label shows the focus.
     const label = element.closest("label");
     const around = label === null ? undefined : getComputedStyle(label);
     const isMarked = (style?: CSSStyleDeclaration) =>
@@ -92,15 +92,15 @@ export async function walk(
   { isClosed = false } = {},
 ): Promise<void> {
   const controls = await markControls(part);
-  assert(controls.size > 0, "there is something to walk through");
+  assert(controls.size > 0, "the part has controls");
   const missed = new Map(controls);
   const first = await part.evaluate((root) => {
     const [one] = root.querySelectorAll<HTMLElement>("[data-walk='0']");
     one?.focus();
     return document.activeElement === one;
   });
-  assert(first, "the first control takes the focus");
-  // Shift and Tab, then Tab: focused by the keyboard, not by a script.
+  assert(first, "the first control has the focus");
+  // Shift and Tab, then Tab, so that the keyboard has moved the focus, not a script.
   await page.keyboard.press("Shift+Tab");
   let last: string | undefined;
   for (let presses = 0; presses < MOST_PRESSES; presses++) {
@@ -149,6 +149,6 @@ export async function walkDialog(
   await dialog.waitFor({ state: "detached" });
   assert(
     await opener.evaluate((one) => one === document.activeElement),
-    "the focus returns to what opened the dialog",
+    "the focus returns to the control that opened the dialog",
   );
 }

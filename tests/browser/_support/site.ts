@@ -1,4 +1,4 @@
-/** The page as `deno task start` serves it, and visitors with browsers of their own. */
+/** The page as `deno task start` serves it, and visitors with their own browser profiles. */
 import { assertEquals } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
@@ -13,11 +13,11 @@ import {
 const repository = fromFileUrl(new URL("../../../", import.meta.url));
 const fixtures = join(repository, "tests", "fixtures");
 
-/** The folder for screenshots; without one none is taken, since no test reads them and each takes half a second. */
+/** The folder for screenshots. Without it there are none: no test reads them, and each takes half a second. */
 const SHOTS = Deno.env.get("BROWSER_SCREENSHOTS") ?? "";
 
-/** How long a job of a simulated provider may last here, on a busy machine too: it bounds a failure only. */
-export const PATIENCE = { timeout: 120_000 };
+/** Time limit for a simulated job. It limits only a failing run, so it also fits a busy machine. */
+export const TIME_LIMIT = { timeout: 120_000 };
 
 /** A file of tests/fixtures. */
 export function fixture(path: string): string {
@@ -30,7 +30,7 @@ export function photo(name: string): string {
 }
 
 /**
- * A test without the leak sanitizers: Playwright keeps timers of its connection to the browser, which end when they end.
+ * A test without the leak sanitizers: Playwright keeps timers of its connection to the browser, which end with it.
  * {@link visit} closes what a test opens, and {@link useSite} the browser.
  */
 export function browserTest(name: string, fn: () => Promise<void>): void {
@@ -47,17 +47,17 @@ export interface Site {
   browser: Browser;
 }
 
-/** What a visitor's browser differs in. */
+/** Options of a visitor's browser. */
 export interface VisitOptions {
   colorScheme?: "light" | "dark";
   viewport?: { width: number; height: number };
   reducedMotion?: "reduce";
   /** Runs in every page before its own scripts. */
   initScript?: string;
-  /** Messages of the console that the test provokes. */
+  /** Messages of the browser's console that the test expects. */
   expected?: RegExp;
   path?: string;
-  /** What an earlier visit left in the browser, such as its session. */
+  /** The stored state of an earlier visit, such as its session. */
   storageState?: Awaited<ReturnType<BrowserContext["storageState"]>>;
 }
 
@@ -118,7 +118,7 @@ async function startSite(): Promise<Site & AsyncDisposable> {
       process.kill("SIGINT");
       await reader.cancel();
       const { code } = await process.status;
-      assertEquals(code, 0, "deno task start ends well");
+      assertEquals(code, 0, "deno task start exits with code 0");
     },
   };
 }
@@ -156,11 +156,11 @@ export async function visit(
   context.on("request", (request) => {
     const { protocol, host } = new URL(request.url());
     const isOwn = origins.includes(host) ||
-      // Of the page's making, or of the browser's own viewer of PDFs.
+      // URLs that the page creates, or of the browser's PDF viewer.
       /^(blob|data|chrome|chrome-extension):$/.test(protocol);
     if (!isOwn) problems.push(`request to ${request.url()}`);
   });
-  // Realtime may report a new job before other connections see it. That is a 404 until the page has read it again.
+  // Realtime may report a new job before other connections see it: a 404 until the page reads it again.
   const unread = new Set<string>();
   context.on("response", (response) => {
     const { pathname, search } = new URL(response.url());
@@ -178,7 +178,7 @@ export async function visit(
       const text = message.text();
       const isWrong = message.type() === "error" ||
         message.type() === "warning";
-      // Left for the console immediately: nobody waits for what the studio had begun to open.
+      // A page that opens the console immediately aborts the connection that the studio was opening.
       const hasLeft = text.includes("closed before the connection is");
       const isAhead = text.includes("404") &&
         message.location().url.includes("/get-ai-job?");
@@ -214,14 +214,14 @@ export async function signUp(page: Page): Promise<string> {
   return email;
 }
 
-/** Signs in as the family of the seed data, with the button that the local page has for it. */
+/** Signs in as Anna of the seed data, with the button of the local page. */
 export async function signInAsAnna(page: Page): Promise<void> {
   await page.getByRole("button", { name: "Sign in as anna@example.com" })
     .click();
   await page.getByRole("heading", { name: "What you made" }).waitFor();
 }
 
-/** Chooses what to make. */
+/** Chooses a tool. */
 export async function choose(page: Page, tool: string): Promise<void> {
   await page.getByRole("list", { name: "What to make" })
     .getByRole("button", { name: tool }).click();
@@ -234,14 +234,14 @@ export function cardOf(page: Page, title: string) {
   }).first();
 }
 
-/** Waits until a job's card says what has become of it. */
+/** Waits until a job's card shows this status. */
 export async function settled(
   page: Page,
   title: string,
   status: "Working" | "Ready" | "Failed" | "Cancelled" = "Ready",
 ): Promise<void> {
   await cardOf(page, title).locator(".badge", { hasText: status }).first()
-    .waitFor(PATIENCE);
+    .waitFor(TIME_LIMIT);
 }
 
 /** Types a sentence and lets a ready-made voice speak it. */
@@ -253,7 +253,7 @@ export async function speak(page: Page, text: string): Promise<void> {
   await cardOf(page, text).waitFor();
 }
 
-/** Records the microphone for about so many seconds. */
+/** Records the microphone for about this number of seconds. */
 export async function record(page: Page, seconds: number): Promise<void> {
   await page.getByRole("button", { name: /^Record now/ }).click();
   await page.getByText(`0:0${seconds}`).waitFor();
@@ -273,8 +273,8 @@ export async function shoot(page: Page, name: string): Promise<void> {
 }
 
 /**
- * Fails on anything that axe objects to in the page as it is, or in the part of a selector. The browser's viewer of PDFs
- * is not ours. `rules` are the only ones to check.
+ * Fails if axe finds a problem in the current page, or in the part of a selector. The browser's PDF viewer is excluded.
+ * `rules` limits the check to some rules.
  */
 export async function assertAccessible(
   page: Page,
@@ -282,7 +282,7 @@ export async function assertAccessible(
   rules?: string[],
 ): Promise<void> {
   const axe = new AxeBuilder({ page }).include(part).exclude("iframe")
-    // Without the extra tab that puts the results of frames together: there is no other frame.
+    // Legacy mode does not open another tab to merge the results of frames; there is only one frame.
     .setLegacyMode(true);
   if (rules !== undefined) axe.withRules(rules);
   const { violations } = await axe.analyze();
@@ -295,26 +295,26 @@ export async function assertAccessible(
   );
 }
 
-/** The looks in which everything is checked. */
-const LOOKS = [
+/** The colour schemes and sizes in which every state is checked. */
+const APPEARANCES = [
   { name: "light", colorScheme: "light", width: 1280 },
   { name: "dark", colorScheme: "dark", width: 1280 },
   { name: "phone", colorScheme: "light", width: 390 },
 ] as const;
 
 /**
- * {@link assertAccessible} of a state in light, in dark and at 390 pixels, where nothing may be wider than the page.
- * {@link shoot}s each.
+ * Runs {@link assertAccessible} in light, in dark and at 390 pixels, where nothing may be wider than the page. Keeps a
+ * screenshot of each.
  */
 export async function assertAccessibleInAll(
   page: Page,
   name: string,
   part = "html",
 ): Promise<void> {
-  for (const { name: look, colorScheme, width } of LOOKS) {
+  for (const { name: look, colorScheme, width } of APPEARANCES) {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     await page.setViewportSize({ width, height: 900 });
-    // All that the colours decide.
+    // The only rule that depends on the colours.
     const rules = colorScheme === "dark" ? ["color-contrast"] : undefined;
     await assertAccessible(page, part, rules);
     await shoot(page, `${name}-${look}`);

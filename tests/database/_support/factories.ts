@@ -192,7 +192,7 @@ export async function expireLease(
   assert(count === 1, "the job has no lease");
 }
 
-/** Makes a waiting job due, whatever it waits for. */
+/** Makes a waiting job due, for every reason to wait. */
 export async function makeDue(db: TestDatabase, jobId: string): Promise<void> {
   const { count } = await db.sql`
     update public.ai_jobs set scheduled_at = now() where id = ${jobId} and status = 'pending'`;

@@ -61,7 +61,7 @@ export async function startProject(folder?: string): Promise<RunningProject> {
   const process = startTask([
     "start",
     "--ephemeral",
-    // What the browser ring is about; here it would take a second of processor time at each start.
+    // The browser ring tests the page; here it would take a second of processor time at each start.
     "--no-page",
     "--write-env",
     envFile,
@@ -97,7 +97,7 @@ export function useProject(): () => ProjectEnv {
   };
 }
 
-/** The variables of a file that appears, complete, once everything answers. */
+/** The variables of the env file, which appears complete once all services respond. */
 async function appearing(
   path: string,
   project: Deno.ChildProcess,

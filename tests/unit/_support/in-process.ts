@@ -1,4 +1,4 @@
-/** The endpoints in this process, with a network on which every request is an error, and a caller who is signed in. */
+/** Runs endpoints in this process, with a signed-in caller and a network on which every request is an error. */
 import { SignJWT } from "jose";
 import {
   type Env,
@@ -9,15 +9,15 @@ import { COMPLETE_ENV, fakePlatform } from "../../_support/fake-platform.ts";
 
 /** The caller. */
 export const CALLER = "00000000-0000-4000-8000-0000000000aa";
-/** Where the project says it is. */
+/** The URL of the project. */
 export const PROJECT_URL = COMPLETE_ENV.SUPABASE_URL;
 const SECRET = new TextEncoder().encode(
   "a-secret-of-the-test-0123456789abcdef",
 );
 
-/** An endpoint and what it asked of the network. */
+/** An endpoint and its requests to the network. */
 export interface InProcess {
-  /** Requests that left, by method and address. */
+  /** Its requests, as method and URL. */
   readonly outside: string[];
   /** Calls the endpoint as the caller. */
   call(
@@ -25,7 +25,7 @@ export interface InProcess {
   ): Promise<Response>;
 }
 
-/** What the endpoints are made of. Nothing that is logged is kept: there are thousands of lines. */
+/** The dependencies of the endpoints. Log lines are dropped, because there are thousands. */
 export function depsWithoutNetwork(
   more: Record<string, string> = {},
 ): { deps: AppDeps; outside: string[] } {
@@ -57,7 +57,7 @@ export function depsWithoutNetwork(
   return { deps: { platform, env }, outside };
 }
 
-/** Makes an endpoint for signed-in users callable. */
+/** Creates a callable endpoint for signed-in users. */
 export async function inProcess(
   createHandler: (deps: AppDeps) => (request: Request) => Promise<Response>,
   method: "GET" | "POST",

@@ -1,4 +1,4 @@
-/** The template of this repository, and what a plan makes of a project, for tests of plans. */
+/** The template of this repository, and the result of a plan, for tests of plans. */
 import { buildTemplate } from "../../../dev/tools/build-installer.ts";
 import { MANIFEST_PATH } from "../../../installer/manifest.ts";
 import type { Plan, ProjectState } from "../../../installer/plan.ts";
@@ -12,7 +12,7 @@ const index = templateIndexSchema.parse(
   JSON.parse(built.get("index.json") ?? ""),
 );
 
-/** What the package would bring as version 1.0.0. */
+/** The template of the package as version 1.0.0. */
 export const template: Template = {
   version: "1.0.0",
   files: index.files.map((file) => ({
@@ -28,7 +28,7 @@ export function projectOf(files: ReadonlyMap<string, string>): ProjectState {
 }
 
 /** The files of a project after a plan. */
-export function carriedOut(
+export function applied(
   project: ProjectState,
   plan: Plan,
 ): Map<string, string> {

@@ -65,7 +65,7 @@ export async function readPart(
   return await new Blob(parts).bytes();
 }
 
-/** Everything that a stream yields, and what it returns. */
+/** Everything that a stream yields, and its return value. */
 export async function readAll<T>(
   stream: AsyncGenerator<Uint8Array, T>,
 ): Promise<{ bytes: Bytes; returned: T }> {
@@ -79,7 +79,7 @@ export async function readAll<T>(
   }
 }
 
-/** A file in pieces, as from a network. */
+/** The file in pieces, as from a network. */
 export async function* inPieces(
   file: Uint8Array,
   size = 1000,
@@ -122,7 +122,7 @@ async function store(
   };
 }
 
-/** Makes a complete book. */
+/** Renders a complete book. */
 export async function makeBook(
   slides: readonly TestSlide[],
   texts: {
@@ -214,7 +214,7 @@ export function tiff(
   return bytes;
 }
 
-/** A JPEG with the time at which it was taken, as `YYYY:MM:DD hh:mm:ss`. */
+/** The JPEG with this time in its Exif, as `YYYY:MM:DD hh:mm:ss`. */
 export function takenAt(file: Uint8Array, time: string): Uint8Array {
   const exif = tiff({ isLittle: false, orientation: 1, takenAt: time });
   const length = exif.length + 8;

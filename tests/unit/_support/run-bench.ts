@@ -1,4 +1,4 @@
-/** One job and everything around it, for the tests of JobRun. */
+/** One job, its queue and a JobRun, for the tests of JobRun. */
 import {
   type Completion,
   ShuttingDown,
@@ -92,7 +92,7 @@ export function bench(
 }
 
 /** Work that makes one paid call with the given result. */
-export function paying(
+export function withPaidCall(
   send: (signal: AbortSignal) => Promise<string>,
   find: PaidCall["find"] = () => Promise.resolve(null),
   undo?: PaidCall["undo"],
@@ -115,7 +115,7 @@ export function paying(
 /** Work with every kind of step that writes. */
 export const fullWork: Work = async (context) => {
   context.progress(10, "fetching_input");
-  await paying(() => Promise.resolve("voice-1"))(context);
+  await withPaidCall(() => Promise.resolve("voice-1"))(context);
   return DONE;
 };
 

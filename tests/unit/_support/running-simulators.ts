@@ -35,7 +35,7 @@ export function elevenLabs(
   return new ElevenLabsClient({ apiKey, baseUrl: `${url}/elevenlabs` });
 }
 
-/** What the product passes with every call of the SDK. */
+/** The options that the product passes with every call of the SDK. */
 export const ONE_TRY = { maxRetries: 0, timeoutInSeconds: 60 };
 
 /** Clones a voice for a job through the SDK, as the product does. */
@@ -94,14 +94,14 @@ export function heldTimeouts(): Disposable & { pass(ms: number): void } {
   };
 }
 
-/** One turn of the event loop, in which what is ready to happen happens; not held by `heldTimeouts`. */
+/** One turn of the event loop, which runs everything that is ready. `heldTimeouts` does not hold it. */
 export function turn(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   setImmediate(resolve);
   return promise;
 }
 
-/** Waits, turn by turn, until something holds; fails with `what` when it does not within ten seconds. */
+/** Waits, turn by turn, until the condition holds; fails with `what` after ten seconds. */
 export async function until(
   holds: () => boolean,
   what: string,

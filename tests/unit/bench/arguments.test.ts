@@ -22,7 +22,7 @@ Deno.test("readArguments: --only may be repeated", () => {
   assertEquals([scenarios, isQuick], [["kill", "drain"], true]);
 });
 
-Deno.test("readArguments: a scenario that does not exist is named, with those that do", () => {
+Deno.test("readArguments: an unknown scenario is named, with the existing ones", () => {
   assertThrows(
     () => readArguments(["--only", "speed"], known),
     Error,
@@ -30,7 +30,7 @@ Deno.test("readArguments: a scenario that does not exist is named, with those th
   );
 });
 
-Deno.test("readArguments: an option that does not exist is refused", () => {
+Deno.test("readArguments: an unknown option is refused", () => {
   assertThrows(
     () => readArguments(["--fast"], known),
     Error,

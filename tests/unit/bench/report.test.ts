@@ -37,7 +37,7 @@ function verdictOf(results: Result[], target: RegExp) {
   );
 }
 
-Deno.test("judge: throughput is compared with the best peer, not with any", () => {
+Deno.test("judge: throughput is compared with the best peer", () => {
   const results = [
     result("throughput", "direct", { jobs_per_second: 90 }),
     result("throughput", "slow-peer", { jobs_per_second: 30 }),
@@ -185,7 +185,7 @@ Deno.test("renderRun: several runs are labelled as medians", () => {
   assertStringIncludes(text, "Medians of 3 runs");
 });
 
-Deno.test("replaceResults: replaces what is between the marks and nothing else", () => {
+Deno.test("replaceResults: replaces only the text between the marks", () => {
   const page = (text: string) =>
     `# Page\n\n<!-- engine results: written by deno task bench --publish -->\n\n${text}\n<!-- end of engine results -->\n\n## RLS\n`;
   assertEquals(replaceResults(page("old"), "new"), page("new"));

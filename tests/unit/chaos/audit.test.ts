@@ -11,7 +11,7 @@ const NOW = new Date("2026-03-04T12:00:00Z");
 const before = (seconds: number) => new Date(NOW.getTime() - seconds * 1000);
 const ANN = "ann", BOB = "bob";
 
-/** One job of each kind, with all that belongs to it. */
+/** One job of each kind, with all its rows. */
 function healthy(): Facts {
   const job = (
     id: string,
@@ -188,7 +188,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   },
   {
     rule: "unfinished",
-    what: "a job that waits though its owner cancelled it",
+    what: "a waiting job that its owner has cancelled",
     spoil: (facts) => jobOf(facts, "waiting").cancel_requested_at = before(1),
   },
   {
@@ -203,7 +203,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   },
   {
     rule: "attempts",
-    what: "a job that waits with no attempt left",
+    what: "a waiting job without an attempt left",
     spoil: (facts) => jobOf(facts, "waiting").attempt = 3,
   },
   {

@@ -1,4 +1,4 @@
-/** The client's types are those of the contracts. That is decided when this file is type-checked. */
+/** The client's types equal those of the contracts. The type check of this file decides that. */
 import { assertEquals } from "@std/assert";
 import type { z } from "zod";
 import type * as client from "../../../client/mod.ts";
@@ -9,17 +9,17 @@ import {
   type resultSchemas,
 } from "../../../supabase/functions/_shared/contracts/jobs.ts";
 
-/** `true` when each can stand for the other, with the same members. */
+/** `true` when each is assignable to the other, with the same members. */
 type Same<A, B> = [A, keyof A] extends [B, keyof B]
   ? [B, keyof B] extends [A, keyof A] ? true : false
   : false;
 
-/** `true` when every member is. */
+/** `true` when every member is `true`. */
 type AllTrue<T> = T extends Record<keyof T, true> ? true : false;
 
 type Request = z.input<typeof createAiJobRequestSchema>;
 
-/** By job type, whether the client's metadata are those that the function takes. */
+/** By job type, whether the client's metadata equal those of the function. */
 type SameMetadata = {
   [T in client.JobType]: Same<
     client.JobTypes[T]["metadata"],
@@ -32,7 +32,7 @@ type Results = {
   [T in keyof typeof resultSchemas]: z.output<(typeof resultSchemas)[T]>;
 };
 
-/** By job type, whether the client's result is that which the processor writes. */
+/** By job type, whether the client's result equals the processor's. */
 type SameResults = {
   [T in client.JobType]: T extends keyof Results
     ? Same<client.JobTypes[T]["result"], Results[T]>
@@ -40,7 +40,7 @@ type SameResults = {
 };
 const isSameResults: AllTrue<SameResults> = true;
 
-/** What every request of the client is: a request that the function takes. */
+/** Whether the function accepts every request of the client. */
 type Accepted = client.JobRequest extends Request ? true : false;
 const isAccepted: Accepted = true;
 const isSameType: Same<
@@ -48,7 +48,7 @@ const isSameType: Same<
   Request["job_type"]
 > = true;
 
-/** Every column of a job, but for what the client calls `result`. */
+/** Every column of a job except the client's `result`. */
 type Columns = Same<
   Exclude<keyof client.Job, "result">,
   Exclude<keyof z.output<typeof aiJobResponseSchema>, "result_data">
@@ -57,7 +57,7 @@ const hasColumns: Columns = true;
 
 const statuses: client.JobStatus[] = [...JOB_STATUSES];
 
-/** Each name of the timeline. */
+/** The names of events. */
 const EVENTS: Readonly<Record<client.JobEventName, true>> = {
   created: true,
   claimed: true,
@@ -86,7 +86,7 @@ Deno.test("client types: the names of events are those that the table accepts", 
 });
 
 Deno.test("client types: metadata, results, requests and jobs are those of the contracts", () => {
-  // The twins: what lacks a member is not the same, and one that differs is not passed over.
+  // The twins: a missing or different member is noticed.
   const differs: Same<{ a: string }, { a: string; b?: string }> = false;
   const hasOne: AllTrue<{ a: true; b: false }> = false;
   assertEquals(

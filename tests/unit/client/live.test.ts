@@ -29,7 +29,7 @@ function serveRealtime() {
     url: `http://127.0.0.1:${server.addr.port}`,
     closed: closed.promise,
     events,
-    /** Resolves when the event has come that often. */
+    /** Resolves when the event has arrived this number of times. */
     async until(event: string, times: number) {
       while (events.filter((one) => one === event).length < times) {
         await received.promise;

@@ -1,9 +1,11 @@
-/** The bundled client where there is little more than the language: the globals of React Native, and no others. */
+/** The bundled client with only the globals of React Native. */
 import { assertEquals } from "@std/assert";
 import vm from "node:vm";
 import { bundleEntry } from "../../../dev/tools/build-client.ts";
 
-/** A program that uses `client` and `supabase` and gives a text. Its first signal has no reason, as in React Native. */
+/**
+ * A program that uses `client` and `supabase` and returns a text. Its first signal has no reason, as in React Native.
+ */
 const PROGRAM = `(async () => {
   const seen = [];
   const jobs = client.createAiJobs(supabase, { live: false, pollMs: 1 });
@@ -23,7 +25,7 @@ const PROGRAM = `(async () => {
   return JSON.stringify(seen);
 })()`;
 
-/** Answers of functions and tables, of objects that belong to this process. */
+/** Responses of functions and tables, as objects of this process. */
 const supabase = {
   functions: {
     invoke: (name: string) => {

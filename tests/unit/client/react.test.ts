@@ -1,5 +1,5 @@
 /// <reference path="../../../dev/types/react.d.ts" />
-/** The hooks with React itself: what a component shows of each answer, and when it stops to ask. */
+/** The hooks with React itself: what a component shows for each response, and when it stops polling. */
 import { assert, assertEquals } from "@std/assert";
 import { createElement, type ReactNode } from "react";
 import { isAiJobsError, type JobType } from "../../../client/mod.ts";
@@ -21,7 +21,7 @@ function pageTest(name: string, fn: () => Promise<void>): void {
   Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
 }
 
-/** A component with one job, and what it showed last. */
+/** A component with one job, and the state that it showed last. */
 function jobView<T extends JobType = "voice_clone">(project: FakeProject) {
   const renders: AiJobState[] = [];
   let last: UseAiJob<T> | undefined;
@@ -71,7 +71,7 @@ pageTest(
 );
 
 pageTest(
-  "useAiJob: progress never goes back to what an older event said",
+  "useAiJob: progress never decreases to the value of an older event",
   async () => {
     const project = new FakeProject();
     const id = project.add();
@@ -81,7 +81,7 @@ pageTest(
         progress_percentage,
       });
     }
-    // The first events come alone, and long after them the rest.
+    // The first events arrive alone, and the others long after them.
     const rest = Promise.withResolvers<Response>();
     const all: unknown[] = await (await project.send(
       `/rest/v1/ai_job_events?job_id=eq.${id}`,
@@ -158,7 +158,7 @@ pageTest(
 );
 
 pageTest(
-  "useAiJob: without an id and on a server nothing is asked, and a page takes over from the server",
+  "useAiJob: without an id and on a server nothing is requested; a hydrated page loads the job",
   async () => {
     const project = new FakeProject();
     const id = project.add();
@@ -182,7 +182,7 @@ pageTest("useAiJob: an unmounted job is no longer read", async () => {
   const page = await showPage(view.of(id));
   await page.until("the job", () => view.now().job !== null);
   await page.unmount();
-  // The second for which a store stays, and then as long again without a request.
+  // The second for which a store stays, and another one without a request.
   let seen = -1;
   let since = Date.now();
   await page.until("no more requests", () => {
@@ -212,7 +212,7 @@ pageTest(
 );
 
 pageTest(
-  "useAiJob: it reports when the service cannot be reached, and continues when it can",
+  "useAiJob: reports when the service is unreachable, and continues afterwards",
   async () => {
     const project = new FakeProject();
     const id = project.add();
@@ -232,7 +232,7 @@ pageTest(
 );
 
 pageTest(
-  "useAiJob: retry follows a failed job again, and a refusal of it is an error and no rejection",
+  "useAiJob: retry follows a failed job again; its refusal is an error in the state, not a rejection",
   async () => {
     const project = new FakeProject();
     const id = project.add();
@@ -260,7 +260,7 @@ pageTest(
 );
 
 pageTest(
-  "useAiJob: a page that comes back into view reads what it missed",
+  "useAiJob: a page that becomes visible again reads what it has missed",
   async () => {
     const project = new FakeProject();
     const id = project.add();
@@ -268,14 +268,14 @@ pageTest(
     const view = jobView(project);
     await using page = await showPage(view.of(id));
     await page.until("the failure", () => view.now().job?.status === "failed");
-    // Retried elsewhere: the end of the job ended the watch.
+    // The job is retried elsewhere, after its end has ended the watch.
     project.write(id, "retry_requested", { status: "pending" });
     lookAgain();
     await page.until("pending", () => view.now().job?.status === "pending");
   },
 );
 
-/** A component that creates. */
+/** A component that creates jobs. */
 function createView(project: FakeProject) {
   let last: UseCreateAiJob<"voice_clone"> | undefined;
   const creating: boolean[] = [];
@@ -297,7 +297,7 @@ function createView(project: FakeProject) {
 const input = { input_url: "uploads/a", metadata: { voice_name: "Grandma" } };
 
 pageTest(
-  "useCreateAiJob: two clicks make one job, which is followed to its result",
+  "useCreateAiJob: two clicks create one job, which is followed to its result",
   async () => {
     const project = new FakeProject();
     const view = createView(project);
@@ -319,7 +319,7 @@ pageTest(
 );
 
 pageTest(
-  "useCreateAiJob: a refusal is an error; what was lost is repeated with its key, and another request has another",
+  "useCreateAiJob: a refusal is an error; a lost request is repeated with its key, another has a new key",
   async () => {
     const project = new FakeProject();
     const view = createView(project);
@@ -404,7 +404,7 @@ pageTest(
 );
 
 pageTest(
-  "useAiJobs and useAiJob: the place in the queue stays current while the job waits, and is gone once it runs",
+  "useAiJobs and useAiJob: the place in the queue is updated while the job waits, and removed once it runs",
   async () => {
     const project = new FakeProject();
     const id = project.add();

@@ -1,10 +1,10 @@
-/** Following a job, and errors, with a project in memory. */
+/** Watching jobs, and errors, with a project in memory. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AiJobsError, isAiJobsError } from "../../../client/mod.ts";
 import { FakeProject } from "../../_support/fake-project.ts";
 import { VirtualTime } from "../../_support/virtual-time.ts";
 
-Deno.test("watch: a job that had ended before ends it, also when its last event is known already", async () => {
+Deno.test("watch: an ended job ends it, also when its last event is already known", async () => {
   const project = new FakeProject();
   const id = project.add();
   project.complete(id);
@@ -15,7 +15,7 @@ Deno.test("watch: a job that had ended before ends it, also when its last event 
   assertEquals(await after(2), []);
 });
 
-Deno.test("watch: closing the client ends what is watched, without another request", async () => {
+Deno.test("watch: closing the client ends all watches, without another request", async () => {
   const project = new FakeProject({ pollMs: 60_000 });
   const id = project.add();
   const events = project.jobs.watch(id);
@@ -43,7 +43,7 @@ Deno.test("watchAll: hundreds of jobs that change at the same time are each repo
   assertEquals((await events.next()).done, true);
 });
 
-Deno.test("watchAll: on a device with a fast clock it reports what is new, and not what happened before", async () => {
+Deno.test("watchAll: on a device with a fast clock it reports new events, and no earlier ones", async () => {
   const project = new FakeProject({ aheadMs: -60_000 });
   const old = project.add();
   project.write(old, "failed", { status: "failed" });
@@ -79,7 +79,7 @@ Deno.test("wait: a closed client rejects with an AbortError instead of polling t
   assertEquals(project.requests.length, length);
 });
 
-Deno.test("wait: an outage when the job has ended delays its result and is no error", async () => {
+Deno.test("wait: an outage after the job's end delays its result and is not an error", async () => {
   using time = new VirtualTime();
   const project = new FakeProject();
   const id = project.add();
@@ -120,7 +120,7 @@ Deno.test("client: a request without a response is given up after 30 s and sent 
   assertEquals(silent.size, 0);
 });
 
-Deno.test("client: a limit may be tried again later, which the caller decides", async () => {
+Deno.test("client: whether to retry after a limit is the caller's decision", async () => {
   const project = new FakeProject();
   project.intercept = () =>
     Response.json({ code: "active_jobs_exceeded" }, {
@@ -137,7 +137,7 @@ Deno.test("client: a limit may be tried again later, which the caller decides", 
   assertEquals(project.requests.length, 1);
 });
 
-Deno.test("client: every class of error is reached, with the code, the id and what may be repeated", async () => {
+Deno.test("client: every class of error occurs, with the code, the request's id and whether to repeat", async () => {
   const project = new FakeProject();
   const seen: unknown[] = [];
   for (
@@ -150,7 +150,7 @@ Deno.test("client: every class of error is reached, with the code, the id and wh
         request_id: "r1",
         errors: [{ field: "a", message: "is wrong" }],
       }, { status });
-    // A retry is never repeated, so that no time passes.
+    // The retry of a job is never repeated, so no time passes.
     const error = await project.jobs.retry("1").catch((error) => error);
     assert(error instanceof AiJobsError);
     assertEquals(
@@ -186,7 +186,7 @@ Deno.test("client: every class of error is reached, with the code, the id and wh
   assertEquals([odd.name, odd.code], ["ServiceUnavailable", "answer_invalid"]);
 });
 
-Deno.test("watch: a session that the table refuses is NotSignedIn, after a few reads", async () => {
+Deno.test("watch: after a few reads that the table refuses, the error is NotSignedIn", async () => {
   using time = new VirtualTime();
   const project = new FakeProject();
   const id = project.add();
@@ -201,7 +201,7 @@ Deno.test("watch: a session that the table refuses is NotSignedIn, after a few r
   assertEquals(project.count("ai_job_events"), 4);
 });
 
-Deno.test("list: a filter that is undefined is none", async () => {
+Deno.test("list: an undefined filter is ignored", async () => {
   const project = new FakeProject();
   const id = project.add();
   const { jobs } = await project.jobs.list({ status: undefined, limit: 5 });

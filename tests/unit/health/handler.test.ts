@@ -15,7 +15,7 @@ const DETAILS = {
   checks: [],
 };
 
-/** The handler over a database that gives these answers, one after the other. */
+/** The handler with a database that returns these responses in order. */
 function handlerOver(...answers: (() => Response)[]) {
   const platform = fakePlatform({ env: COMPLETE_ENV });
   let reads = 0;
@@ -44,7 +44,7 @@ function handlerOver(...answers: (() => Response)[]) {
 const status = (one: string) => () =>
   Response.json({ ...DETAILS, status: one });
 
-Deno.test("health: for any number of simultaneous requests the database is queried once in five seconds", async () => {
+Deno.test("health: for any number of requests the database is queried once in five seconds", async () => {
   const { platform, reads, ask } = handlerOver(status("ok"), status("failing"));
   const answers = await Promise.all(Array.from({ length: 50 }, () => ask()));
   assertEquals([...new Set(answers)], ['200 {"status":"ok"}']);
@@ -63,7 +63,7 @@ Deno.test("health: degraded is 200", async () => {
   );
 });
 
-Deno.test("health: a database that does not answer, or makes no sense, is failing and in the log", async () => {
+Deno.test("health: no response or an invalid one from the database is failing, and logged", async () => {
   for (
     const answers of [
       [],

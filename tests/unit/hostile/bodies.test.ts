@@ -70,7 +70,7 @@ for (const [slug, createHandler, shapes] of POSTS) {
       );
       const right = await endpoint.call({ body: JSON.stringify(shape.right) });
       await right.body?.cancel();
-      // That the shape is right but for what was spoilt: only then does anything leave.
+      // The twin: a valid body causes a request, so only the invalid member was refused.
       assert(endpoint.outside.length > 0, `${kind}: ${right.status}`);
       endpoint.outside.length = 0;
     }
@@ -153,7 +153,9 @@ Deno.test("list-ai-jobs: every wrong parameter is named", async () => {
   assertEquals(endpoint.outside, []);
 });
 
-/** process-ai-job with a worker that may claim nothing, and bodies that are signed: what is wrong is what they say. */
+/**
+ * process-ai-job with a worker that must not claim, and correctly signed bodies, so that only their content is wrong.
+ */
 function signedDispatches() {
   const { deps, outside } = depsWithoutNetwork();
   const handle = createWorkerHandler("process-ai-job", {
@@ -198,7 +200,7 @@ Deno.test("process-ai-job: every wrong member of a signed dispatch is named, and
     await refusalOf(await call(wellFormed));
   });
   const right = await call(JSON.stringify(DISPATCH.right));
-  // The twin: a right one does come to the claim.
+  // The twin: a valid body reaches the claim.
   assertEquals(right.status, 500);
   assertEquals(outside, []);
 });

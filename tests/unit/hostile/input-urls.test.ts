@@ -1,4 +1,4 @@
-/** `input_url` in every disguise: refused by its name, and no service is called. */
+/** `input_url` in every disguise: refused with the field's name, and no service is called. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "../../_support/fast-check.ts";
 import { avatarVideoMetadataSchema } from "../../../supabase/functions/_shared/contracts/avatar-video.ts";
@@ -40,10 +40,10 @@ function jobsWith(inputUrl: string): Record<string, unknown>[] {
 for (
   const [name, inputs] of [
     ["foreign addresses", hostileUrls(OURS, FOLDER)],
-    ["paths that climb or hide", hostilePaths(PROJECT_URL, FOLDER)],
+    ["paths with .. or hidden parts", hostilePaths(PROJECT_URL, FOLDER)],
   ] as const
 ) {
-  Deno.test(`create-ai-job: input_url, ${name}: refused by its name, and no service is called`, async () => {
+  Deno.test(`create-ai-job: input_url, ${name}: refused by field name, and no service is called`, async () => {
     const endpoint = await inProcess(createHandler, "POST");
     await tryCases(
       `input_url, ${name}`,
@@ -67,7 +67,7 @@ for (
   });
 }
 
-Deno.test("normaliseInputUrl: any text gives null or a plain object path", async () => {
+Deno.test("normaliseInputUrl: any text results in null or a plain object path", async () => {
   const anything = fc.oneof(
     fc.string({ maxLength: 80 }),
     fc.string({ unit: "binary", maxLength: 40 }),
@@ -89,7 +89,7 @@ Deno.test("normaliseInputUrl: any text gives null or a plain object path", async
     if (path === null) return;
     assert(parseObjectPath(path) !== null, path);
     assert(!/[\\%?#]|(^|\/)\.{1,2}(\/|$)/.test(path), path);
-    // No bucket is written like the beginning of an address.
+    // No bucket's name looks like the beginning of a URL.
     assert(!/^[a-z]+:/i.test(path), path);
   });
 });
@@ -105,7 +105,7 @@ Deno.test("normaliseInputUrl: twin: the project's own URLs are accepted in every
   ) assertEquals(normaliseInputUrl(url, [PROJECT_URL]), object);
 });
 
-Deno.test("writingsOf: most ways to write an address are the same host to a URL parser", () => {
+Deno.test("writingsOf: a URL parser reads most notations of an address as the same host", () => {
   const hosts = writingsOf("127.0.0.1").flatMap((host) => {
     const url = `http://${host}/`;
     return URL.canParse(url) ? [new URL(url).hostname] : [];

@@ -1,4 +1,4 @@
-/** Files with a false content type: never stored under it, in any chunks and with any declared size. */
+/** Files with a false content type are never stored under it, in any chunks and with any declared size. */
 import { createClient } from "@supabase/supabase-js";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
@@ -38,7 +38,7 @@ const mp3 = (await from("tests/fixtures/recordings/speech-24s.mp3")).slice(
   0,
   20_000,
 );
-/** Real files, or as real as they have to be. */
+/** Real files, or ones that are real enough for the checks. */
 const REAL: Record<CheckedType, Uint8Array> = {
   "audio/mpeg": wholeFrames(mp3),
   "audio/wav": await wav(),
@@ -67,7 +67,7 @@ async function wav(): Promise<Uint8Array> {
   return bytes;
 }
 
-/** The first thing that is wrong, with the file in pieces of that size. */
+/** The first problem, with the file in pieces of this size. */
 function verdict(
   type: CheckedType,
   bytes: Uint8Array,
@@ -81,10 +81,10 @@ function verdict(
   return check.end();
 }
 
-/** A Storage that keeps what arrives whole, and counts what it was ever handed. */
+/** A Storage that keeps complete uploads, and counts all bytes that it receives. */
 function storage() {
   const kept: string[] = [];
-  let handed = 0;
+  let received = 0;
   const supabase = createClient<Database>(
     "https://project.test",
     "sb_secret_0123456789",
@@ -93,7 +93,7 @@ function storage() {
       global: {
         fetch: async (input, init) => {
           const body = new Response(init?.body ?? null).body;
-          for await (const part of body ?? []) handed += part.byteLength;
+          for await (const part of body ?? []) received += part.byteLength;
           kept.push(String(input));
           return Response.json({ Id: "1", Key: "k" });
         },
@@ -102,7 +102,7 @@ function storage() {
   );
   return {
     kept,
-    handed: () => handed,
+    received: () => received,
     store: (contentType: CheckedType, body: ReadableStream<Uint8Array>) =>
       storeOutput(supabase, {
         userId: "00000000-0000-4000-8000-0000000000aa",
@@ -139,11 +139,11 @@ const pieces = fc.array(fc.integer({ min: 1, max: 5000 }), {
 const ofType = fc.constantFrom(...CHECKED_TYPES);
 const binaryTypes = CHECKED_TYPES.filter((type) => type !== "text/plain");
 
-/** Files that are not of the type that they claim, by what is wrong with them. */
-const liars: fc.Arbitrary<{ type: CheckedType; bytes: Uint8Array }> = fc.oneof(
-  // Nothing at all.
+/** Files that are not of their claimed type, by the kind of fault. */
+const falseFiles: fc.Arbitrary<{ type: CheckedType; bytes: Uint8Array }> = fc.oneof(
+  // An empty file.
   fc.record({ type: ofType, bytes: fc.constant(new Uint8Array()) }),
-  // Anything at all.
+  // Random bytes.
   fc.record({
     type: fc.constantFrom(...binaryTypes),
     bytes: fc.uint8Array({ minLength: 1, maxLength: 600 }),
@@ -152,7 +152,7 @@ const liars: fc.Arbitrary<{ type: CheckedType; bytes: Uint8Array }> = fc.oneof(
     type !== "application/json" ||
     !/^\s*[[{]/.test(String.fromCharCode(...bytes))
   ),
-  // A good file of another type, or a page that says that something is wrong.
+  // A valid file of another type, or an error page.
   fc.record({
     type: fc.constantFrom(...binaryTypes),
     other: fc.constantFrom<Uint8Array>(
@@ -162,7 +162,7 @@ const liars: fc.Arbitrary<{ type: CheckedType; bytes: Uint8Array }> = fc.oneof(
     ),
   }).filter(({ type, other }) => REAL[type] !== other)
     .map(({ type, other }) => ({ type, bytes: other })),
-  // One that is cut.
+  // A truncated file.
   fc.constantFrom(
     ...binaryTypes.filter((type) => type !== "application/json"),
   ).chain((type) =>
@@ -171,10 +171,10 @@ const liars: fc.Arbitrary<{ type: CheckedType; bytes: Uint8Array }> = fc.oneof(
       bytes: REAL[type].slice(0, length),
     }))
   ).filter(({ type, bytes }) =>
-    // Between two frames an MP3 is whole again.
+    // An MP3 that is cut between two frames is valid.
     type !== "audio/mpeg" || verdict(type, bytes, 1) !== null
   ),
-  // Two files in one: the beginning of what it claims, and something else behind it.
+  // Two files in one: the beginning of its type, and something else after it.
   fc.record({
     type: fc.constantFrom<CheckedType>(
       "audio/mpeg",
@@ -199,10 +199,10 @@ const liars: fc.Arbitrary<{ type: CheckedType; bytes: Uint8Array }> = fc.oneof(
       text("#!"),
     ),
   }).filter(({ type, first }) =>
-    // Space before it is nothing to a reader of JSON.
+    // A JSON parser ignores leading space.
     type !== "application/json" || first[0] !== 0x0a
   ).map(({ type, first }) => ({ type, bytes: concat(first, REAL[type]) })),
-  // A header that claims more than is there, or than there is in the world.
+  // A header that claims more bytes than the file has, or an impossible number.
   fc.constantFrom<{ type: CheckedType; bytes: Uint8Array }>(
     { type: "audio/mpeg", bytes: latin("ID3\x04\0\0\x7f\x7f\x7f\x7f") },
     { type: "audio/mpeg", bytes: latin("ID3\x04\0\x10\x7f\x7f\x7f\x7fab") },
@@ -222,7 +222,7 @@ const liars: fc.Arbitrary<{ type: CheckedType; bytes: Uint8Array }> = fc.oneof(
   ),
 );
 
-Deno.test("createFileCheck: the twin: real files pass, in pieces of any size", async () => {
+Deno.test("createFileCheck: twin: real files pass, in pieces of any size", async () => {
   await tryCases(
     "real files",
     fc.tuple(ofType, fc.integer({ min: 1, max: 25_000 })),
@@ -231,10 +231,10 @@ Deno.test("createFileCheck: the twin: real files pass, in pieces of any size", a
   );
 });
 
-Deno.test("createFileCheck: a file that lies is found out, in pieces of any size", async () => {
+Deno.test("createFileCheck: a false file is refused, in pieces of any size", async () => {
   await tryCases(
-    "files that lie",
-    fc.tuple(liars, fc.integer({ min: 1, max: 3000 })),
+    "false files",
+    fc.tuple(falseFiles, fc.integer({ min: 1, max: 3000 })),
     5000,
     ([{ type, bytes }, size]) => {
       const problem = verdict(type, bytes, size);
@@ -244,11 +244,11 @@ Deno.test("createFileCheck: a file that lies is found out, in pieces of any size
   );
 });
 
-Deno.test("storeOutput: a file with a false length is never stored, and the failure says so", async () => {
+Deno.test("storeOutput: a file with a false length is never stored, and the failure names the length", async () => {
   const { store, kept } = storage();
   await tryCases(
     "storeOutput",
-    fc.tuple(liars, pieces),
+    fc.tuple(falseFiles, pieces),
     3000,
     async ([{ type, bytes }, sizes]) => {
       const failure = await assertRejects(
@@ -267,7 +267,7 @@ Deno.test("storeOutput: a file with a false length is never stored, and the fail
 });
 
 Deno.test("storeOutput: an endless file is aborted as soon as it is too large", async () => {
-  const { store, kept, handed } = storage();
+  const { store, kept, received } = storage();
   let made = 0;
   const frame = REAL["audio/mpeg"];
   const failure = await assertRejects(
@@ -284,11 +284,11 @@ Deno.test("storeOutput: an endless file is aborted as soon as it is too large", 
     JobFailure,
   );
   assertEquals(failure.code, "output_too_large");
-  assert(handed() <= 100_000 && made < 200_000, `${handed()} ${made}`);
+  assert(received() <= 100_000 && made < 200_000, `${received()} ${made}`);
   assertEquals(kept, []);
 });
 
-Deno.test("Mp3Frames: anything is frames or an Mp3Error, and little is held", async () => {
+Deno.test("Mp3Frames: any bytes give frames or an Mp3Error, in little memory", async () => {
   const spoilt = fc.record({
     start: fc.nat(REAL["audio/mpeg"].length - 1),
     changes: fc.array(fc.tuple(fc.nat(4000), fc.nat(255)), { maxLength: 12 }),

@@ -1,4 +1,4 @@
-/** Any bytes as a recording: its length is within bounds, and read from a bounded part of it, in a bounded number of steps. */
+/** Any bytes as a recording: the length is within bounds, and found with bounded reads and steps. */
 import { assert, assertRejects } from "@std/assert";
 import fc from "../../_support/fast-check.ts";
 import {
@@ -99,7 +99,7 @@ Deno.test("hostile recordings: cut, changed, repeated or random bytes have a len
   );
 });
 
-Deno.test("hostile recordings: so have half a gigabyte of each of them", async () => {
+Deno.test("hostile recordings: the same holds for half a gigabyte of each of them", async () => {
   const starts = [...REAL, new Uint8Array(64).fill(0xff)];
   for (const start of starts) {
     for (
@@ -125,9 +125,9 @@ function box(name: string, ...content: Uint8Array[]): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-Deno.test("hostile recordings: boxes within boxes, endless rows of chunks and tables without end are given up", async () => {
+Deno.test("hostile recordings: gives up on nested boxes, endless chunks and endless tables", async () => {
   const ftyp = box("ftyp", new TextEncoder().encode("M4A "), new Uint8Array(8));
-  // Each claims to hold all of the rest.
+  // Each box claims to contain the whole rest.
   const nested = new Uint8Array(8 * 200_000);
   const view = new DataView(nested.buffer);
   for (let at = 0; at < nested.length; at += 8) {
@@ -154,7 +154,7 @@ Deno.test("hostile recordings: boxes within boxes, endless rows of chunks and ta
   }
 });
 
-/** The same format, which counts how often it is asked. */
+/** The same format with a counter of its calls. */
 function counted(format: FrameFormat, steps: { count: number }): FrameFormat {
   return {
     ...format,
@@ -165,7 +165,7 @@ function counted(format: FrameFormat, steps: { count: number }): FrameFormat {
   };
 }
 
-Deno.test("hostile recordings: nothing but false beginnings is given up", async () => {
+Deno.test("hostile recordings: gives up on bytes with only false frame starts", async () => {
   const hostile = new Uint8Array(20_000_000).fill(0xff);
   const steps = { count: 0 };
   await assertRejects(
@@ -189,7 +189,7 @@ Deno.test("hostile recordings: no bytes cost more than a few steps each", async 
     Uint8Array.of(0xff, 0xfb, 0x10, 0xc0),
     Uint8Array.of(0xff, 0xf8, 0xca, 0x08),
     Uint8Array.of(0x3c),
-    // Small elements, and elements that hold nothing.
+    // Small elements, and empty elements.
     Uint8Array.of(0xa3, 0x84, 0x81, 0, 0, 0x80),
     Uint8Array.of(0xec, 0x80),
     Uint8Array.of(0xa0, 0x80),

@@ -1,4 +1,4 @@
-/** Every byte of every signature, flipped, cut, extended or combined with another body: each is refused. */
+/** Signatures with a flipped bit, cut, extended or combined with another body: each is refused. */
 import { createClient } from "@supabase/supabase-js";
 import { assert, assertEquals } from "@std/assert";
 import fc from "../../_support/fast-check.ts";
@@ -25,9 +25,9 @@ interface Delivery {
   body: Uint8Array<ArrayBuffer>;
 }
 
-/** The calls that the database would get, by the names and values of their arguments. */
+/** The calls to the database, by the names and values of their arguments. */
 function receiver() {
-  const asked: string[] = [];
+  const databaseCalls: string[] = [];
   const supabase = createClient<Database>(
     "https://project.test",
     "sb_secret_0123456789",
@@ -35,7 +35,7 @@ function receiver() {
       auth: { persistSession: false, autoRefreshToken: false },
       global: {
         fetch: (_input, init) => {
-          asked.push(String(init?.body));
+          databaseCalls.push(String(init?.body));
           return Promise.resolve(Response.json("woken"));
         },
       },
@@ -48,7 +48,7 @@ function receiver() {
   });
   const handle = providerWebhook({ ...deps, supabase });
   return {
-    asked,
+    databaseCalls,
     outside,
     send: async ({ path, headers, body }: Delivery): Promise<Response> =>
       await handle(
@@ -111,7 +111,7 @@ function* flipped(text: string): Generator<string> {
       const spoilt = all.slice();
       spoilt[at] = (spoilt[at] ?? 0) ^ (1 << bit);
       const changed = String.fromCharCode(...spoilt);
-      // What no header can carry is never sent; what is trimmed from its ends says the same as before.
+      // Excludes bytes that no header can contain, and leading or trailing space, which is trimmed.
       if (
         /^[\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]*$/.test(changed) &&
         changed.trim() === changed
@@ -132,7 +132,7 @@ function* flippedBytes(
   }
 }
 
-/** Every beginning of a text that is not all of it, and the text with more after it. */
+/** Every proper prefix of a text, and the text with a suffix. */
 function* resized(text: string): Generator<string> {
   for (let length = 0; length < text.length; length++) {
     yield text.slice(0, length);
@@ -153,12 +153,12 @@ const with_ = (
   headers: { ...delivery.headers, [header]: value },
 });
 
-/** Sends all of them; each must be refused as a forgery without a call of the database. */
+/** Sends all deliveries; each must be refused as a forgery without a call to the database. */
 async function assertRefused(
   subject: string,
   deliveries: Iterable<Delivery>,
 ): Promise<void> {
-  const { send, asked, outside } = receiver();
+  const { send, databaseCalls, outside } = receiver();
   let sent = 0;
   for (const delivery of deliveries) {
     const { code, status } = await refusalOf(await send(delivery));
@@ -169,7 +169,7 @@ async function assertRefused(
       `${subject}: ${code} for ${JSON.stringify(delivery.headers)}`,
     );
   }
-  assertEquals(asked, []);
+  assertEquals(databaseCalls, []);
   assertEquals(outside, []);
   reportCases(subject, sent);
 }
@@ -181,10 +181,10 @@ for (
   ]
 ) {
   Deno.test(`provider-webhook: ${name}: the twin: a signed delivery is accepted, once`, async () => {
-    const { send, asked } = receiver();
+    const { send, databaseCalls } = receiver();
     const response = await send(await make());
     assertEquals(response.status, 200, await response.text());
-    assertEquals(asked.length, 1);
+    assertEquals(databaseCalls.length, 1);
   });
 
   Deno.test(`provider-webhook: ${name}: one bit of the signature or the body, flipped, is a forgery`, async () => {
@@ -206,7 +206,7 @@ for (
     );
   });
 
-  Deno.test(`provider-webhook: ${name}: a signature or body that is cut or prolonged is a forgery`, async () => {
+  Deno.test(`provider-webhook: ${name}: a signature or body that is cut or extended is a forgery`, async () => {
     const right = await make();
     const signature = right.headers[header] ?? "";
     await assertRefused(
@@ -229,7 +229,7 @@ for (
 
   Deno.test(`provider-webhook: ${name}: a signature fits no other body and no other secret`, async () => {
     const right = await make();
-    const { send, asked } = receiver();
+    const { send, databaseCalls } = receiver();
     await tryCases(
       `${name}, other bodies`,
       fc.oneof(fc.json(), fc.string(), fc.constant("")),
@@ -255,16 +255,16 @@ for (
         await refusalOf(await send(with_(right, header, forged)));
       },
     );
-    assertEquals(asked, []);
+    assertEquals(databaseCalls, []);
   });
 }
 
 Deno.test("provider-webhook: HeyGen: a replay under another event id or time is recognized by its body", async () => {
   const right = await heyGen();
-  const digestOf = (asked: string) => /sha256:[0-9a-f]{64}/.exec(asked)?.[0];
-  const { send, asked } = receiver();
+  const digestOf = (databaseCalls: string) => /sha256:[0-9a-f]{64}/.exec(databaseCalls)?.[0];
+  const { send, databaseCalls } = receiver();
   await (await send(right)).body?.cancel();
-  const known = digestOf(asked[0] ?? "");
+  const known = digestOf(databaseCalls[0] ?? "");
   assert(known !== undefined);
   await tryCases(
     "HeyGen, replays",
@@ -274,30 +274,30 @@ Deno.test("provider-webhook: HeyGen: a replay under another event id or time is 
     }),
     500,
     async ({ id, sentAt }) => {
-      asked.length = 0;
+      databaseCalls.length = 0;
       const again = with_(right, "heygen-event-id", id);
       const response = await send(
         with_(again, "heygen-timestamp", String(sentAt)),
       );
       await response.body?.cancel();
-      assertEquals(digestOf(asked[0] ?? ""), known);
-      // Whether that is now is the database's to judge.
-      assert(asked[0]?.includes(`"p_sent_at_unix":${sentAt}`));
+      assertEquals(digestOf(databaseCalls[0] ?? ""), known);
+      // The database decides whether the time is current.
+      assert(databaseCalls[0]?.includes(`"p_sent_at_unix":${sentAt}`));
     },
   );
 });
 
-Deno.test("provider-webhook: D-ID: one bit of the address, flipped, cut or prolonged, is a forgery", async () => {
+Deno.test("provider-webhook: D-ID: a flipped bit, cut or extension of the URL is a forgery", async () => {
   const right = await dId();
-  const { send, asked } = receiver();
+  const { send, databaseCalls } = receiver();
   assertEquals((await send(right)).status, 200);
-  assertEquals(asked.length, 1);
+  assertEquals(databaseCalls.length, 1);
   await assertRefused(
     "D-ID, address bits",
     function* () {
       for (const path of flipped(right.path)) {
         const url = new URL(`https://project.test/${path}`);
-        // A stroke more at the end, a query or a fragment leaves the address what it was.
+        // A trailing slash, a query or a fragment does not change the route.
         if (url.pathname.replace(/\/$/, "") !== `/${right.path}`) {
           yield { ...right, path };
         }
@@ -314,16 +314,16 @@ Deno.test("provider-webhook: D-ID: one bit of the address, flipped, cut or prolo
 
 Deno.test("provider-webhook: D-ID: only the digest of the body is sent to the database", async () => {
   const right = await dId();
-  const { send, asked } = receiver();
+  const { send, databaseCalls } = receiver();
   await tryCases(
     "D-ID, bodies",
     fc.oneof(fc.json(), fc.string()),
     1000,
     async (body) => {
-      asked.length = 0;
+      databaseCalls.length = 0;
       const response = await send({ ...right, body: bytes(body) });
       assertEquals(response.status, 200, await response.text());
-      const params: unknown = JSON.parse(asked[0] ?? "");
+      const params: unknown = JSON.parse(databaseCalls[0] ?? "");
       assert(typeof params === "object" && params !== null);
       assertEquals(Object.keys(params).sort(), [
         "p_event_ids",
@@ -337,7 +337,7 @@ Deno.test("provider-webhook: D-ID: only the digest of the body is sent to the da
 });
 
 Deno.test("provider-webhook: signed bodies of every form are accepted, and name a job or none", async () => {
-  const { send, asked } = receiver();
+  const { send, databaseCalls } = receiver();
   const shapes = fc.oneof(
     fc.json(),
     fc.record({
@@ -360,7 +360,7 @@ Deno.test("provider-webhook: signed bodies of every form are accepted, and name 
     fc.tuple(shapes, fc.boolean()),
     3000,
     async ([body, isHeyGen]) => {
-      asked.length = 0;
+      databaseCalls.length = 0;
       const response = await send(
         isHeyGen
           ? {
@@ -392,13 +392,13 @@ Deno.test("provider-webhook: signed bodies of every form are accepted, and name 
 
 Deno.test("process-ai-job: one bit of a dispatch's signature, id, time or body, flipped, is a forgery", async () => {
   const { deps, outside } = depsWithoutNetwork();
-  const taken: string[] = [];
+  const claimed: string[] = [];
   const handle = createWorkerHandler("process-ai-job", {
     ...deps,
     repository: new FakeRepository(),
     worker: {
       claim: () => {
-        taken.push("claimed");
+        claimed.push("claimed");
         return Promise.resolve([]);
       },
     },
@@ -429,7 +429,7 @@ Deno.test("process-ai-job: one bit of a dispatch's signature, id, time or body, 
       }),
     );
   assertEquals((await send({})).status, 202);
-  assertEquals(taken.length, 1);
+  assertEquals(claimed.length, 1);
 
   let sent = 0;
   const refuse = async (init: Parameters<typeof send>[0]) => {
@@ -448,7 +448,7 @@ Deno.test("process-ai-job: one bit of a dispatch's signature, id, time or body, 
   for (const name of Object.keys(headers)) {
     const value = headers[name] ?? "";
     for (const spoilt of [...flipped(value), ...resized(value)]) {
-      // Base64 leaves the last bits and its end open, and a header may carry several signatures.
+      // Base64 allows other last bits and padding, and a header may have several signatures.
       if (isSameSignature(value, spoilt)) continue;
       await refuse({ headers: { ...headers, [name]: spoilt } });
     }
@@ -457,7 +457,7 @@ Deno.test("process-ai-job: one bit of a dispatch's signature, id, time or body, 
     await refuse({ body: spoilt });
   }
   for (const spoilt of resized(body)) await refuse({ body: spoilt });
-  assertEquals(taken.length, 1, "nothing more was claimed");
+  assertEquals(claimed.length, 1, "no further dispatch was claimed");
   assertEquals(outside, []);
   reportCases("process-ai-job, signature, id, time and body", sent);
 });

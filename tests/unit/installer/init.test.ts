@@ -1,4 +1,4 @@
-/** What `npx edge-ai-jobs init` plans for projects that differ, with the template of this repository. */
+/** The plans of `npx edge-ai-jobs init` for different projects, with the template of this repository. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { dirname, join } from "@std/path";
 import { parse as parseToml } from "@std/toml";
@@ -16,7 +16,7 @@ import {
   OWN_SHARED,
 } from "../../_support/existing-projects.ts";
 import {
-  carriedOut,
+  applied,
   projectOf,
   template,
 } from "../_support/installer-template.ts";
@@ -29,7 +29,7 @@ function touched(plan: Plan): string[] {
   return plan.steps.map(({ path }) => path);
 }
 
-Deno.test("template: every relative import leads to a file of it, and every package is in its import map", () => {
+Deno.test("template: every relative import is a file of the template, and every package is in its import map", () => {
   const files = new Map(template.files.map(({ path, text }) => [path, text]));
   const { imports } = JSON.parse(
     files.get("supabase/functions/_shared/edge-ai-jobs/import_map.json") ?? "",
@@ -74,7 +74,7 @@ Deno.test("template: every function has its section, with the installed import m
   }
 });
 
-Deno.test("init: names every table, policy, bucket, function and section that a project has already", () => {
+Deno.test("init: names every table, policy, bucket, function and section that a project already has", () => {
   const { clashes } = planInit(template, projectOf(OWN_MEDIA), ALL);
   const media = "supabase/migrations/20250301090000_media.sql";
   const files = "supabase/migrations/20250302090000_files.sql";
@@ -88,7 +88,7 @@ Deno.test("init: names every table, policy, bucket, function and section that a 
   ]);
 });
 
-Deno.test("init: a project's _shared folder is not mixed with ours, and without the shop it keeps its orders", () => {
+Deno.test("init: a project's _shared folder stays separate, and without the shop it keeps its table orders", () => {
   const project = projectOf(OWN_SHARED);
   assertEquals(planInit(template, project, ALL).clashes, [
     "table public.orders: supabase/migrations/20250301090000_notes.sql (--modules core,people does not need it)",
@@ -107,7 +107,7 @@ Deno.test("init: a project's _shared folder is not mixed with ours, and without 
   }
 });
 
-Deno.test("init: existing text of config.toml stays unchanged, and an existing Vault is extended by hand", () => {
+Deno.test("init: existing text of config.toml stays unchanged, and an existing Vault must be extended by hand", () => {
   assertEquals(planInit(template, projectOf(OWN_IMPORT_MAPS), ALL).clashes, [
     `config section [db.vault]: it is in ${CONFIG} without project_url = "env(PROJECT_URL)" and dispatch_secret = "env(DISPATCH_SECRET)"`,
   ]);
@@ -118,7 +118,7 @@ Deno.test("init: existing text of config.toml stays unchanged, and an existing V
   const project = projectOf(new Map(OWN_IMPORT_MAPS).set(CONFIG, config));
   const plan = planInit(template, project, ALL);
   assertEquals(plan.clashes, []);
-  const after = carriedOut(project, plan).get(CONFIG) ?? "";
+  const after = applied(project, plan).get(CONFIG) ?? "";
   assert(after.startsWith(config));
   const { functions } = parseToml(after);
   assertEquals(Object.keys(Object(functions)).length, 15);
@@ -128,9 +128,9 @@ Deno.test("init: existing text of config.toml stays unchanged, and an existing V
   });
 });
 
-Deno.test("init: a second run changes nothing, a lost file comes back, a module is added later", () => {
+Deno.test("init: a second run changes nothing, restores a lost file, and can add a module", () => {
   const project = projectOf(OWN_SHARED);
-  const files = carriedOut(
+  const files = applied(
     project,
     planInit(template, project, readModules("core,people")),
   );
@@ -162,10 +162,10 @@ Deno.test("init: a second run changes nothing, a lost file comes back, a module 
   assertEquals(more.manifest.modules, ["core", "people", "shop"]);
 });
 
-Deno.test("init: without a list it keeps the installed modules, and takes all where none is installed", () => {
+Deno.test("init: without a list it keeps the installed modules, or installs all if there are none", () => {
   const empty = projectOf(new Map([[CONFIG, ""]]));
   assertEquals(planInit(template, empty).manifest.modules, ALL);
-  const files = carriedOut(
+  const files = applied(
     empty,
     planInit(template, empty, readModules("core")),
   );
@@ -179,7 +179,7 @@ Deno.test("init: a config.toml with a byte order mark and Windows line ends keep
   const project = projectOf(new Map([[CONFIG, config]]));
   const plan = planInit(template, project);
   assertEquals(plan.clashes, []);
-  const files = carriedOut(project, plan);
+  const files = applied(project, plan);
   const after = files.get(CONFIG) ?? "";
   assert(after.startsWith(`${config}\r\n`));
   assert(!/[^\r]\n/.test(after));
@@ -188,7 +188,7 @@ Deno.test("init: a config.toml with a byte order mark and Windows line ends keep
   assertEquals([again.steps, again.clashes], [[], []]);
 });
 
-Deno.test("init: an interrupted run, which has left files and no manifest, is completed", () => {
+Deno.test("init: completes an interrupted run, which has left files but no manifest", () => {
   const project = projectOf(new Map([[CONFIG, ""]]));
   const plan = planInit(template, project, ALL);
   const half = new Map([[CONFIG, ""]]);
@@ -200,7 +200,7 @@ Deno.test("init: an interrupted run, which has left files and no manifest, is co
   assertEquals(rest.steps, plan.steps.slice(60));
 });
 
-Deno.test("init: a file or link in place of a folder, a taken migration version, an inline table are clashes", () => {
+Deno.test("init: conflicts are a file or link in place of a folder, a used migration version, an inline table", () => {
   const files = new Map([
     [CONFIG, "functions = { hello = { verify_jwt = false } }\n"],
     ["supabase/functions/_shared", "a link"],
@@ -240,7 +240,7 @@ Deno.test("init: refuses an invalid config.toml or manifest, another version, an
     "Restore it",
   );
   const empty = projectOf(new Map([[CONFIG, ""]]));
-  const files = carriedOut(empty, planInit(template, empty, ALL));
+  const files = applied(empty, planInit(template, empty, ALL));
   assertThrows(() => plan([...files], "1.1.0"), Refusal, "upgrade");
   for (
     const [list, words] of [

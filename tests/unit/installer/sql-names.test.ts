@@ -1,4 +1,4 @@
-/** The names that are found in SQL text, and those that only look so. */
+/** The names of objects that SQL text creates, and texts that only look like it. */
 import { assertEquals } from "@std/assert";
 import { namesMadeBy } from "../../../installer/sql-names.ts";
 
@@ -39,13 +39,13 @@ const cases: [sql: string, names: string[]][] = [
   ],
 ];
 
-Deno.test("sql names: created objects are found, in any case and in quotes, but not in comments, texts, bodies", () => {
+Deno.test("sql names: finds created objects, in any case and in quotes, but not in comments, texts, bodies", () => {
   for (const [sql, names] of cases) {
     assertEquals([...namesMadeBy([sql])], names, sql);
   }
 });
 
-Deno.test("sql names: files count in their order", () => {
+Deno.test("sql names: files are read in their order", () => {
   const made = "create table a ();", dropped = "drop table a;";
   assertEquals([...namesMadeBy([made, dropped])], []);
   assertEquals([...namesMadeBy([dropped, made])], ["table public.a"]);

@@ -1,9 +1,9 @@
-/** What `npx edge-ai-jobs upgrade` plans: base, the project's file and the new version are compared. */
+/** The plans of `npx edge-ai-jobs upgrade`: it compares base, the project's file and the new version. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { MANIFEST_PATH } from "../../../installer/manifest.ts";
 import { planInit, planUpgrade, Refusal } from "../../../installer/plan.ts";
 import { MODULES, type Template } from "../../../installer/template.ts";
-import { carriedOut, projectOf } from "../_support/installer-template.ts";
+import { applied, projectOf } from "../_support/installer-template.ts";
 
 const CONFIG = "supabase/config.toml";
 const f = (name: string) => `supabase/functions/hello/${name}.ts`;
@@ -58,7 +58,7 @@ const second = make("1.10.0", {
 /** A project with the first version, in which its owner has changed and removed something. */
 function installed(): Map<string, string> {
   const project = projectOf(new Map([[CONFIG, 'project_id = "own"\n']]));
-  const files = carriedOut(project, planInit(first, project, MODULES));
+  const files = applied(project, planInit(first, project, MODULES));
   files.set(f("changed"), "mine\n").set(f("kept"), "mine\n")
     .set(f("windows"), "one\r\ntwo\r\n")
     .set("supabase/functions/past/mine.ts", "mine\n");
@@ -96,7 +96,7 @@ Deno.test("upgrade: replaces unchanged files, keeps changed ones next to the new
   ) assert(plan.notes.some((note) => note.includes(words)), words);
   assertEquals(plan.notes.length, 6);
 
-  const after = carriedOut(project, plan);
+  const after = applied(project, plan);
   assertEquals(after.get(f("changed")), "mine\n");
   assertEquals(after.get(`${f("changed")}.new`), "two\n");
   assertEquals(after.get(f("index")), "two\n");
@@ -116,7 +116,7 @@ Deno.test("upgrade: a table or a function of the project with a new name of ours
 
 Deno.test("upgrade: a file of the last upgrade that is not merged yet is not overwritten", () => {
   const project = projectOf(installed());
-  const after = carriedOut(project, planUpgrade(second, project));
+  const after = applied(project, planUpgrade(second, project));
   const third = {
     ...second,
     version: "2.0.0",
@@ -131,7 +131,7 @@ Deno.test("upgrade: a file of the last upgrade that is not merged yet is not ove
 
 Deno.test("upgrade: refuses a project without edge-ai-jobs, and one with a newer version", () => {
   const files = installed();
-  const newer = carriedOut(
+  const newer = applied(
     projectOf(files),
     planUpgrade(second, projectOf(files)),
   );

@@ -1,4 +1,4 @@
-/** A run of the janitor against fake queues and providers: what it sends, and when it stops. */
+/** A run of the janitor with fake queues and providers: its calls, and when it stops. */
 import { assertEquals } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
@@ -116,7 +116,7 @@ Deno.test("runJanitor: without time it starts nothing and logs that", async () =
   assertEquals(warnings, ["janitor_has_no_time"]);
 });
 
-Deno.test("runJanitor: a provider that is down gets no more requests, and the others do", async () => {
+Deno.test("runJanitor: a provider that is down gets no more requests, but the others do", async () => {
   const { calls, repository } = lists([
     [removal(1), removal(2, "d-id")],
     [removal(3, "d-id")],
@@ -163,7 +163,7 @@ Deno.test("runJanitor: an object that cannot be removed yet does not stop the ot
   );
 });
 
-Deno.test("runJanitor: it removes all it may by marker; only a conclusive empty query is final", async (t) => {
+Deno.test("runJanitor: removes all permitted objects by marker; only a conclusive empty query is final", async (t) => {
   for (const isConclusive of [true, false]) {
     await t.step(isConclusive ? "conclusive" : "too early", async () => {
       const { calls, repository } = lists([[{

@@ -10,7 +10,7 @@ import { WORLDS } from "../../../dev/model/worlds.ts";
 
 const ONE_CREATION = /nothing was made|one creation/;
 
-/** The property that must detect each broken rule: the one that the rule exists for. */
+/** The property that must detect each broken rule. */
 const NOTICED_BY: Record<Break, RegExp> = {
   "writes carry no lease token": /old lease token/,
   "claim takes leased jobs": /one live owner/,
@@ -44,8 +44,8 @@ const page = await Deno.readTextFile(
   new URL("../../../docs/job-lifecycle.md", import.meta.url),
 );
 
-/** The numbers of states and steps that docs/job-lifecycle.md states for a world. */
-function toldSizes(world: string): number[] | undefined {
+/** The numbers of states and steps of a world in docs/job-lifecycle.md. */
+function documentedSizes(world: string): number[] | undefined {
   const row = page.split("\n").find((line) =>
     line.startsWith(`| \`${world}\``)
   );
@@ -62,14 +62,14 @@ for (const [name, world] of Object.entries(WORLDS)) {
       states > 50 && transitions > states,
       `${states} states, ${transitions} transitions`,
     );
-    assertEquals(toldSizes(name), [states, transitions], "as the page says");
+    assertEquals(documentedSizes(name), [states, transitions], "as documented");
   });
 }
 
 Deno.test("model: every broken rule is detected by the property that it breaks", () => {
   assert(
     page.replaceAll(/\s+/g, " ").includes(`breaks ${BREAKS.length} rules`),
-    "docs/job-lifecycle.md says how many",
+    "docs/job-lifecycle.md has their number",
   );
   for (const broken of BREAKS) {
     const found = checkBreak(broken);
@@ -118,7 +118,7 @@ Deno.test("coveringTraces: every rule that can apply is on a trace, and each tra
   }
 });
 
-Deno.test("randomTraces: a seed repeats its walks, and another seed has different ones", () => {
+Deno.test("randomTraces: the same seed gives the same walks, and another seed different ones", () => {
   const walk = (seed: number) =>
     randomTraces(new Rules(WORLDS.trouble), { seed, count: 3, length: 20 })
       .map((trace) => trace.map(({ rule }) => rule));

@@ -1,4 +1,6 @@
-/** docs/openapi.json: valid, whole, and true to the contracts. What its examples say is tried by tests/functions/openapi.test.ts. */
+/**
+ * docs/openapi.json: valid, complete, and equal to the contracts. tests/functions/openapi.test.ts runs its examples.
+ */
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { assert, assertEquals } from "@std/assert";
 import { Ajv2020 } from "ajv/dist/2020.js";
@@ -16,7 +18,7 @@ Deno.test("openapi: the document agrees with the contracts", () => {
   assertEquals(text, openApiText());
 });
 
-Deno.test("openapi: it is valid OpenAPI 3.1, and the validator sees what is not", async () => {
+Deno.test("openapi: it is valid OpenAPI 3.1, and the validator notices errors", async () => {
   const good = await new Validator().validate(structuredClone(document));
   assert(good.valid, JSON.stringify(good.errors));
   const bad = await new Validator().validate({ ...document, paths: 1 });
@@ -40,20 +42,20 @@ Deno.test("openapi: every function has an operation, and no two share an id", as
   assertEquals(
     Object.keys(EXAMPLES).sort(),
     taking.sort(),
-    "each operation that takes anything has examples, and no others have",
+    "exactly the operations with an input have examples",
   );
 });
 
-Deno.test("openapi: every code of an answer stands at an operation", () => {
+Deno.test("openapi: every code of a response is listed at an operation", () => {
   const described = new Set(OPERATIONS.flatMap(codesOf));
   const missing = Object.entries(ERROR_CATALOGUE).filter(([code, { status }]) =>
     status !== null && ![...described].some((one) => one === code)
   ).map(([code]) => code);
-  // Only for jobs that are inserted into the table: create-ai-job answers with the job instead.
+  // Only for plain inserts: create-ai-job returns the job instead.
   assertEquals(missing, ["idempotency_key_known"]);
 });
 
-Deno.test("openapi: every example is valid by the schema beside it", () => {
+Deno.test("openapi: every example is valid by its schema", () => {
   const ajv = new Ajv2020({ strict: false, validateFormats: false });
   ajv.addSchema({ ...document, $id: "http://openapi.test/" });
   const validate = (schema: unknown, value: unknown, what: string) => {

@@ -27,7 +27,7 @@ function inventory(changes: Partial<ProviderInventory>): ProviderInventory {
   };
 }
 
-/** What is recorded for an answer, or the code with which it is refused. */
+/** What is recorded for an answer, or the code of its refusal. */
 async function check(
   answer: { id?: string; isUnchecked?: boolean },
   changes: Partial<ProviderInventory> | null,
@@ -76,7 +76,7 @@ Deno.test("answer check: an object of the job is recorded by the id that the jou
   }
 });
 
-Deno.test("answer check: what the provider denies is refused, also when it may be recorded unchecked", async () => {
+Deno.test("answer check: an id that the provider does not have is refused, even if unchecked is allowed", async () => {
   for (const isUnchecked of [false, true]) {
     const answer = { id: "item-1", isUnchecked };
     assertEquals(
@@ -106,7 +106,7 @@ Deno.test("answer check: what the provider denies is refused, also when it may b
   }
 });
 
-Deno.test("answer check: a provider that cannot be asked refuses every answer that is not to be unchecked", async () => {
+Deno.test("answer check: while the provider cannot be queried, only unchecked answers are accepted", async () => {
   for (const id of ["item-1", undefined]) {
     for (const changes of [null, failing("provider_timeout")]) {
       const answer = id === undefined ? {} : { id };
@@ -119,7 +119,7 @@ Deno.test("answer check: a provider that cannot be asked refuses every answer th
   }
 });
 
-Deno.test("answer check: where no marker can be searched, the operator alone knows that nothing was made", async () => {
+Deno.test("answer check: without a searchable marker, the operator's \"nothing was created\" is accepted", async () => {
   const unsearchable = {
     find: () => Promise.reject(ProviderFailure.rejected("outcome_unknown")),
   };
@@ -133,7 +133,7 @@ Deno.test("answer check: where no marker can be searched, the operator alone kno
   });
 });
 
-Deno.test("answer check: a fault of our own is no answer of the provider", async () => {
+Deno.test("answer check: our own error does not count as the provider's response", async () => {
   await assertRejects(
     () => check({ id: "item-1", isUnchecked: true }, {}),
     Error,

@@ -39,7 +39,7 @@ function counts(change: Partial<Counts> = {}, observed = {}): Counts {
   };
 }
 
-Deno.test("overview: an idle project is good in every number, and labelled so", () => {
+Deno.test("overview: every number of an idle project is labelled good", () => {
   const { words, waiting, running, oldest_waiting, failed_last_hour, stuck } =
     judge(counts());
   assertEquals(words, "Everything works.");
@@ -57,7 +57,7 @@ Deno.test("overview: an idle project is good in every number, and labelled so", 
   );
 });
 
-Deno.test("overview: jobs that an open breaker holds up are not called good, due or scheduled", () => {
+Deno.test("overview: jobs that wait for an open breaker are not labelled good, due or scheduled", () => {
   const words = (waiting: number, scheduled: number, change = {}) => {
     const provider = "heygen";
     const judged = judge(counts({
@@ -89,7 +89,7 @@ Deno.test("overview: jobs that an open breaker holds up are not called good, due
   assertEquals(words(0, 0, { open_breakers: ["d-id"] }), good);
 });
 
-Deno.test("overview: waiting jobs of which none runs, old ones, failed ones, stuck and parked ones are judged", () => {
+Deno.test("overview: waiting jobs while none runs, old ones, failed ones, stuck and parked ones are judged", () => {
   const verdicts = (change: Partial<Counts>, observed = {}) => {
     const { running, oldest_waiting, failed_last_hour, stuck, parked } = judge(
       counts(change, observed),
@@ -114,7 +114,7 @@ Deno.test("overview: waiting jobs of which none runs, old ones, failed ones, stu
     ...good,
     running: "attention",
   });
-  // Waiting for another job, so that none is due.
+  // They wait for another job, so that none is due.
   assertEquals(verdicts({ waiting: 5 }), good);
   assertEquals(verdicts({ oldest_waiting_seconds: 60 }), good);
   assertEquals(verdicts({ oldest_waiting_seconds: 61 }), {
@@ -144,14 +144,14 @@ Deno.test("overview: waiting jobs of which none runs, old ones, failed ones, stu
   });
 });
 
-Deno.test("overview: durations are in the unit that a reader would choose", () => {
+Deno.test("overview: durations are in a readable unit", () => {
   assertEquals(
     [0.4, 89, 90, 5399, 5400, 172_799, 172_800].map(durationWords),
     ["0 s", "89 s", "2 min", "90 min", "2 h", "48 h", "2 days"],
   );
 });
 
-Deno.test("overview: jobs that are scheduled for later are named apart from those that wait", () => {
+Deno.test("overview: jobs that are scheduled for later are counted separately from those that wait", () => {
   const words = (waiting: number, scheduled: number) =>
     judge(counts({ waiting, scheduled })).waiting.words;
   assertEquals(words(0, 0), "Nothing waits.");
@@ -182,7 +182,7 @@ Deno.test("overview: failures are counted as endings of jobs, since one that is 
   );
 });
 
-Deno.test("overview: it never says that everything works beside a number that needs attention", () => {
+Deno.test("overview: it never says that everything works if a number needs attention", () => {
   assertEquals(
     judge(counts({ failed_last_hour: 3, completed_last_hour: 4 })).words,
     "Jobs run, but some numbers need a look.",

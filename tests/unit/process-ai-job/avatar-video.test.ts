@@ -1,4 +1,4 @@
-/** When an avatar video is polled, and what is not touched meanwhile. tests/functions tests its requests. */
+/** When an avatar video is polled, and what a poll does not read. tests/functions tests its requests. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import { z } from "zod";
@@ -41,7 +41,7 @@ function fakeProvider(
   };
 }
 
-/** A job that was submitted and is polled so many seconds after its start. */
+/** A submitted job that is polled `seconds` after its start. */
 function context(
   ageSeconds: number,
   recordUsage: (operation: string, units: number) => void = () => {},
@@ -104,7 +104,7 @@ function run(
     supabase: createClient<Database>("http://127.0.0.1:1", "key", {
       auth: { persistSession: false, autoRefreshToken: false },
       global: {
-        fetch: () => Promise.reject(new Error("Storage is not asked")),
+        fetch: () => Promise.reject(new Error("Storage must not be called")),
       },
     }),
     providers: z.record(z.enum(AVATAR_PROVIDERS), z.custom<AvatarVideos>())
@@ -123,7 +123,7 @@ function run(
 for (
   const { what, state, chargesFailed, expected } of [
     {
-      what: "is done costs its length, rounded up to whole seconds",
+      what: "is finished costs its length, rounded up to whole seconds",
       state: {
         status: "done",
         videoUrl: "http://127.0.0.1/film.mp4",
@@ -133,7 +133,7 @@ for (
       expected: [["create_video", 8]],
     },
     {
-      what: "is done without a length costs the estimate",
+      what: "is finished without a length costs the estimate",
       state: {
         status: "done",
         videoUrl: "http://127.0.0.1/film.mp4",
@@ -143,7 +143,7 @@ for (
       expected: [],
     },
     {
-      what: "fails costs nothing where the provider does not charge for it",
+      what: "fails costs nothing if the provider does not charge for it",
       state: {
         status: "failed",
         code: "provider_render_failed",
@@ -153,7 +153,7 @@ for (
       expected: [["create_video", 0]],
     },
     {
-      what: "fails costs the estimate where the provider may charge for it",
+      what: "fails costs the estimate if the provider may charge for it",
       state: {
         status: "failed",
         code: "provider_render_failed",

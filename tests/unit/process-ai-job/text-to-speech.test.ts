@@ -1,4 +1,4 @@
-/** A long speech: the processor against a Storage that counts bytes. */
+/** A long speech: the processor with a Storage that counts bytes. */
 import {
   assert,
   assertAlmostEquals,
@@ -29,7 +29,7 @@ const sound = (() => {
   return { bytes: frames.add(speech), seconds: frames.seconds };
 })();
 
-/** A file that repeats the recording so many times, with one tag and Info frame, made as it is read. */
+/** A file that repeats the recording `count` times, with one tag and Info frame, generated as it is read. */
 function rounds(
   count: number,
   onMade: (bytes: number) => void,
@@ -47,8 +47,8 @@ function rounds(
 }
 
 /**
- * A Storage that keeps sizes, and makes the sound of a part when it is read; and a journal whose calls were settled so
- * many seconds ago.
+ * A Storage that keeps only sizes and generates the sound of a part when it is read, and a journal whose calls were
+ * settled `settledSecondsAgo`.
  */
 function storage(perPart: number, settledSecondsAgo = 0) {
   const state = { given: 0, taken: 0, ahead: 0, open: 0, mostOpen: 0 };
@@ -156,7 +156,7 @@ function job(
   return context;
 }
 
-/** A provider that speaks and counts its calls. */
+/** A speech provider that counts its calls. */
 function provider(
   perPart: number,
 ): ElevenLabsSpeech & {
@@ -213,7 +213,7 @@ Deno.test("text to speech: a speech of 60 MB is joined in bounded memory, with o
   );
 });
 
-Deno.test("text to speech: parts that are paid for and stored are neither spoken nor fetched again", async () => {
+Deno.test("text to speech: parts that are paid for and stored are neither created nor fetched again", async () => {
   await using at = storage(1);
   const speaking = provider(1);
   const processor = createTextToSpeechProcessor({
@@ -224,7 +224,7 @@ Deno.test("text to speech: parts that are paid for and stored are neither spoken
   const paid = new Map([["text_to_speech:1", "a"], ["text_to_speech:2", "b"]]);
   at.stored.set("part-1.mp3", 1);
   await processor.run(job(3, paid));
-  // The second was paid for and its sound is missing; the third is new.
+  // The second part was paid for, but its sound is missing; the third is new.
   assertEquals([speaking.spoken, speaking.opened], [1, 1]);
 });
 

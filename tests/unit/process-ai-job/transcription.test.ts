@@ -1,4 +1,4 @@
-/** How a recording reaches the provider, and what is not touched while its transcript is awaited. */
+/** How a recording reaches the provider, and what is not read while its transcript is awaited. */
 import { assert, assertEquals } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
@@ -25,7 +25,7 @@ const RECORDING = new TextEncoder().encode("a recording");
 const never = new AbortController().signal;
 
 /** A Storage with one recording, which records each request and accepts files only when set to. */
-function storage(size: number, asked: string[], takesFiles: boolean) {
+function storage(size: number, requests: string[], acceptsFiles: boolean) {
   const object = `recordings/${USER}/call.mp3`;
   return createClient<Database>("http://project.test", "key", {
     auth: {
@@ -40,7 +40,7 @@ function storage(size: number, asked: string[], takesFiles: boolean) {
         );
         const path = pathname.replace("/storage/v1/object/", "");
         const range = new Headers(init?.headers).get("range");
-        asked.push(
+        requests.push(
           [path.replace(object, "…"), range].filter(Boolean).join(" "),
         );
         const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(range ?? "") ?? [];
@@ -49,7 +49,7 @@ function storage(size: number, asked: string[], takesFiles: boolean) {
           piece.set(RECORDING.subarray(Number(from), Number(to) + 1));
           return new Response(piece, { status: 206 });
         }
-        if (takesFiles && path.startsWith("outputs/")) {
+        if (acceptsFiles && path.startsWith("outputs/")) {
           await new Response(init?.body).arrayBuffer();
           return Response.json({ Id: "1", Key: path });
         }
@@ -72,7 +72,7 @@ function idOf(made: string | PaidResult): string {
 interface Case {
   inputUrl?: string;
   size?: number;
-  takesFiles?: boolean;
+  acceptsFiles?: boolean;
   deps?: Partial<TranscriptionDeps>;
   context?: Partial<JobContext>;
   spend?: "none" | "unknown" | "incurred";
@@ -82,11 +82,11 @@ interface Case {
 
 /** Runs a job whose submission always succeeds; the transcript is not ready. */
 async function run(
-  { size = 1000, spend = "none", ageSeconds = 0, takesFiles = false, ...given }:
+  { size = 1000, spend = "none", ageSeconds = 0, acceptsFiles = false, ...given }:
     Case,
 ) {
-  const asked: string[] = [];
-  const orders: TranscriptOrder[] = [];
+  const requests: string[] = [];
+  const submissions: TranscriptOrder[] = [];
   const bodies: string[] = [];
   const heard: number[] = [];
   const transcripts: ElevenLabsTranscripts = {
@@ -95,7 +95,7 @@ async function run(
       throw ProviderFailure.unknown("provider_timeout");
     },
     order: async (order) => {
-      orders.push(order);
+      submissions.push(order);
       if ("recording" in order.source) {
         bodies.push(await new Response(order.source.recording).text());
       }
@@ -137,7 +137,7 @@ async function run(
     ...given.context,
   };
   const processor = createTranscriptionProcessor({
-    supabase: storage(size, asked, takesFiles),
+    supabase: storage(size, requests, acceptsFiles),
     transcripts,
     waitMaxBytes: 1000,
     hasWebhook: true,
@@ -153,12 +153,12 @@ async function run(
     },
     (error) => error,
   );
-  return { ending, resultData, asked, orders, bodies, heard };
+  return { ending, resultData, requests, submissions, bodies, heard };
 }
 
-Deno.test("transcription: a recording of the largest size to wait for is sent and awaited", async () => {
-  const { asked, orders, bodies } = await run({ size: 1000 });
-  assertEquals([asked, orders, bodies], [
+Deno.test("transcription: a recording of the largest awaited size is sent and awaited", async () => {
+  const { requests, submissions, bodies } = await run({ size: 1000 });
+  assertEquals([requests, submissions, bodies], [
     ["info/…", "… bytes=0-999", "…"],
     [],
     ["a recording"],
@@ -166,9 +166,9 @@ Deno.test("transcription: a recording of the largest size to wait for is sent an
 });
 
 Deno.test("transcription: a larger recording is submitted by its URL; only its length is read here", async () => {
-  const { ending, asked, orders } = await run({ size: 1001 });
-  assertEquals(asked, ["info/…", "… bytes=0-1000", "sign/…"]);
-  assertEquals(orders, [{
+  const { ending, requests, submissions } = await run({ size: 1001 });
+  assertEquals(requests, ["info/…", "… bytes=0-1000", "sign/…"]);
+  assertEquals(submissions, [{
     jobId: JOB,
     languageCode: undefined,
     speakers: 2,
@@ -183,7 +183,7 @@ Deno.test("transcription: a larger recording is submitted by its URL; only its l
 });
 
 Deno.test("transcription: a small but long recording is submitted with a webhook, and awaited without one", async () => {
-  // Of unknown format, so that 750 bytes count as a second: a quarter of an hour and one second.
+  // The format is unknown, so 750 bytes count as a second: a quarter of an hour and one second.
   for (
     const [size, hasWebhook, isOrdered] of [
       [675_000, true, false],
@@ -191,32 +191,32 @@ Deno.test("transcription: a small but long recording is submitted with a webhook
       [675_750, false, false],
     ] as const
   ) {
-    const { orders, bodies } = await run({
+    const { submissions, bodies } = await run({
       size,
       deps: { waitMaxBytes: 10_000_000, hasWebhook },
     });
-    assertEquals([orders.length, bodies.length], isOrdered ? [1, 0] : [0, 1]);
+    assertEquals([submissions.length, bodies.length], isOrdered ? [1, 0] : [0, 1]);
   }
 });
 
 Deno.test("transcription: if the provider cannot reach Storage, a larger recording is submitted with its bytes", async () => {
-  const { asked, orders, bodies } = await run({
+  const { requests, submissions, bodies } = await run({
     size: 1001,
     deps: { storageUrl: undefined },
   });
-  assertEquals(asked, ["info/…", "… bytes=0-1000", "…"]);
-  assertEquals([orders.length, bodies], [1, ["a recording"]]);
+  assertEquals(requests, ["info/…", "… bytes=0-1000", "…"]);
+  assertEquals([submissions.length, bodies], [1, ["a recording"]]);
 });
 
 Deno.test("transcription: a larger recording without a webhook is refused before anything is paid", async () => {
   let paid = 0;
-  const { ending, asked, orders } = await run({
+  const { ending, requests, submissions } = await run({
     size: 1001,
     deps: { hasWebhook: false },
     context: { pay: () => Promise.resolve(String(++paid)) },
   });
   assert(ending instanceof JobFailure);
-  assertEquals([ending.code, ending.isRetryable, paid, asked, orders.length], [
+  assertEquals([ending.code, ending.isRetryable, paid, requests, submissions.length], [
     "provider_webhook_missing",
     false,
     0,
@@ -225,15 +225,15 @@ Deno.test("transcription: a larger recording without a webhook is refused before
   ]);
 });
 
-Deno.test("transcription: a submitted transcript needs no recording, and is polled less and less often", async () => {
+Deno.test("transcription: a submitted transcript needs no recording, and is polled at growing intervals", async () => {
   for (const [ageSeconds, seconds] of [[2, 5], [40, 20], [3000, 60]] as const) {
-    const { ending, asked, orders } = await run({
+    const { ending, requests, submissions } = await run({
       spend: "incurred",
       ageSeconds,
       context: { pay: () => Promise.resolve("t1") },
     });
     assert(ending instanceof Snooze);
-    assertEquals([ending.seconds, asked, orders], [seconds, [], []]);
+    assertEquals([ending.seconds, requests, submissions], [seconds, [], []]);
   }
 });
 
@@ -273,7 +273,7 @@ Deno.test("transcription: an outage during a poll spends no attempt, and a refus
 
 Deno.test("transcription: a failure between the journal and the request counts as a refusal", async () => {
   let failure: unknown;
-  const { orders } = await run({
+  const { submissions } = await run({
     // A refused call is no longer open, so the recording is read when it is sent again.
     spend: "unknown",
     size: 1001,
@@ -287,7 +287,7 @@ Deno.test("transcription: a failure between the journal and the request counts a
     },
   });
   assert(failure instanceof ProviderFailure);
-  assertEquals([failure.code, failure.certainty, orders], [
+  assertEquals([failure.code, failure.certainty, submissions], [
     "provider_webhook_missing",
     "rejected",
     [],
@@ -299,7 +299,7 @@ Deno.test("transcription: the text in the result is cut between characters", asy
   const text = `${"x".repeat(9_998)}${character}${character}`;
   const { ending, resultData } = await run({
     size: 1001,
-    takesFiles: true,
+    acceptsFiles: true,
     get: () => Promise.resolve({ text, words: [] }),
   });
   assertEquals(ending, null);

@@ -1,4 +1,4 @@
-/** Long webhooks: read only by those who may have sent them, hashed as they come, and few at a time. */
+/** Long webhooks: read only with a plausible signature, hashed as they arrive, and few at a time. */
 import { createHmac } from "node:crypto";
 import { createClient } from "@supabase/supabase-js";
 import { assertEquals, assertStringIncludes } from "@std/assert";
@@ -12,9 +12,9 @@ const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
 const SENT_AT = 1_767_225_600;
 const MIB = 1_048_576;
 
-/** The function, and what it asked the database. */
+/** The function, and its calls to the database. */
 function receiver() {
-  const asked: string[] = [];
+  const databaseCalls: string[] = [];
   const supabase = createClient<Database>(
     "https://project.test",
     "sb_secret_0123456789",
@@ -22,7 +22,7 @@ function receiver() {
       auth: { persistSession: false, autoRefreshToken: false },
       global: {
         fetch: (_input, init) => {
-          asked.push(String(init?.body));
+          databaseCalls.push(String(init?.body));
           return Promise.resolve(Response.json("woken"));
         },
       },
@@ -35,7 +35,7 @@ function receiver() {
   });
   const handle = createHandler({ ...deps, supabase });
   return {
-    asked,
+    databaseCalls,
     send: (
       body: BodyInit,
       headers: Record<string, string>,
@@ -54,7 +54,7 @@ const UNSIGNED = {
   "elevenlabs-signature": `t=${SENT_AT},v0=${"0".repeat(64)}`,
 };
 
-/** A body of which no byte has come yet. */
+/** A body of which no byte has arrived yet. */
 function stalled() {
   const state = { isRead: false, isCancelled: false };
   let push: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
@@ -79,7 +79,7 @@ function stalled() {
   };
 }
 
-Deno.test("provider-webhook: a body that is declared too long is 413, and no byte of it is read", async () => {
+Deno.test("provider-webhook: a body whose declared length is too long is 413, and no byte of it is read", async () => {
   const { send } = receiver();
   const { body, state } = stalled();
   const answer = await send(body, {
@@ -90,7 +90,7 @@ Deno.test("provider-webhook: a body that is declared too long is 413, and no byt
   assertEquals(state.isRead, false);
 });
 
-Deno.test("provider-webhook: HeyGen's and D-ID's are short, and 413 when they are not", async () => {
+Deno.test("provider-webhook: a long body from HeyGen or D-ID is 413", async () => {
   const { send } = receiver();
   const mac = createHmac("sha256", SECRET).update(`d-id-webhook:${JOB}`);
   for (
@@ -109,7 +109,7 @@ Deno.test("provider-webhook: HeyGen's and D-ID's are short, and 413 when they ar
 });
 
 Deno.test("provider-webhook: a transcript of 15 MiB is verified and parsed without keeping its chunks", async () => {
-  const { asked, send } = receiver();
+  const { databaseCalls, send } = receiver();
   const before =
     '{"type":"speech_to_text_transcription","data":{"request_id":"r","transcription":{"text":"[{\\"","words":[';
   const after =
@@ -124,7 +124,7 @@ Deno.test("provider-webhook: a transcript of 15 MiB is verified and parsed witho
   const mac = createHmac("sha256", SECRET).update(`${SENT_AT}.`);
   for (const text of texts()) mac.update(text);
 
-  // Each chunk is overwritten by the next one, so that code which keeps a chunk keeps other bytes.
+  // The next chunk overwrites each one, so that code which keeps a chunk fails the test.
   const buffer = new Uint8Array(MIB);
   const all = texts();
   const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
@@ -141,12 +141,12 @@ Deno.test("provider-webhook: a transcript of 15 MiB is verified and parsed witho
   assertEquals([answer.status, await answer.json()], [200, {
     status: "woken",
   }]);
-  assertStringIncludes(asked[0] ?? "", `"p_job_id":"${JOB}"`);
-  assertStringIncludes(asked[0] ?? "", '"p_provider_job_id":"t"');
-  assertStringIncludes(asked[0] ?? "", '"p_order_id":"r"');
+  assertStringIncludes(databaseCalls[0] ?? "", `"p_job_id":"${JOB}"`);
+  assertStringIncludes(databaseCalls[0] ?? "", '"p_provider_job_id":"t"');
+  assertStringIncludes(databaseCalls[0] ?? "", '"p_order_id":"r"');
 });
 
-Deno.test("provider-webhook: four bodies of 16 MiB are read at a time, and short ones beside them", async () => {
+Deno.test("provider-webhook: four bodies of 16 MiB are read at a time, and short ones at the same time", async () => {
   const { send } = receiver();
   const long = { ...UNSIGNED, "content-length": String(16 * MIB) };
   const held = Array.from({ length: 4 }, stalled);

@@ -12,12 +12,12 @@ function pieces(attempt: number, ms: number): number {
   return taken;
 }
 
-Deno.test("Budget: a request does what fits, and its first piece at any cost", () => {
+Deno.test("Budget: a request does the pieces that fit, and always the first one", () => {
   assertEquals(pieces(1, 100), 7);
   assertEquals(pieces(1, 10_000), 1);
 });
 
-Deno.test("Budget: each further attempt plans with less, and still makes progress", () => {
+Deno.test("Budget: each further attempt plans with less time, and still makes progress", () => {
   const taken = [1, 2, 3, 10].map((attempt) => pieces(attempt, COSTS.read));
   assertEquals(taken, [...taken].sort((one, other) => other - one));
   assert(taken.every((count) => count >= 1), String(taken));

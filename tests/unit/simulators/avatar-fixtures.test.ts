@@ -1,4 +1,6 @@
-/** Recorded forms of D-ID's and HeyGen's answers: the product's schemas take them, and the simulators have their shape. */
+/**
+ * Recorded responses of D-ID and HeyGen: the product's schemas accept them, and the simulators' have the same shape.
+ */
 import { assertEquals } from "@std/assert";
 import { z } from "zod";
 import { dIdError } from "../../../dev/simulators/d-id/errors.ts";
@@ -210,7 +212,7 @@ Deno.test("heygen simulator: every answer has the shape of its fixture", async (
   );
 });
 
-Deno.test("simulated results: an address is good until its time is over, only unaltered, and a new one is given", async () => {
+Deno.test("simulated results: a URL is valid until it expires, only unaltered, and can be renewed", async () => {
   await using simulators = await running();
   const asset = await send(
     simulators,

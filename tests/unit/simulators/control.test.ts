@@ -257,7 +257,7 @@ Deno.test("control API: a body that is not JSON, an unknown route and an unknown
   });
 });
 
-Deno.test("POST /_control/settings: changes what is named, refuses the rest with the field's name", async () => {
+Deno.test("POST /_control/settings: changes the named settings, refuses others with the field's name", async () => {
   await using simulators = await running();
   const changed = await control(simulators, "POST", "/settings", {
     elevenlabs: { voice_limit: 1, error_shape: "old" },
@@ -285,7 +285,7 @@ Deno.test("POST /_control/settings: changes what is named, refuses the rest with
   assertEquals(await control(simulators, "GET", "/settings"), changed);
 });
 
-Deno.test("POST /_control/clock: moves time forward only", async () => {
+Deno.test("POST /_control/clock: only advances the time", async () => {
   await using simulators = await running();
   const before = Date.now();
   const { body } = await control(simulators, "POST", "/clock", {
@@ -299,7 +299,7 @@ Deno.test("POST /_control/clock: moves time forward only", async () => {
   );
 });
 
-Deno.test("POST /_control/reset: forgets voices, ledger, requests, faults, settings, Redis and the clock", async () => {
+Deno.test("POST /_control/reset: resets voices, ledger, requests, faults, settings, Redis and the clock", async () => {
   await using simulators = await running();
   const redis = (command: unknown[]) =>
     fetch(`${simulators.url}/upstash`, {
@@ -375,7 +375,7 @@ Deno.test("POST /_control/reset: a clone that is being decoded does not appear a
   assertEquals(total_count, 0);
 });
 
-Deno.test("POST /_control/reset: breaks off a request that would only hang later", async () => {
+Deno.test("POST /_control/reset: aborts a request that would hang later", async () => {
   await using simulators = await running();
   using _time = heldTimeouts();
   simulators.faults.add({

@@ -39,7 +39,7 @@ async function cloneError(simulators: Simulators): Promise<ElevenLabsError> {
   return error;
 }
 
-/** What the client could not see: how often the provider was asked, and what it created. */
+/** What the client could not see: how often the provider was called, and what it created. */
 function seen({ requests, ledger }: Simulators): unknown {
   return {
     requests: requests.list({ operation: "voices.add" }).map((
@@ -224,7 +224,7 @@ Deno.test("fault delay_body: the SDK's timeout does not cover the body, an abort
     clone(simulators, JOB, { abortSignal: abort.signal }),
   ).finally(() => settled = true);
   await created(simulators);
-  // Far past the SDK's minute, with the headers long there.
+  // Far past the SDK's time limit of a minute, long after the headers have arrived.
   await roundTrip(simulators);
   time.pass(300_000);
   assertEquals(settled, false);
@@ -281,7 +281,7 @@ Deno.test("fault close_after: the connection breaks, the clone exists and is fou
   );
 });
 
-Deno.test("fault close_after: on a raw socket not one byte comes back before the end", async () => {
+Deno.test("fault close_after: a raw socket receives no byte before the end", async () => {
   await using simulators = await running();
   simulators.faults.add({
     provider: "elevenlabs",
@@ -303,7 +303,7 @@ Deno.test("fault close_after: on a raw socket not one byte comes back before the
   assert(await ask() > 100);
 });
 
-Deno.test("fault close_in_body: the body breaks off, the clone exists", async () => {
+Deno.test("fault close_in_body: the body is incomplete, the clone exists", async () => {
   await using simulators = await running();
   fail(simulators, { kind: "close_in_body" });
   const error = await cloneError(simulators);
@@ -367,7 +367,7 @@ Deno.test("fault hang: released, it is processed and answered", async () => {
   assertEquals(simulators.ledger.list({ marker: JOB }).length, 1);
 });
 
-Deno.test("fault hang: processed before, the clone exists while the answer is held back", async () => {
+Deno.test("fault hang: processed before, the clone exists while the response is held", async () => {
   await using simulators = await running();
   fail(simulators, { kind: "hang", processed: "before" });
   const answer = clone(simulators, JOB);
@@ -408,9 +408,9 @@ Deno.test("reset: drops a hanging request with a broken connection", async () =>
   assertEquals(simulators.ledger.list(), []);
 });
 
-// The package leaves the body of an answer that it repeats unread: with its own retries only, which the product never uses.
+// Before its own retries, which the product never uses, the package leaves the body of a response unread.
 Deno.test(
-  "SDK: with its own retries it sends a failed clone three times, with maxRetries 0 once",
+  "SDK: with its own retries it sends a failed clone three times, with maxRetries 0 only once",
   {
     sanitizeResources: false,
   },
@@ -497,7 +497,7 @@ async function arrived({ requests }: Simulators): Promise<void> {
   await until(() => requests.list().length > 0, "a request arrives");
 }
 
-/** Waits for the clone to exist and, if its answer is held back, for that. */
+/** Waits until the clone exists and, if its response is held, until it is held. */
 async function created({ ledger }: Simulators): Promise<void> {
   await until(() => ledger.list({ marker: JOB }).length > 0, "a voice exists");
   await turn();

@@ -1,4 +1,7 @@
-/** What a speech model does not take: refused by the simulator in the vendor's words, and never sent by what the contract lets through. */
+/**
+ * Parameters that a speech model does not support: the simulator refuses them with the vendor's message, and the
+ * contract before it.
+ */
 import { assertEquals } from "@std/assert";
 import { SPEECH_MODELS } from "../../../supabase/functions/_shared/contracts/speech-models.ts";
 import { textToSpeechMetadataSchema } from "../../../supabase/functions/_shared/contracts/text-to-speech.ts";
@@ -40,7 +43,7 @@ for (
       },
     ],
     [
-      "a language that the model does not know",
+      "a language that the model does not support",
       { model_id: "eleven_flash_v2_5", language_code: "fa" },
       {
         code: "invalid_parameters",
@@ -50,7 +53,7 @@ for (
       },
     ],
     [
-      "any language with a model that takes none",
+      "any language with a model that accepts none",
       { model_id: "eleven_multilingual_v2", language_code: "en" },
       {
         code: "invalid_parameters",

@@ -44,7 +44,7 @@ for (
     ["speech.webm", "audio/webm", 12],
   ] as const
 ) {
-  Deno.test(`POST /v1/voices/add: clones from ${name} and books it in the ledger`, async () => {
+  Deno.test(`POST /v1/voices/add: clones from ${name} and adds it to the ledger`, async () => {
     await using simulators = await running();
     const added = await elevenLabs(simulators).voices.add({
       name: "Grandma",
@@ -87,7 +87,7 @@ for (
     "truncated-header.wav",
   ]
 ) {
-  Deno.test(`POST /v1/voices/add: refuses ${name} as a corrupted upload, even beside a good file`, async () => {
+  Deno.test(`POST /v1/voices/add: refuses ${name} as a corrupted upload, even with a good file`, async () => {
     await using simulators = await running();
     const error = await failureOf(
       clone(simulators, JOB, { files: [audioFile(), audioFile(name)] }),
@@ -453,7 +453,7 @@ Deno.test("monthly add/edit limit and a plan without cloning: each refuses with 
   assertEquals(simulators.ledger.list(), []);
 });
 
-Deno.test("unknown routes: 404 for a path, 405 for a method, as the real service words them", async () => {
+Deno.test("unknown routes: 404 for a path, 405 for a method, with the messages of the real service", async () => {
   await using simulators = await running();
   const answers: unknown[] = [];
   for (
@@ -474,7 +474,7 @@ Deno.test("unknown routes: 404 for a path, 405 for a method, as the real service
   ]);
 });
 
-Deno.test("x-simulated-id: a voice gets the id that rows name already, and speaks", async () => {
+Deno.test("x-simulated-id: a voice gets the id that existing rows have, and can speak", async () => {
   await using simulators = await running();
   const form = new FormData();
   form.append("name", "Grandpa Josef");

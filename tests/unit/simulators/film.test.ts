@@ -1,4 +1,4 @@
-/** The films of the simulated D-ID and HeyGen, read by a reader of MP4 and a decoder of sound that are not ours. */
+/** The films of the simulated D-ID and HeyGen, read with independent MP4 and audio decoders. */
 import {
   assert,
   assertAlmostEquals,
@@ -81,7 +81,7 @@ function colourAt(
   const blocks = codedWidth / 16 * Math.ceil(height / 16);
   const block = Math.floor(row / 16) * (codedWidth / 16) +
     Math.floor(column / 16);
-  // 384 samples and two bytes in front, but for the first; one byte behind the last.
+  // 384 samples each; two bytes before every macroblock except the first, and one byte after the last.
   const at = data.length - 1 - blocks * 386 + 2 + block * 386;
   const sample = (offset: number) => data[at + offset] ?? NaN;
   const luma = (sample((row % 16) * 16 + column % 16) - 16) * 255 / 219;
@@ -115,7 +115,7 @@ for (
     ["speech.ogg", "flac"],
   ] as const
 ) {
-  Deno.test(`film: of ${name} it lasts as long as that and holds its sound as ${codec}`, async () => {
+  Deno.test(`film: from ${name} it has the same length and contains its sound as ${codec}`, async () => {
     const film = await makeFilm(photo("portraits/face.jpg"), recording(name));
     const check = createFileCheck("video/mp4");
     assertEquals([check.add(film.bytes), check.end()], [null, null]);
@@ -136,7 +136,7 @@ for (
         1e-4,
       );
     } else {
-      // Not encoded again: each packet is the uploaded one.
+      // The sound is not encoded again: the packets are those of the upload.
       const source = await readTracks(recording(name));
       assertEquals(
         audio.packets.map(({ data }) => data),
@@ -151,7 +151,7 @@ function loudness(samples: Float32Array = new Float32Array()): number {
   return Math.sqrt(sum / samples.length);
 }
 
-Deno.test("film: of a text it lasts as long as the text is spoken", async () => {
+Deno.test("film: from a text it has the length of the spoken text", async () => {
   const spoken = await spokenSound("So much. ".repeat(40));
   const film = await makeFilm(photo("portraits/face.png"), spoken);
   assertAlmostEquals(film.seconds, 24.1, 0.2);
@@ -179,7 +179,7 @@ for (let orientation = 1; orientation <= 8; orientation++) {
   });
 }
 
-Deno.test("film: shows PNGs of every kind, with white behind what is transparent", async () => {
+Deno.test("film: shows PNGs of every kind, with white behind transparent parts", async () => {
   const of = async (path: string) =>
     await filmTracks(await makeFilm(photo(path), recording("speech.m4a")));
   const plain = await of("photos/rgb.png");
@@ -203,7 +203,7 @@ Deno.test("film: shows PNGs of every kind, with white behind what is transparent
   }
 });
 
-Deno.test("film: after its first frame nothing changes, and costs next to nothing", async () => {
+Deno.test("film: after its first frame nothing changes, and the frames are tiny", async () => {
   const { video } = await filmTracks(
     await makeFilm(photo("portraits/face.jpg"), recording("speech.m4a")),
   );
@@ -216,7 +216,7 @@ Deno.test("film: after its first frame nothing changes, and costs next to nothin
   assert(more.every(({ type, data }) => type === "delta" && data.length < 16));
 });
 
-Deno.test("film: an undecodable photo or recording gives no film", async () => {
+Deno.test("film: an undecodable photo or recording is an error", async () => {
   const text = new TextEncoder().encode("this is neither");
   await assertRejects(
     () => makeFilm(text, recording("speech.m4a")),

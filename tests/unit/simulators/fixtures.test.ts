@@ -177,7 +177,7 @@ Deno.test("fixtures: speech, history and transcripts have the keys of their fixt
   }
 });
 
-Deno.test("speech: longer texts sound longer, whole to the last frame", async () => {
+Deno.test("speech: longer texts have longer speech, complete to the last frame", async () => {
   await using simulators = await running();
   for (
     const [characters, seconds] of [[100, 6], [180, 12], [900, 60]] as const

@@ -7,7 +7,7 @@ import {
 
 const MAIN = new URL("../../../dev/simulators/main.ts", import.meta.url);
 
-/** The program as its users start it. */
+/** Starts the program as its users do. */
 function start(...args: string[]): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
     args: [
@@ -24,7 +24,7 @@ function start(...args: string[]): Deno.ChildProcess {
   }).spawn();
 }
 
-/** Reads the line that says where it listens; what comes after it goes to `rest`. */
+/** Reads the line with its address; later output goes to `rest`. */
 async function ready(
   child: Deno.ChildProcess,
 ): Promise<{ url: string; rest: () => Promise<string> }> {
@@ -73,7 +73,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
       const health = await fetch(`${url}/_control/health`);
       assertEquals(health.status, 200);
       await health.body?.cancel();
-      // A request that hangs must not keep it alive.
+      // A request that hangs must not keep the program alive.
       const hanging = await fetch(`${url}/_control/faults`, {
         method: "POST",
         body: JSON.stringify({

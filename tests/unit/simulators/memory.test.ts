@@ -1,4 +1,4 @@
-/** What the simulated providers remember over a restart, and over a kill. */
+/** What the simulated providers keep after a restart, and after a kill. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { z } from "zod";
@@ -94,7 +94,7 @@ const photo = () =>
     { type: "image/jpeg" },
   );
 
-Deno.test("memory: with a file, everything that an app can refer to survives a restart", async () => {
+Deno.test("memory: with a file, every object that an app can refer to survives a restart", async () => {
   await using folder = await newFolder();
   const before: Record<string, unknown> = {};
   let reads: Record<string, (url: string) => Promise<unknown>> = {};
@@ -160,12 +160,12 @@ Deno.test("memory: with a file, everything that an app can refer to survives a r
     await ask(`${url}/upstash`, ["set", "k", "v", "ex", "100000"], {
       authorization: "Bearer k",
     });
-    // Everything rendered, and the clock of the simulators ahead of the real one.
+    // All videos are rendered, and the simulators' clock is ahead of the real one.
     await ask(`${url}/_control/clock`, { advance_ms: 3_600_000 });
 
     const body = async (answer: ReturnType<typeof ask>) => {
       const { status, json, bytes } = await answer;
-      // Signatures and hosts differ with time and port; what they lead to does not.
+      // Signatures and hosts depend on time and port, but the files do not.
       return [
         status,
         json === null
@@ -186,7 +186,7 @@ Deno.test("memory: with a file, everything that an app can refer to survives a r
       talks: (url) => body(ask(`${url}/d-id/talks`)),
       credits: (url) => body(ask(`${url}/d-id/credits`)),
       video: (url) => body(ask(`${url}/heygen/v3/videos/${video}`)),
-      // The idempotency key: nothing new is made.
+      // With the same idempotency key nothing is created.
       order: (url) => body(order(url)),
       key: (url) =>
         body(ask(`${url}/upstash`, ["get", "k"], {
@@ -205,7 +205,7 @@ Deno.test("memory: with a file, everything that an app can refer to survives a r
     after[name] = await read(again.url);
   }
   assertEquals(after, before);
-  // What was uploaded is there to be used, and the account counts on.
+  // The uploads can be used, and the account's counters continue.
   const talks =
     z.object({ talks: z.array(z.object({ source_url: z.string() })) })
       .parse((await ask(`${again.url}/d-id/talks`)).json).talks;
@@ -225,7 +225,7 @@ Deno.test("memory: with a file, everything that an app can refer to survives a r
   );
 });
 
-Deno.test("memory: without a file nothing is remembered", async () => {
+Deno.test("memory: without a file nothing is kept", async () => {
   {
     await using simulators = await running();
     await speak(simulators.url, "pNInz6obpgDQGcFmaJgB", "Hello.");
@@ -246,7 +246,7 @@ Deno.test("memory: a reset empties the file as well", async () => {
   assertEquals(again.ledger.list(), []);
   const { json } = await ask(`${again.url}/elevenlabs/v1/voices`);
   const { voices } = z.object({ voices: z.array(z.unknown()) }).parse(json);
-  assertEquals(voices.length, 2, "the voices that every account has");
+  assertEquals(voices.length, 2, "only the voices of every account");
 });
 
 /** The program on that file, and its address. */
@@ -271,7 +271,7 @@ async function startProgram(
 
 Deno.test({
   name:
-    "memory: killed with SIGKILL in the middle of its work, it has all that it answered, and nothing by half",
+    "memory: after SIGKILL during its work, it has everything that it has confirmed, and nothing partial",
   ignore: Deno.build.os === "windows",
   fn: async () => {
     await using folder = await newFolder();
@@ -318,7 +318,7 @@ Deno.test({
 
 Deno.test("memory: a file that is invalid or of another version is named in one line and left unchanged", async () => {
   await using folder = await newFolder();
-  // If it starts nevertheless, the end of its input ends it.
+  // If it starts nevertheless, closing its input ends it.
   const start = () =>
     new Deno.Command(Deno.execPath(), {
       args: [

@@ -39,7 +39,7 @@ function fail(
   faults.add({ provider: "upstash", ...rule, fault });
 }
 
-Deno.test("values: objects, numbers, base64 lookalikes, OK and unicode come back as they were set", async () => {
+Deno.test("values: objects, numbers, base64 lookalikes, OK and unicode are returned as they were set", async () => {
   await using simulators = await running();
   const redis = redisOf(simulators);
   const values = [{ x: [1, null] }, 7, "test", "OK", "żółć 🎉", "", true];
@@ -184,7 +184,7 @@ Deno.test("fault close_before: the command has no effect", async () => {
   assertEquals(await redisOf(simulators).get("k"), null);
 });
 
-Deno.test("fault close_after: the command has its effect, though its answer is lost", async () => {
+Deno.test("fault close_after: the command takes effect, but its response is lost", async () => {
   await using simulators = await running();
   fail(simulators, { kind: "close_after" }, { operation: "set" });
   const redis = redisOf(simulators);

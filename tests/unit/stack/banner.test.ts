@@ -48,7 +48,7 @@ Deno.test("banner: it lists all addresses and files, with relative paths", () =>
   assert(!text.includes("!"), text);
 });
 
-Deno.test("banner: a stack that keeps nothing has no log and no command to stop it", () => {
+Deno.test("banner: for an ephemeral stack it shows no log and no command to stop it", () => {
   const text = shown({}, { ephemeral: true });
   assert(text.endsWith("\n  Ctrl-C stops it.\n"), text);
   assert(!text.includes("Log"), text);
@@ -104,7 +104,7 @@ Deno.test("banner: on the network it warns that others have access, and of the c
   assertMatch(real, /! ElevenLabs is real: you pay/);
 });
 
-Deno.test("banner: the page comes before everything else", () => {
+Deno.test("banner: the page is listed first", () => {
   const text = shown({
     page: {
       url: "http://127.0.0.1:54323",
@@ -118,7 +118,7 @@ Deno.test("banner: the page comes before everything else", () => {
   );
 });
 
-Deno.test("banner: who can sign in stands beside the addresses of the page and of the console", () => {
+Deno.test("banner: the users who can sign in are next to the addresses of the page and of the console", () => {
   const page = {
     url: "http://127.0.0.1:54323",
     networkUrls: [],

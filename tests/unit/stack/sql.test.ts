@@ -39,7 +39,7 @@ Deno.test("sql: a change prints its command tag, a query its rows, and a change 
   assertEquals(describeResult({ ...changed, tag: "" }), "");
 });
 
-Deno.test("sql: a message has the line and place of the statement, the detail and the hint", () => {
+Deno.test("sql: a message has the line and position in the statement, the detail and the hint", () => {
   assertEquals(
     describeMessage({
       severity: "ERROR",

@@ -12,7 +12,7 @@ const importMap = async () =>
     JSON.parse(await Deno.readTextFile(new URL("import_map.json", ROOT))),
   ).imports;
 
-/** The files of `@std/encoding` as the npm package has them, by path. */
+/** The files of `@std/encoding` in the npm package, by path. */
 async function packageFiles(): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
   const { stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json"],
@@ -106,7 +106,7 @@ console.log(encodeBase64("foobar"), decodeBase64("Zm9vYmFy").length);
         `--import-map=${join(dir, "import_map.json")}`,
         join(dir, "main.ts"),
       ],
-      // A cache of this test alone, so that nothing of JSR can come from an earlier run.
+      // A separate cache, so that nothing of JSR comes from an earlier run.
       env: { JSR_URL: registry.url, DENO_DIR: join(dir, "cache") },
     }).output();
     const decoder = new TextDecoder();

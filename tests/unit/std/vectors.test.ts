@@ -1,6 +1,6 @@
 /**
- * The functions of the standard library that are deployed, held to the vectors of the documents that specify them, or to
- * what their documentation says.
+ * The deployed functions of the standard library, checked against the vectors of their specifications, or against their
+ * documentation.
  */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { abortable } from "@std/async/abortable";
@@ -64,7 +64,7 @@ for (const text of ["Z", "Zm9vY", "Zm9v!mFy", "Zm9-", "Zm9_", "Zé=="]) {
   });
 }
 
-/** Lets every timer fire at the same time while `work` runs; resolves with the delays, in milliseconds. */
+/** Makes every timer fire immediately while `work` runs; resolves with the delays, in milliseconds. */
 async function delaysOf(work: () => Promise<unknown>): Promise<number[]> {
   const delays: number[] = [];
   const real = globalThis.setTimeout;
@@ -81,7 +81,7 @@ async function delaysOf(work: () => Promise<unknown>): Promise<number[]> {
   return delays;
 }
 
-/** A function that fails so many times, and then returns how often it was called. */
+/** A function that fails `times` times, and then returns how often it was called. */
 function failing(times: number) {
   let calls = 0;
   return () => {
@@ -105,7 +105,7 @@ Deno.test("retry: each delay is the one before times multiplier, from minTimeout
   assertEquals(delays, [250, 500, 1_000, 2_000, 4_000, 4_000]);
 });
 
-Deno.test("retry: jitter shortens each delay at random by at most that part", async () => {
+Deno.test("retry: jitter shortens each delay at random by at most its fraction", async () => {
   const seen = new Set<number>();
   for (let round = 0; round < 200; round++) {
     const [delay = 0] = await delaysOf(() =>

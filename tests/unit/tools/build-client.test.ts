@@ -1,4 +1,4 @@
-/** The npm package of the client: what is in it, what it loads, and how large it is. */
+/** The npm package of the client: its files, imports and size. */
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
 import {
@@ -47,7 +47,7 @@ Deno.test("build:client: files import each other by their names in the package, 
   }
 });
 
-Deno.test("build:client: React is wanted by its own entry alone, and that entry is a client module", () => {
+Deno.test("build:client: only the entry for React imports React, and it is a client module", () => {
   const users = [...files].filter(([path, text]) =>
     path.endsWith(".js") && text.includes('from "react"')
   );

@@ -22,7 +22,7 @@ Deno.test("withDependents: a changed file and everything that imports it, direct
   ]);
 });
 
-Deno.test("withDependents: a new file has none, and other kinds of files are left out", () => {
+Deno.test("withDependents: a new file has none, and other types of files are left out", () => {
   assertEquals(withDependents(files, ["b/other.ts", "docs/page.md"]), [
     "b/other.ts",
   ]);

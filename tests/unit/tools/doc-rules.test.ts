@@ -31,7 +31,7 @@ Deno.test("checkDocComments: finds exported functions, classes, interfaces and a
   );
 });
 
-Deno.test("checkDocComments: is content with a doc comment, and not with another kind of comment", () => {
+Deno.test("checkDocComments: accepts a doc comment, and no other kind of comment", () => {
   assertEquals(
     undocumented(`import "zod";\n/** Says what. */\nexport function one() {}`),
     [],
@@ -57,7 +57,7 @@ Deno.test("checkDocComments: overloads share the comment of the first", () => {
   );
 });
 
-Deno.test("checkDocComments: leaves alone what is not exported, constants, tests, endpoints and generated files", () => {
+Deno.test("checkDocComments: ignores unexported code, constants, tests, endpoints and generated files", () => {
   assertEquals(
     undocumented(
       `import "zod";\nfunction one() {}\nexport const two = 2;\nexport type Three = 3;`,
@@ -101,7 +101,7 @@ Deno.test("checkLinks: finds broken links and images", () => {
   );
 });
 
-Deno.test("checkLinks: follows the links of llms.txt, and of no other text file", () => {
+Deno.test("checkLinks: checks the links of llms.txt, and of no other text file", () => {
   const text = "- [A](gone.md): a page";
   assertEquals(
     ["llms.txt", "notes.txt"].map((path) =>
@@ -121,7 +121,7 @@ Deno.test("checkLinks: finds anchors without a heading, on this page and on othe
   );
 });
 
-Deno.test("checkLinks: follows files, folders, anchors and titles, and leaves other hosts and code alone", () => {
+Deno.test("checkLinks: accepts files, folders, anchors and titles, and ignores other hosts and code", () => {
   assertEquals(
     brokenLinks([
       "# Top",
@@ -135,7 +135,7 @@ Deno.test("checkLinks: follows files, folders, anchors and titles, and leaves ot
   );
 });
 
-/** Put together here, so that this file itself names none. */
+/** Concatenated, so that this file itself contains no such path. */
 const path = (...parts: string[]) => ["", ...parts].join("/");
 
 function machinePaths(text: string): string[] {
@@ -157,7 +157,7 @@ Deno.test("checkMachinePaths: finds homes, temporary checkouts and this checkout
   ) assertEquals(machinePaths(`one\nsee ${text}`).length, 1, text);
 });
 
-Deno.test("checkMachinePaths: leaves alone URLs, routes, relative paths and the names of system folders", () => {
+Deno.test("checkMachinePaths: ignores URLs, routes, relative paths and the names of system folders", () => {
   for (
     const text of [
       "nothing is written outside /tmp",

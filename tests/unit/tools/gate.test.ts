@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { limitedTo, runLanes, runSteps } from "../../../dev/tools/gate.ts";
 
-/** Steps that note that they ran, and pass but for those named. */
+/** Steps that record that they ran, and pass unless they are in `failing`. */
 function steps(failing: string[]) {
   const ran: string[] = [];
   return {
@@ -39,7 +39,7 @@ Deno.test("runLanes: the lanes run in parallel, each to its end, and each failur
   const others = steps(["types"]);
   const begun = Promise.withResolvers<void>();
   const failed = await runLanes(
-    // Ends only once the other lane has begun.
+    // Ends only after the other lane has begun.
     [{ name: "slow", run: () => begun.promise.then(() => false) }],
     [{
       name: "begins",
@@ -53,7 +53,7 @@ Deno.test("runLanes: the lanes run in parallel, each to its end, and each failur
   assertEquals(others.ran, ["format", "types", "ring unit"]);
 });
 
-Deno.test("limitedTo: checks of single files get those that they can read, others read the whole tree", () => {
+Deno.test("limitedTo: checks of single files get the files that they can read, others read the whole tree", () => {
   const checks = [
     ["fmt", "--check"],
     ["lint", "--quiet"],

@@ -9,7 +9,7 @@ Deno.test("compareTexts: equal texts are current", () => {
   assertEquals(compareTexts("a\nb\n", "a\nb\n"), { isCurrent: true });
 });
 
-Deno.test("compareTexts: shows the differing stretch, from which line on", () => {
+Deno.test("compareTexts: shows the different lines, and the number of the first", () => {
   assertEquals(compareTexts("a\nb\nc\nd", "a\nB\nc2\nd"), {
     isCurrent: false,
     difference: "from line 2:\n- b\n- c\n+ B\n+ c2",

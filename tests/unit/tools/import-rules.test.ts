@@ -17,7 +17,7 @@ function rulesBroken(path: string, text: string): string[] {
   return checkImports([{ path, text }], imports).map(({ rule }) => rule);
 }
 
-/** Each offence, and the same thing done properly: the rule must object to the first and only to the first. */
+/** Each offence, and a correct version: the rule must report only the first. */
 const cases: {
   rule: string;
   why: string;
@@ -38,7 +38,7 @@ const cases: {
   },
   {
     rule: "layer",
-    why: "contracts know no errors: they are what an app sees as well",
+    why: "contracts do not import errors: apps use contracts too",
     bad: [
       `${shared}/contracts/jobs.ts`,
       `import type { ErrorCode } from "../failures/catalogue.ts";`,
@@ -50,7 +50,7 @@ const cases: {
   },
   {
     rule: "layer",
-    why: "jobs know no provider, not even a type of it",
+    why: "jobs import nothing from providers, not even a type",
     bad: [
       `${shared}/jobs/job-run.ts`,
       `type A = import("../providers/elevenlabs.ts").A;`,
@@ -63,7 +63,7 @@ const cases: {
   {
     rule: "layer",
     why:
-      "providers know nothing of the queue: they fail in the words of failures/",
+      "providers do not import the queue: they throw the errors of failures/",
     bad: [
       `${shared}/providers/a.ts`,
       `import { a } from "../jobs/outcome.ts";`,
@@ -76,7 +76,7 @@ const cases: {
   {
     rule: "layer",
     why:
-      "storage know nothing of the queue: they fail in the words of failures/",
+      "storage does not import the queue: it throws the errors of failures/",
     bad: [
       `${shared}/storage/a.ts`,
       `import { a } from "../jobs/outcome.ts";`,
@@ -100,7 +100,7 @@ const cases: {
   },
   {
     rule: "layer",
-    why: "providers and storage know nothing of each other",
+    why: "providers and storage do not import each other",
     bad: [
       `${shared}/providers/did.ts`,
       `const a = await import("../storage/a.ts");`,
@@ -112,7 +112,7 @@ const cases: {
   },
   {
     rule: "layer",
-    why: "_shared knows no function",
+    why: "_shared imports no function",
     bad: [
       `${shared}/http/a.ts`,
       `import { a } from "../../get-ai-job/handler.ts";`,
@@ -121,7 +121,7 @@ const cases: {
   },
   {
     rule: "layer",
-    why: "a new part of _shared has to be given a place",
+    why: "a new part of _shared needs a place in the order",
     bad: [
       `${shared}/misc/a.ts`,
       `import { a } from "../platform/log.ts";`,
@@ -169,7 +169,7 @@ const cases: {
   },
   {
     rule: "room",
-    why: "the rooms of the stack depend on one another one way",
+    why: "the folders of the stack depend on one another in one direction",
     bad: [
       "dev/stack/functions/process.ts",
       `import { a } from "../gateway/gateway.ts";`,
@@ -181,13 +181,13 @@ const cases: {
   },
   {
     rule: "room",
-    why: "only tests and other programs import the files beside the rooms",
+    why: "only tests and other programs import the files next to the folders",
     bad: ["dev/stack/console/a.ts", `import { a } from "../stack.ts";`],
     good: ["dev/demo/a.ts", `import { a } from "../stack/stack.ts";`],
   },
   {
     rule: "room",
-    why: "a new room has to be given a place",
+    why: "a new folder needs a place in the order",
     bad: ["dev/stack/attic/a.ts", `import { a } from "../keys/keys.ts";`],
     good: ["dev/stack/stack.ts", `import { a } from "./attic/a.ts";`],
   },
@@ -199,7 +199,7 @@ const cases: {
   },
   {
     rule: "platform",
-    why: "only platform/deps.ts touches EdgeRuntime, in any way",
+    why: "only platform/deps.ts uses EdgeRuntime",
     bad: [
       "supabase/functions/process-ai-job/index.ts",
       `globalThis.EdgeRuntime.waitUntil(a);`,
@@ -223,7 +223,7 @@ const cases: {
   },
   {
     rule: "privilege",
-    why: "nor through the context or its own client",
+    why: "neither through the context nor its own client",
     bad: [
       `${shared}/http/caller.ts`,
       `const a = context.supabaseAdmin;`,
@@ -232,25 +232,25 @@ const cases: {
   },
   {
     rule: "address",
-    why: "versions stand in import_map.json",
+    why: "versions are only in import_map.json",
     bad: ["dev/a.ts", `import { z } from "npm:zod@4.6.7";`],
     good: ["dev/a.ts", `import { z } from "zod";`],
   },
   {
     rule: "address",
-    why: "nothing comes from a URL",
+    why: "nothing is imported from a URL",
     bad: ["dev/a.ts", `const a = import("https://example.com/a.ts");`],
     good: ["dev/a.ts", `const a = fetch("https://example.com/a.ts");`],
   },
   {
     rule: "unmapped",
-    why: "a package has to be in the import map",
+    why: "a package must be in the import map",
     bad: ["dev/a.ts", `import a from "left-pad";`],
     good: ["dev/a.ts", `import a from "@supabase/cli-linux-x64/package.json";`],
   },
   {
     rule: "product-package",
-    why: "what is deployed uses no package of the workshop",
+    why: "deployed code uses no development package",
     bad: [`${shared}/jobs/job-run.ts`, `import postgres from "postgres";`],
     good: ["dev/a.ts", `import postgres from "postgres";`],
   },

@@ -18,7 +18,7 @@ function lockOf(...specifiers: string[]): LockFile {
   };
 }
 
-function complaints(
+function problems(
   small: LockFile,
   full: LockFile,
   ...used: string[]
@@ -27,26 +27,26 @@ function complaints(
     .map(({ message }) => message);
 }
 
-Deno.test("checkLocks: deno.lock holds what the demo imports and its platform's Postgres, the full one more", () => {
+Deno.test("checkLocks: deno.lock has the demo's imports and its platform's Postgres, the full one has more", () => {
   assertEquals(
-    complaints(lockOf(zod, postgres), lockOf(zod, postgres, check), zod),
+    problems(lockOf(zod, postgres), lockOf(zod, postgres, check), zod),
     [],
   );
 });
 
 Deno.test("checkLocks: a package of tests in deno.lock, a missing one and two versions are each named", () => {
   const full = lockOf(zod, postgres, check);
-  assertEquals(complaints(lockOf(zod, postgres, check), full, zod), [
+  assertEquals(problems(lockOf(zod, postgres, check), full, zod), [
     `${check} is for tests or tools only: git restore deno.lock, and run them with --lock=tests/deno.lock`,
   ]);
-  assertEquals(complaints(lockOf(postgres), full, zod), [
+  assertEquals(problems(lockOf(postgres), full, zod), [
     `${zod} is missing: deno task lock`,
   ]);
-  assertEquals(complaints(lockOf(zod), full, zod), [
+  assertEquals(problems(lockOf(zod), full, zod), [
     "the embedded Postgres is missing: deno task lock",
   ]);
   assertEquals(
-    complaints(lockOf(zod, postgres), lockOf(postgres, check), zod),
+    problems(lockOf(zod, postgres), lockOf(postgres, check), zod),
     ["zod@4.6.7 differs in tests/deno.lock: deno task lock"],
   );
 });
@@ -54,7 +54,7 @@ Deno.test("checkLocks: a package of tests in deno.lock, a missing one and two ve
 Deno.test("checkLocks: the same version with another checksum is another package", () => {
   const full = lockOf(zod, postgres);
   full.npm["zod@4.6.7_peer@1.0.0"] = { integrity: "sha512-forged" };
-  assertEquals(complaints(lockOf(zod, postgres), full, zod), [
+  assertEquals(problems(lockOf(zod, postgres), full, zod), [
     "zod@4.6.7 differs in tests/deno.lock: deno task lock",
   ]);
 });

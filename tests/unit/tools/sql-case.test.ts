@@ -17,7 +17,7 @@ Deno.test("findUppercaseWords: finds keywords, types and names, in bodies of fun
   ]);
 });
 
-Deno.test("findUppercaseWords: passes over comments, text and quoted names", () => {
+Deno.test("findUppercaseWords: ignores comments, text and quoted names", () => {
   const sql = [
     "-- SELECT, it's",
     "/* INSERT",

@@ -25,7 +25,7 @@ Deno.test("readTally: reads the last summary, with colours, steps and ignored te
   );
 });
 
-Deno.test("readTally: a line of a test's own output is no summary", () => {
+Deno.test("readTally: a line of a test's own output is not a summary", () => {
   assertEquals(readTally("it said: ok | 6 passed | 0 failed\n"), undefined);
   assertEquals(readTally(""), undefined);
 });
@@ -43,7 +43,7 @@ Deno.test("readErrors: the errors section of deno test, or undefined without a f
   );
 });
 
-Deno.test("judge: counts what ran, and a bad end or an empty ring as a failure", () => {
+Deno.test("judge: counts the tests that ran, and an error exit or an empty ring as a failure", () => {
   const cases: [
     code: number,
     output: string,

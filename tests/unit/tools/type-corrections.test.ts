@@ -38,7 +38,7 @@ Deno.test("correctTypes: a result that may be null is nullable", () => {
   );
 });
 
-Deno.test("correctTypes: what the types do not have is an error, not passed over", () => {
+Deno.test("correctTypes: a correction of something that the types do not have is an error", () => {
   for (const column of ["price", "Row"]) {
     assertThrows(
       () => correctTypes(TYPES, [{ table: "order_items", column }], []),

@@ -4,7 +4,7 @@ import { findUnfilteredWrites } from "../../../dev/tools/unfiltered-writes.ts";
 const found = (sql: string) =>
   findUnfilteredWrites(sql).map(({ kind, text }) => `${kind}: ${text}`);
 
-Deno.test("unfiltered writes: an update and a delete without a condition are found, wherever they stand", () => {
+Deno.test("unfiltered writes: finds an update and a delete without a condition, wherever they are", () => {
   assertEquals(found("update public.a set b = 1"), [
     "update: update public.a set b = 1",
   ]);
@@ -32,7 +32,7 @@ Deno.test("unfiltered writes: an update and a delete without a condition are fou
   );
 });
 
-Deno.test("unfiltered writes: a condition, and what is no statement, is passed over", () => {
+Deno.test("unfiltered writes: ignores statements with a condition, and texts that are not statements", () => {
   for (
     const sql of [
       "update a set b = 1 where true",

@@ -17,7 +17,7 @@ const LIST: WordList = {
   notYetDone: [],
 };
 
-/** What the check finds in one file, as `line message`. */
+/** The findings in one file, as `line message`. */
 function found(path: string, text: string, list: Partial<WordList> = {}) {
   return checkWords([{ path, text }], { ...LIST, ...list })
     .map(({ line, message }) => `${line} ${message}`);
@@ -44,7 +44,7 @@ Deno.test("checkWords: finds a word in comments and strings of TypeScript, and n
   );
 });
 
-Deno.test("checkWords: finds a phrase that a comment breaks over two lines, and no part of a longer word", () => {
+Deno.test("checkWords: finds a phrase across two lines of a comment, and no part of a longer word", () => {
   assertEquals(
     found("dev/a.ts", "/**\n * They spin\n * round. Frobnicate.\n */\n"),
     ['2 "spin round": write rotate'],
@@ -72,7 +72,7 @@ Deno.test("checkWords: reads Markdown without code and link targets, and the com
   assertEquals(proseOf({ path: "docs/a.svg", text: "frob" }), null);
 });
 
-Deno.test("checkWords: passes over folders not yet done, paths of an exception and allowed lines", () => {
+Deno.test("checkWords: ignores folders not yet done, paths of an exception and allowed lines", () => {
   assertEquals(found("dev/a.ts", "// frob", { notYetDone: ["dev/"] }), []);
   assertEquals(found("dev/shop/a.ts", "// wares"), []);
   assertEquals(found("dev/a.ts", "// wares").length, 1);
@@ -111,7 +111,7 @@ Deno.test("checkTestNames: finds names of tests and steps that are too long", ()
   );
 });
 
-Deno.test("parseWordList: refuses a member that it does not know", () => {
+Deno.test("parseWordList: refuses an unknown member", () => {
   assertThrows(() => parseWordList(JSON.stringify({ ...LIST, extra: 1 })));
   assertEquals(parseWordList(JSON.stringify(LIST)), LIST);
 });

@@ -17,7 +17,7 @@ Deno.test("page: scripts and styles stay within their budgets, and name no other
     if (!/\.(html|css)$/.test(path)) continue;
     assertEquals(decoder.decode(bytes).match(/(https?:)?\/\/[\w.-]+/g), null);
   }
-  // What the pages name is there, from each of their folders.
+  // Every file that a page refers to exists, relative to its folder.
   for (const [path, bytes] of files) {
     if (!path.endsWith(".html")) continue;
     for (
@@ -148,7 +148,7 @@ Deno.test("page server: routes, assets, a config per host, and 404 for the rest"
   assertEquals((await get("/nothing"))[0], 404);
 });
 
-Deno.test("page config: what is missing, wrong or secret is named", () => {
+Deno.test("page config: a missing, wrong or secret value is named", () => {
   const good = {
     url: "https://a.supabase.co/",
     publishableKey: "sb_publishable_x",
@@ -183,7 +183,7 @@ Deno.test("page config: what is missing, wrong or secret is named", () => {
   ) assertThrows(() => readConfig(wrong), ConfigError, message);
 });
 
-Deno.test("minifyCss: comments and space go, and what has a meaning stays", () => {
+Deno.test("minifyCss: removes comments and space without changing the meaning", () => {
   assertEquals(
     minifyCss(
       "/* x */\na > b {\n  margin: 0 1px;\n  width: calc(1px + 2px);\n}\n",

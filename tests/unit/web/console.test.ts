@@ -9,7 +9,7 @@ import { probeOf, standingOf, toneOf } from "../../../web/console/overview.ts";
 import { CHECK_WORDS } from "../../../web/words/checks.ts";
 import { searchOf } from "../../../web/words/searches.ts";
 
-/** Compiles only while each answer of the contract has what the page reads of it. */
+/** Compiles only if each response of the contract has the members that the page reads. */
 const fits: {
   [A in OpsAction]: (answer: OpsResponse<A>) => OpsAnswers[A];
 } = {
@@ -39,7 +39,7 @@ Deno.test("console: the page has a message for every action of the contract", ()
   assertEquals(Object.keys(fits).sort(), Object.keys(OPS_RESPONSES).sort());
 });
 
-Deno.test("console: every health check of the database has words", async () => {
+Deno.test("console: every health check of the database has a text", async () => {
   const sql = await Deno.readTextFile(
     new URL("../../../supabase/schemas/ops/health.sql", import.meta.url),
   );

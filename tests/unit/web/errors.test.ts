@@ -16,7 +16,7 @@ Deno.test("page words: every code of the catalogue has a sentence that does not 
   }
 });
 
-Deno.test("page words: a job can run again unless its own input is at fault", () => {
+Deno.test("page words: a job can run again unless its own input is the cause", () => {
   const codes = [...ERROR_CODES].filter((code) => !canRetryJob(code));
   assert(codes.includes("provider_content_refused"));
   assert(codes.every((code) => !describeError({ code }).canRetry), `${codes}`);
@@ -31,7 +31,7 @@ Deno.test("page words: a job can run again unless its own input is at fault", ()
   ) assert(canRetryJob(code), code);
 });
 
-Deno.test("page words: a limit has the time of the next possible try", () => {
+Deno.test("page words: a limit has the time of the next possible attempt", () => {
   const error = new LimitReached("too many", {
     code: "active_jobs_exceeded",
     retryAfterMs: 90_000,

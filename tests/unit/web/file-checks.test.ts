@@ -19,7 +19,7 @@ async function take(files: readonly File[], isMany: boolean) {
   return { taken, problem };
 }
 
-Deno.test("page files: every unusable file of a choice is named, and the usable ones are taken in order", async () => {
+Deno.test("page files: every unusable chosen file is named, and the usable ones are accepted in order", async () => {
   assertEquals(await take([note, voice, large, voice], true), {
     taken: ["voice.mp3", "voice.mp3"],
     problem:
@@ -31,7 +31,7 @@ Deno.test("page files: every unusable file of a choice is named, and the usable 
   });
 });
 
-Deno.test("page files: a choice of one file takes the first usable one, and reports the others only without it", async () => {
+Deno.test("page files: for a single file the first usable one is accepted; others are reported only without it", async () => {
   assertEquals(await take([note, voice, large, voice], false), {
     taken: ["voice.mp3"],
     problem: null,
@@ -42,7 +42,7 @@ Deno.test("page files: a choice of one file takes the first usable one, and repo
   });
 });
 
-Deno.test("page files: an error that is not about a file is not hidden", async () => {
+Deno.test("page files: an error that does not concern a file is thrown", async () => {
   await assertRejects(
     () =>
       takeFiles(

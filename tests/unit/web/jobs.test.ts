@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { eventOf, stageOf, statusOf } from "../../../web/words/jobs.ts";
 
-Deno.test("page words: the end of a paid call says whether a response arrived", () => {
+Deno.test("page words: the text about the end of a paid call shows whether a response arrived", () => {
   const words = (outcome?: string) =>
     eventOf({ event: "settled", stage: "calling_provider", outcome });
   assertEquals(words("unknown"), "No response arrived from the AI service");
@@ -20,7 +20,7 @@ const pending = {
   jobs_ahead: null,
 } as const;
 
-Deno.test("page words: a job that the provider works on is at work, one that waits after a failure is not", () => {
+Deno.test("page words: a job is shown as working while the provider works, not while it waits after a failure", () => {
   assertEquals(
     [statusOf(pending).name, stageOf(pending)],
     ["Working", "Making the film"],

@@ -6,7 +6,7 @@ import {
   MOST_COPIES,
 } from "../../../web/words/orders.ts";
 
-Deno.test("page orders: every country has a code of ISO 3166 and a name, once", () => {
+Deno.test("page orders: every country has an ISO 3166 code and a name, once", () => {
   const countries = listCountries();
   assertEquals(countries.length, 249);
   assertEquals(new Set(countries.map(([code]) => code)).size, 249);

@@ -14,7 +14,7 @@ const HASH = "a".repeat(64);
 const JOB = "00000000-0000-4000-8000-00000000000a";
 const USER = "00000000-0000-4000-8000-0000000000aa";
 
-/** A cache on a store that keeps things in memory, but for what a test changes. */
+/** A cache on a store in memory, with the methods that a test replaces. */
 function cacheOn(change: Partial<CacheStore> = {}) {
   const platform = fakePlatform();
   const kept = new Map<string, unknown>();
@@ -59,7 +59,7 @@ for (
         throw new TypeError("connection refused");
       },
     }],
-    ["throws something that is no error", {
+    ["throws something that is not an Error", {
       get: () => Promise.reject("connection refused"),
       set: () => Promise.reject("connection refused"),
     }],
@@ -84,7 +84,7 @@ for (
   });
 }
 
-Deno.test("createResultCache: a store that hangs is abandoned after a second, and its late result is ignored", async () => {
+Deno.test("createResultCache: a store that hangs is given up after a second, and its late result is ignored", async () => {
   using timers = heldTimers({ holdsSignals: true });
   const late = [
     Promise.withResolvers<unknown>(),
@@ -112,7 +112,7 @@ Deno.test("createResultCache: a store that hangs is abandoned after a second, an
   assertEquals(platform.events(), ["cache_unavailable", "cache_unavailable"]);
 });
 
-Deno.test("createResultCache: a store that answers in time is not abandoned later", async () => {
+Deno.test("createResultCache: a store that answers in time is not given up later", async () => {
   using timers = heldTimers({ holdsSignals: true });
   const { cache, platform } = cacheOn();
   await cache.remember(HASH, JOB, USER);
@@ -122,7 +122,7 @@ Deno.test("createResultCache: a store that answers in time is not abandoned late
 });
 
 for (
-  const lie of [
+  const invalidEntry of [
     "",
     JOB,
     `{"job_id":"${JOB}"}`,
@@ -136,8 +136,8 @@ for (
     true,
   ]
 ) {
-  Deno.test(`createResultCache: ${JSON.stringify(lie)} names no job: a miss and a warning`, async () => {
-    const { cache, platform } = cacheOn({ get: () => Promise.resolve(lie) });
+  Deno.test(`createResultCache: ${JSON.stringify(invalidEntry)} is not a job's id: a miss and a warning`, async () => {
+    const { cache, platform } = cacheOn({ get: () => Promise.resolve(invalidEntry) });
     assertEquals(await cache.find(HASH), null);
     assertObjectMatch(platform.logged()[0] ?? {}, {
       level: "warn",
@@ -157,7 +157,7 @@ for (const nothing of [null, undefined]) {
   });
 }
 
-Deno.test("createResultCache: more than the id in an entry is not handed on", async () => {
+Deno.test("createResultCache: of an entry only the id is returned", async () => {
   const { cache } = cacheOn({
     get: () =>
       Promise.resolve({ job_id: JOB, result_data: { voice_id: "forged" } }),
@@ -165,7 +165,7 @@ Deno.test("createResultCache: more than the id in an entry is not handed on", as
   assertEquals(await cache.find(HASH), JOB);
 });
 
-Deno.test("createResultCache: the log gets what went wrong, not the command with its key and value", async () => {
+Deno.test("createResultCache: the log has the error, not the command with its key and value", async () => {
   const { cache, platform } = cacheOn({
     set: () =>
       Promise.reject(

@@ -25,7 +25,7 @@ function refusal(variables: Record<string, string>): string {
   return assertThrows(() => read(variables), EnvError).message;
 }
 
-Deno.test("readEnv: the required variables are enough, and the rest has these defaults", () => {
+Deno.test("readEnv: only some variables are required, and the others have these defaults", () => {
   const required: Partial<Env> = {
     SUPABASE_URL: "https://project.test",
     SUPABASE_PUBLISHABLE_KEYS: { default: "sb_publishable_0123456789" },
@@ -42,7 +42,7 @@ Deno.test("readEnv: the required variables are enough, and the rest has these de
     DIRECT_DISPATCH: "on",
     LOG_LEVEL: "info",
   };
-  // Of the providers, of which there can be more.
+  // The variables of the providers, which may get more.
   const ofProviders = Object.entries(read({})).filter(([name]) =>
     !(name in required) && !(name in defaults)
   );
@@ -54,7 +54,7 @@ Deno.test("readEnv: the required variables are enough, and the rest has these de
 });
 
 for (const name of Object.keys(COMPLETE_ENV)) {
-  Deno.test(`readEnv: without ${name} nothing starts, and the error names it alone`, () => {
+  Deno.test(`readEnv: without ${name} nothing starts, and the error names only it`, () => {
     const given = Object.entries(COMPLETE_ENV).filter(([key]) => key !== name);
     const { message } = assertThrows(
       () => readEnv({ env: () => Object.fromEntries(given) }),
@@ -94,7 +94,7 @@ for (
       `whsec_${btoa("b".repeat(23))}`,
       `whsec_${btoa("b".repeat(24))}`,
     ],
-    // No base64: Postgres could not sign with it, and the functions could not verify.
+    // Not base64: Postgres could not sign with it, and the functions could not verify.
     [
       "DISPATCH_SECRET",
       `whsec_${"A".repeat(33)}`,
@@ -152,7 +152,7 @@ for (
   });
 }
 
-Deno.test("readEnv: variables that are not ours are passed over", () => {
+Deno.test("readEnv: unknown variables are ignored", () => {
   assertEquals(read({ PATH: "/bin", SB_REGION: "eu" }), read({}));
 });
 
@@ -214,7 +214,7 @@ Deno.test("providerStorageUrl: the configured URL, else the project's if provide
   );
 });
 
-Deno.test("supabaseEnv: hands the checked values on, without reading the process", () => {
+Deno.test("supabaseEnv: passes on the checked values, without reading the process's environment", () => {
   const env = read({ SUPABASE_JWKS: '{"keys":[{"kty":"EC","kid":"a"}]}' });
   assertEquals(supabaseEnv(env), {
     url: "https://project.test",

@@ -9,7 +9,7 @@ const [A, B] = [
   "00000000-0000-4000-8000-00000000000b",
 ] as const;
 
-/** What private.dispatch_ai_jobs sends. */
+/** The body that private.dispatch_ai_jobs sends. */
 const body = {
   type: "INSERT",
   table: "ai_jobs",
@@ -19,11 +19,11 @@ const body = {
   job_ids: [A, B],
 };
 
-Deno.test("dispatchSchema: of the body only the ids are left, each once", () => {
+Deno.test("dispatchSchema: keeps only the ids of the body, each once", () => {
   assertEquals(dispatchSchema.parse(body), { jobIds: [A, B] });
 });
 
-Deno.test("dispatchSchema: a plain database webhook names its one record, and the rest of the row is dropped", () => {
+Deno.test("dispatchSchema: of a plain database webhook only the id of the record is kept", () => {
   const { job_ids: _none, ...webhook } = body;
   assertEquals(
     dispatchSchema.parse({
@@ -35,7 +35,7 @@ Deno.test("dispatchSchema: a plain database webhook names its one record, and th
   );
 });
 
-Deno.test("dispatchSchema: accepts the maximal number of ids, and not one more", () => {
+Deno.test("dispatchSchema: accepts the maximum number of ids, and not one more", () => {
   const ids = Array.from(
     { length: MAX_DISPATCHED_JOBS + 1 },
     () => crypto.randomUUID(),
@@ -53,7 +53,7 @@ for (
     ["no record", { record: null }],
     ["an invalid id", { record: { id: "1; drop table" } }],
     ["an invalid id among others", { job_ids: [A, "x"] }],
-    ["ids that are no list", { job_ids: A }],
+    ["ids that are not a list", { job_ids: A }],
   ] as const
 ) {
   Deno.test(`dispatchSchema: refuses ${why}`, () => {

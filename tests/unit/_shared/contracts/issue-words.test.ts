@@ -3,7 +3,7 @@ import { z } from "zod";
 import { check } from "../../../../supabase/functions/_shared/contracts/issue-words.ts";
 import { createAiJobRequestSchema } from "../../../../supabase/functions/_shared/contracts/jobs.ts";
 
-/** The wrong parts as `path: message`. */
+/** The issues as `path: message`. */
 function wrong(value: unknown, schema: z.ZodType): string[] {
   return (check(value, schema).wrong ?? []).map(({ path, message }) =>
     `${path.join(".")}: ${message}`
@@ -82,7 +82,7 @@ for (
   });
 }
 
-Deno.test("check: a value that fits comes back as the schema makes it", () => {
+Deno.test("check: returns a valid value as parsed by the schema", () => {
   assertEquals(check("7", z.coerce.number()), { data: 7 });
 });
 

@@ -5,7 +5,7 @@ import {
   MIME_TYPE_SYNONYMS,
 } from "../../../../supabase/functions/_shared/contracts/mime-type.ts";
 
-Deno.test("canonicalMimeType: what browsers and phones report becomes one name for each format", () => {
+Deno.test("canonicalMimeType: the types that browsers and phones report become one name per format", () => {
   for (
     const [given, canonical] of [
       ["audio/webm;codecs=opus", "audio/webm"],
@@ -27,7 +27,7 @@ Deno.test("canonicalMimeType: what browsers and phones report becomes one name f
   ) assertEquals(canonicalMimeType(given), canonical, given);
 });
 
-Deno.test("canonicalMimeType: a canonical name is no synonym of another, and no synonym stands twice", () => {
+Deno.test("canonicalMimeType: no canonical name is a synonym of another, and each synonym is listed once", () => {
   const synonyms = Object.values(MIME_TYPE_SYNONYMS).flat();
   assertEquals(new Set(synonyms).size, synonyms.length);
   for (const [canonical, names] of Object.entries(MIME_TYPE_SYNONYMS)) {

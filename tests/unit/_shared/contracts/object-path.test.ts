@@ -41,7 +41,7 @@ for (
 for (
   const [why, name] of [
     ["nothing", ""],
-    ["a bucket alone", "b"],
+    ["only a bucket", "b"],
     ["a file outside every folder", "b/f"],
     ["a folder", "b/u/"],
     ["an absolute path", "/b/u/f"],
@@ -50,12 +50,12 @@ for (
     ["a bucket of 64 characters", `${"b".repeat(64)}/u/f`],
     ["an empty folder", "b//f"],
     ["an empty part", "b/u//f"],
-    ["a climb in the first folder", "b/../f"],
+    [".. in the first folder", "b/../f"],
     ["a climb", "b/u/../v/f"],
-    ["a climb at the end", "b/u/.."],
+    [".. at the end", "b/u/.."],
     ["a dot part", "b/u/./f"],
     ["a backslash", "b/u\\v/f"],
-    ["a climb with backslashes", "b/u/..\\..\\v"],
+    [".. with backslashes", "b/u/..\\..\\v"],
     ["a percent sign, which a URL would decode", "b/u/%2e%2e/v/f"],
     ["a question mark, where a URL's path ends", "b/u/f?x"],
     ["a hash, where a URL's path ends", "b/u/f#x"],
@@ -104,7 +104,7 @@ for (
       `http://2130706433:54321${ROUTE}/${OBJECT}`,
     ],
     [
-      "a climb that ends at the object",
+      ".. that ends at the object",
       `${PROJECT}${ROUTE}/x/y/../%2e%2e/${OBJECT}`,
     ],
     ["spaces around it", ` ${PROJECT}${ROUTE}/${OBJECT}\n`],
@@ -163,10 +163,10 @@ for (
       `//evil.test${ROUTE}/${OBJECT}`,
     ],
     ["the metadata service", "http://169.254.169.254/latest/meta-data/"],
-    ["it as a decimal number", "http://2852039166/latest/meta-data/"],
-    ["it in octal", "http://0251.0376.0251.0376/latest/meta-data/"],
-    ["it in hexadecimal", "http://0xA9FEA9FE/latest/meta-data/"],
-    ["it as mapped IPv6", "http://[::ffff:169.254.169.254]/latest/"],
+    ["the metadata service as a decimal number", "http://2852039166/latest/meta-data/"],
+    ["the metadata service in octal", "http://0251.0376.0251.0376/latest/meta-data/"],
+    ["the metadata service in hexadecimal", "http://0xA9FEA9FE/latest/meta-data/"],
+    ["the metadata service as mapped IPv6", "http://[::ffff:169.254.169.254]/latest/"],
     ["loopback in IPv6", `http://[::1]:54321${ROUTE}/${OBJECT}`],
     ["loopback, any address", `http://0.0.0.0:54321${ROUTE}/${OBJECT}`],
     ["data:", "data:audio/mpeg;base64,AAAA"],
@@ -178,14 +178,14 @@ for (
     ["ftp:", `ftp://${HOST}${ROUTE}/${OBJECT}`],
     ["a host only", PROJECT],
     ["another route", `${PROJECT}/rest/v1/voices/${USER}/f`],
-    ["a route that only begins alike", `${PROJECT}${ROUTE}s/${OBJECT}`],
-    ["a climb out of the route", `${PROJECT}${ROUTE}/../../../auth/v1/user/x`],
+    ["a route with a longer name", `${PROJECT}${ROUTE}s/${OBJECT}`],
+    [".. out of the route", `${PROJECT}${ROUTE}/../../../auth/v1/user/x`],
     [
-      "a climb with encoded slashes",
+      ".. with encoded slashes",
       `${PROJECT}${ROUTE}/voice-samples/${USER}%2f..%2fother%2ff`,
     ],
     [
-      "a climb encoded twice",
+      ".. encoded twice",
       `${PROJECT}${ROUTE}/voice-samples/${USER}/%252e%252e/other/f`,
     ],
     [
@@ -205,7 +205,7 @@ for (
   });
 }
 
-/** Pieces that disguises are made of, so that the generator finds the corners. */
+/** Parts of disguised URLs, so that the generator finds the edge cases. */
 const piece = fc.oneof(
   fc.constantFrom(
     ...["/", "//", "\\", "..", ".", "%2e", "%2E%2e", "%2f", "%5c", "%252e"],
@@ -233,14 +233,14 @@ function property(check: (result: string) => void, accepted: Set<string>) {
   });
 }
 
-Deno.test("normaliseInputUrl: for any input the result is one object and nothing else", () => {
+Deno.test("normaliseInputUrl: for any input the result is null or the path of one object", () => {
   const accepted = new Set<string>();
   fc.assert(
     property((result) => {
       const { bucket, path } = parseObjectPath(result) ?? {};
       assertEquals(`${bucket}/${path}`, result);
       assert(!result.split("/").includes(".."));
-      // deno-lint-ignore no-control-regex -- that none is left is the claim
+      // deno-lint-ignore no-control-regex -- the test is that none is left
       assert(!/[\u0000-\u001f\u007f-\u009f]/.test(result));
       assertEquals(normalise(result), result);
     }, accepted),
@@ -249,8 +249,8 @@ Deno.test("normaliseInputUrl: for any input the result is one object and nothing
   assert(accepted.size > 100, `only ${accepted.size} inputs were accepted`);
 });
 
-Deno.test("normaliseInputUrl: what comes out names the same object when it is put into an address as it is", () => {
-  // The Storage client does so when it downloads and signs: it joins bucket and path into the URL without encoding.
+Deno.test("normaliseInputUrl: the result names the same object when it is inserted into a URL unencoded", () => {
+  // The Storage client does this when it downloads and signs: it joins bucket and path into the URL without encoding.
   fc.assert(
     property((result) => {
       const { pathname, search, hash } = new URL(

@@ -13,7 +13,7 @@ const upload = {
 };
 const download = { bucket: "voice-samples", path: "u/grandma.mp3" };
 
-Deno.test("createUploadUrlRequestSchema: a content type may come in capitals", () => {
+Deno.test("createUploadUrlRequestSchema: a content type may be in capitals", () => {
   assertEquals(
     createUploadUrlRequestSchema.parse({
       ...upload,
@@ -77,7 +77,7 @@ Deno.test("createDownloadUrlRequestSchema: a URL is valid for an hour by default
   }
 });
 
-Deno.test("createDownloadUrlRequestSchema: refuses a path that climbs and a member that it does not know", () => {
+Deno.test("createDownloadUrlRequestSchema: refuses a path with .. and an unknown member", () => {
   assert(createDownloadUrlRequestSchema.safeParse(download).success);
   for (const change of [{ path: "u/../v/f" }, { path: "" }, { upsert: true }]) {
     assert(

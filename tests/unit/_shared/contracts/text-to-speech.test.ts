@@ -6,7 +6,7 @@ import {
 } from "../../../../supabase/functions/_shared/contracts/speech-models.ts";
 import { textToSpeechMetadataSchema } from "../../../../supabase/functions/_shared/contracts/text-to-speech.ts";
 
-/** What is wrong with these parameters, as `field: message`. */
+/** The issues of these parameters, as `field: message`. */
 function refusals(metadata: Record<string, unknown>): string[] {
   const result = textToSpeechMetadataSchema.safeParse({
     text: "Hello.",
@@ -65,7 +65,7 @@ Deno.test("textToSpeechMetadataSchema: the refusal of a language code lists the 
   ]);
 });
 
-Deno.test("nearestStability: the nearest step of eleven_v3, of two the higher; for other models the value", () => {
+Deno.test("nearestStability: the nearest step of eleven_v3, the higher of two; for other models the value", () => {
   for (
     const [stability, step] of [
       [0, 0],
@@ -85,7 +85,7 @@ Deno.test("nearestStability: the nearest step of eleven_v3, of two the higher; f
   }
 });
 
-Deno.test("textToSpeechMetadataSchema: a text of nothing but spaces and invisible characters is empty", () => {
+Deno.test("textToSpeechMetadataSchema: a text of only spaces and invisible characters is empty", () => {
   for (
     const text of ["\u200b", " \u2060\ufeff ", "\u3164", "\u00ad", "\u2800"]
   ) {
@@ -95,7 +95,7 @@ Deno.test("textToSpeechMetadataSchema: a text of nothing but spaces and invisibl
     assert(refusals({ text })[0]?.startsWith(`text: ${message}`), text);
   }
   assertEquals(refusals({ text: "\u200b!" }), []);
-  // A control character is named as such, and not as invisible too.
+  // A control character is reported as such, not also as invisible.
   assertEquals(refusals({ text: "\u0001" }), [
     "text: has control characters or broken Unicode",
   ]);

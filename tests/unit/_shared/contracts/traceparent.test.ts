@@ -4,7 +4,7 @@ import { readTrace } from "../../../../supabase/functions/_shared/contracts/trac
 const ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 const GOOD = `00-${ID}-00f067aa0ba902b7-01`;
 
-Deno.test("traceparent: the trace id of a valid header, and nothing of any other", () => {
+Deno.test("traceparent: reads the trace id of a valid header, and nothing from any other", () => {
   assertEquals(readTrace(GOOD), { traceparent: GOOD, traceId: ID });
   for (
     const bad of [

@@ -9,7 +9,7 @@ function wrongFields(value: unknown): string[] {
     : result.error.issues.map((issue) => issue.path.join("."));
 }
 
-Deno.test("voiceCloneMetadataSchema: a name is enough, and the settings have defaults", () => {
+Deno.test("voiceCloneMetadataSchema: only a name is required, and the settings have defaults", () => {
   assertEquals(voiceCloneMetadataSchema.parse({ voice_name: "  Grandma\t" }), {
     voice_name: "Grandma",
     stability: 0.5,

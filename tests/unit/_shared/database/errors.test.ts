@@ -23,7 +23,7 @@ Deno.test("fromDatabaseError: a reference to a deleted account is 401, to anothe
 });
 
 for (const [sqlstate, code] of Object.entries(CODE_BY_SQLSTATE)) {
-  Deno.test(`fromDatabaseError: ${sqlstate} is ${code}, with the database's words and field`, () => {
+  Deno.test(`fromDatabaseError: ${sqlstate} is ${code}, with the database's message and field`, () => {
     const error = fromDatabaseError({
       code: sqlstate,
       message: "input_url names no object",

@@ -10,7 +10,7 @@ import {
 
 const ROOT = new URL("../../../../", import.meta.url);
 
-/** The text of every file below a folder, all in one. */
+/** The concatenated text of every file below a folder. */
 async function textBelow(folder: URL): Promise<string> {
   const texts: string[] = [];
   for await (const { name, isDirectory } of Deno.readDir(folder)) {
@@ -100,7 +100,7 @@ for (const code of ERROR_CODES) {
     assert(
       functions.includes(`"${code}"`) || migrations.includes(`'${code}'`) ||
         Object.values<string>(CODE_BY_SQLSTATE).includes(code) ||
-        // fromDatabaseError's own.
+        // Those that fromDatabaseError uses.
         ["service_unavailable", "account_not_found"].includes(code),
     );
   });
@@ -113,7 +113,7 @@ Deno.test("ERROR_CATALOGUE: statuses are those of errors, and messages are sente
   }
 });
 
-Deno.test("ERROR_CATALOGUE: which codes are transient, an outage, or a failing provider", () => {
+Deno.test("ERROR_CATALOGUE: lists the codes that are transient, an outage, or a failing provider", () => {
   const transient = ERROR_CODES.filter(isTransient);
   assertEquals(
     transient.map((code) => [code, isOutage(code), isProviderFailing(code)]),

@@ -31,22 +31,22 @@ for (
   ] as const
 ) {
   Deno.test(`isAccountGone: ${isGone} when Auth answers ${what}`, async () => {
-    const asked: string[] = [];
+    const requests: string[] = [];
     const fake: typeof fetch = (input, init) => {
       const { url, headers } = new Request(input, init);
-      asked.push(
+      requests.push(
         `${url} ${headers.get("apikey")} ${headers.get("authorization")}`,
       );
       return Promise.resolve(answer);
     };
     assertEquals(await isAccountGone(env, fake, "a.b.c"), isGone);
-    assertEquals(asked, [
+    assertEquals(requests, [
       "https://project.test/auth/v1/user sb_publishable_1 Bearer a.b.c",
     ]);
   });
 }
 
-Deno.test("isAccountGone: no answer at all proves nothing", async () => {
+Deno.test("isAccountGone: a missing response proves nothing", async () => {
   const fake: typeof fetch = () => Promise.reject(new TypeError("no network"));
   assertEquals(await isAccountGone(env, fake, "a.b.c"), false);
 });

@@ -25,7 +25,7 @@ async function refusal(work: () => Promise<unknown>): Promise<AppError> {
   return await assertRejects(work, AppError);
 }
 
-Deno.test("readText: accepts a body of the maximal length, and not one byte more", async () => {
+Deno.test("readText: accepts a body of the maximum length, and not one byte more", async () => {
   const fits = "x".repeat(MAX_BODY_BYTES);
   assertEquals(await readText(post(fits)), fits);
   const error = await refusal(() => readText(post(`${fits}x`)));
@@ -60,7 +60,7 @@ Deno.test("readText: an endless stream is cancelled, even with a short Content-L
   assertEquals(pulls < 20, true);
 });
 
-Deno.test("readText: characters that are cut between two chunks come out whole", async () => {
+Deno.test("readText: characters that are split between two chunks are decoded", async () => {
   const bytes = new TextEncoder().encode("Großmutter 😀");
   const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
     start(controller) {
@@ -79,7 +79,7 @@ Deno.test("readText: no body is an empty text, and broken UTF-8 is refused", asy
 
 const anything = z.unknown();
 for (
-  const [type, isTaken] of [
+  const [type, isAccepted] of [
     ["application/json", true],
     ["application/json; charset=utf-8", true],
     ["APPLICATION/JSON", true],
@@ -93,9 +93,9 @@ for (
     ["", false],
   ] as const
 ) {
-  Deno.test(`readJson: ${isTaken ? "takes" : "refuses"} the content type "${type}"`, async () => {
+  Deno.test(`readJson: ${isAccepted ? "accepts" : "refuses"} the content type "${type}"`, async () => {
     const request = () => post("{}", { "content-type": type });
-    if (isTaken) assertEquals(await readJson(request(), anything), {});
+    if (isAccepted) assertEquals(await readJson(request(), anything), {});
     else {
       assertEquals(
         (await refusal(() => readJson(request(), anything))).code,
@@ -138,7 +138,7 @@ for (
     ["a wrong type", { name: "a", size: "1" }, [
       ["size", "must be a number"],
     ]],
-    ["the schema's own words", { name: "" }, [["name", "must not be empty"]]],
+    ["the schema's own message", { name: "" }, [["name", "must not be empty"]]],
     ["an unknown key", { name: "a", nane: 1 }, [["nane", "is not known"]]],
     ["several unknown keys", { name: "a", x: 1, y: 2 }, [
       ["x", "is not known"],
@@ -186,12 +186,12 @@ for (
   });
 }
 
-Deno.test("parse: gives back what the schema makes of a right value", () => {
+Deno.test("parse: returns a valid value as parsed by the schema", () => {
   assertEquals(parse({ name: "a" }, schema), { name: "a" });
   assertEquals(parse("7", z.coerce.number()), 7);
 });
 
-Deno.test("readText: a body that is declared too long is not read", async () => {
+Deno.test("readText: a body whose declared length is too long is not read", async () => {
   let pulls = 0;
   const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
     pull() {

@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
 import { createByteBudget } from "../../../../supabase/functions/_shared/http/byte-budget.ts";
 
-/** A body of so many chunks of ten bytes. */
+/** A body of chunks of ten bytes. */
 async function* body(chunks: number) {
   for (let chunk = 0; chunk < chunks; chunk++) {
     yield await Promise.resolve(new Uint8Array(10));
@@ -17,7 +17,7 @@ Deno.test("byte budget: a long body without Content-Length reserves its maximum,
   await first.next();
   const second = budget(body(9), length());
   await second.next();
-  // Both were short so far.
+  // Both have been short so far.
   await first.next();
   const error = await assertRejects(() => second.next(), AppError);
   assertEquals(error.code, "service_unavailable");

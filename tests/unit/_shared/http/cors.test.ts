@@ -9,7 +9,7 @@ import {
   CORS_HEADERS,
 } from "../../../../supabase/functions/_shared/http/cors.ts";
 
-/** Where `@supabase/supabase-js/tracing` registers what reads the active trace (src/lib/tracingRegistry.ts there). */
+/** The key under which `@supabase/supabase-js/tracing` registers its reader (src/lib/tracingRegistry.ts there). */
 const TRACE_EXTRACTOR = Symbol.for(
   "@supabase/supabase-js.traceContextExtractor",
 );
@@ -63,7 +63,7 @@ Deno.test("cors: every request of the pinned functions-js passes the preflight",
     }
     await functions.invoke("get-ai-job?id=1", { method: "GET", timeout: 1000 });
   });
-  // The test would prove nothing if the client had sent less than it can.
+  // The test proves something only if the client has sent every header that it can.
   for (const name of ["x-region", "apikey", ...Object.keys(TRACE)]) {
     assert(sent.has(name), `${name} was not sent`);
   }
@@ -73,7 +73,7 @@ Deno.test("cors: every request of the pinned functions-js passes the preflight",
   );
 });
 
-Deno.test("cors: what Sentry and our own endpoints use passes the preflight, and each name stands in it once", () => {
+Deno.test("cors: the headers of Sentry and of our own endpoints pass the preflight, and each is listed once", () => {
   for (
     const name of ["sentry-trace", "baggage", "idempotency-key", "x-request-id"]
   ) assert(ALLOWED_REQUEST_HEADERS.includes(name), name);
@@ -87,7 +87,7 @@ Deno.test("cors: what Sentry and our own endpoints use passes the preflight, and
   );
 });
 
-Deno.test("cors: a page of any origin may call, and reads where a job is and when to come again", () => {
+Deno.test("cors: a page of any origin may call, and can read Location and Retry-After", () => {
   assertEquals(
     CORS_HEADERS["Access-Control-Expose-Headers"],
     "location, retry-after, x-request-id",

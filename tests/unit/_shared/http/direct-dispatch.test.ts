@@ -17,7 +17,7 @@ interface Call {
   signal: AbortSignal | null | undefined;
 }
 
-/** A direct dispatch whose calls `respond` answers. */
+/** A direct dispatch whose calls are answered by `respond`. */
 function subject(
   respond: () => Promise<Response>,
   env: Record<string, string> = {},
@@ -43,7 +43,7 @@ function subject(
 const claiming = (...claimed: string[]) => () =>
   Promise.resolve(Response.json({ claimed }, { status: 202 }));
 
-Deno.test("direct dispatch: the call is what the database would send, with its signature and a time limit", async () => {
+Deno.test("direct dispatch: the call equals the database's, with a signature and a time limit", async () => {
   const { calls, platform, dispatch } = subject(claiming(JOB));
   dispatch();
   await platform.background();
@@ -73,7 +73,7 @@ Deno.test("direct dispatch: the call is what the database would send, with its s
   assertEquals(call?.signal instanceof AbortSignal, true);
 });
 
-Deno.test("direct dispatch: one call at a time; the next job after it is called for again", async () => {
+Deno.test("direct dispatch: one call at a time; the next job after it causes another", async () => {
   const gate = Promise.withResolvers<Response>();
   const { calls, platform, dispatch } = subject(() => gate.promise);
   dispatch();
@@ -95,7 +95,7 @@ const USELESS: Record<string, () => Promise<Response>> = {
   "cannot be sent": () => Promise.reject(new TypeError("connection refused")),
 };
 for (const [name, respond] of Object.entries(USELESS)) {
-  Deno.test(`direct dispatch: a call that ${name} fails nothing, logs at debug only, and is followed by a pause`, async () => {
+  Deno.test(`direct dispatch: a call that ${name} has no effect, logs at debug only, and is followed by a pause`, async () => {
     const { calls, platform, dispatch } = subject(respond);
     dispatch();
     await platform.background();
@@ -113,7 +113,7 @@ for (const [name, respond] of Object.entries(USELESS)) {
   });
 }
 
-Deno.test("direct dispatch: nothing is sent where it is off", async () => {
+Deno.test("direct dispatch: nothing is sent when it is disabled", async () => {
   const { calls, platform, dispatch } = subject(claiming(JOB), {
     DIRECT_DISPATCH: "off",
   });

@@ -10,14 +10,14 @@ const BODY =
 const SENT_AT = new Date("2026-01-01T00:00:00Z");
 const UNIX = SENT_AT.getTime() / 1000;
 
-/** What the npm package `standardwebhooks` puts into `webhook-signature`. */
+/** The `webhook-signature` of the npm package `standardwebhooks`. */
 function sign(
   { secret = SECRET, id = "msg_1", sentAt = SENT_AT, body = BODY } = {},
 ): string {
   return new Webhook(secret).sign(id, sentAt, body);
 }
 
-/** The headers of a rightly signed dispatch, with some of them changed or, when undefined, left out. */
+/** The headers of a correctly signed dispatch, with some of them changed or, if undefined, omitted. */
 function headers(change: Record<string, string | undefined> = {}): Headers {
   const all = {
     "webhook-id": "msg_1",
@@ -85,7 +85,7 @@ for (
     ["one character more", `${BODY} `],
     ["one character less", BODY.slice(0, -1)],
     ["another id", BODY.replace("000a", "000b")],
-    ["the same JSON written otherwise", JSON.stringify(JSON.parse(BODY))],
+    ["the same JSON in another notation", JSON.stringify(JSON.parse(BODY))],
     ["the same letters in other bytes", BODY.normalize("NFD")],
   ] as const
 ) {
@@ -118,7 +118,7 @@ Deno.test("verifyDispatchSignature: refuses another time, unless that was signed
   );
 });
 
-Deno.test("verifyDispatchSignature: of several signatures one right one is enough, wherever it stands", async () => {
+Deno.test("verifyDispatchSignature: of several signatures one valid one is enough, at any position", async () => {
   const wrong = sign({ secret: OTHER_SECRET });
   for (
     const list of [
@@ -173,7 +173,7 @@ for (
     }],
     ["a time with a sign", { "webhook-timestamp": `+${UNIX}` }],
     ["a time with a fraction", { "webhook-timestamp": `${UNIX}.0` }],
-    ["a time in words", { "webhook-timestamp": SENT_AT.toISOString() }],
+    ["a time in ISO 8601", { "webhook-timestamp": SENT_AT.toISOString() }],
     ["a time of thirteen digits", { "webhook-timestamp": `${UNIX}000` }],
   ] as const
 ) {
@@ -184,9 +184,9 @@ for (
 }
 
 for (
-  const [why, id, isTaken] of [
+  const [why, id, isAccepted] of [
     [
-      "a dot, which would let id and time be cut in another place",
+      "a dot, which would let id and time be split at another place",
       "msg.1",
       false,
     ],
@@ -196,12 +196,12 @@ for (
     ["punctuation", "msg_1-~!", true],
   ] as const
 ) {
-  Deno.test(`verifyDispatchSignature: ${isTaken ? "takes" : "refuses"} an id with ${why}, rightly signed`, async () => {
+  Deno.test(`verifyDispatchSignature: ${isAccepted ? "accepts" : "refuses"} a correctly signed id with ${why}`, async () => {
     const given = headers({
       "webhook-id": id,
       "webhook-signature": sign({ id }),
     });
-    if (isTaken) assertEquals((await verify(given)).messageId, id);
+    if (isAccepted) assertEquals((await verify(given)).messageId, id);
     else await refused(given);
   });
 }

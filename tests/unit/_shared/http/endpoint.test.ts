@@ -132,7 +132,7 @@ for (
     "r".repeat(129),
   ]
 ) {
-  Deno.test(`createEndpoint: "${id.slice(0, 20)}" (${id.length}) is no request id; a new one is drawn`, async () => {
+  Deno.test(`createEndpoint: "${id.slice(0, 20)}" (${id.length}) is not a valid request id; a new one is generated`, async () => {
     const { call } = endpoint(fine);
     const response = await call({
       method: "POST",
@@ -189,7 +189,7 @@ for (
   });
 }
 
-Deno.test("createEndpoint: a secret in what the handler throws does not reach the log", async () => {
+Deno.test("createEndpoint: a secret in the handler's error is not logged", async () => {
   const secret = COMPLETE_ENV.DISPATCH_SECRET;
   const { call, platform } = endpoint(() =>
     Promise.reject(new Error(`cannot sign with ${secret}`))
@@ -235,7 +235,7 @@ Deno.test("createEndpoint: the result of a handler after its 504 is dropped", as
   assertEquals(platform.events(), ["request_failed", "request_answered"]);
 });
 
-Deno.test("createEndpoint: an answer in time leaves no timer and no aborted signal behind", async () => {
+Deno.test("createEndpoint: a response in time leaves no timer and no aborted signal", async () => {
   using timers = heldTimers();
   const signals: AbortSignal[] = [];
   const { call } = endpoint((context) => {

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { createJsonOutline } from "../../../../supabase/functions/_shared/http/json-outline.ts";
 import fc from "../../../_support/fast-check.ts";
 
-/** The outline of a text that comes in chunks of `step` bytes. */
+/** The outline of a text that arrives in chunks of `step` bytes. */
 function outlineOf(text: string, step = 1000): string | undefined {
   const outline = createJsonOutline();
   const bytes = new TextEncoder().encode(text);
@@ -12,7 +12,7 @@ function outlineOf(text: string, step = 1000): string | undefined {
   return outline.text();
 }
 
-/** The value without what lists hold. */
+/** The value with empty lists. */
 function withoutLists(value: unknown): unknown {
   if (Array.isArray(value)) return [];
   if (typeof value !== "object" || value === null) return value;
@@ -21,7 +21,7 @@ function withoutLists(value: unknown): unknown {
   );
 }
 
-Deno.test("json outline: is the text without what its lists hold, wherever it is cut into chunks", () => {
+Deno.test("json outline: is the text with empty lists, for any split into chunks", () => {
   fc.assert(
     fc.property(
       fc.jsonValue({ maxDepth: 5, stringUnit: "binary" }),
@@ -39,7 +39,7 @@ Deno.test("json outline: is the text without what its lists hold, wherever it is
   );
 });
 
-Deno.test("json outline: a long string becomes an empty one, and what is around it stays", () => {
+Deno.test("json outline: a long string becomes an empty one, and the text around it stays", () => {
   const value = { text: 'a "]\\[é'.repeat(5000), id: "t", more: { n: 1 } };
   for (const step of [1, 7, 100_000]) {
     assertEquals(
@@ -54,14 +54,14 @@ Deno.test("json outline: a string of 16 KiB is kept", () => {
   assertEquals(JSON.parse(outlineOf(JSON.stringify(value)) ?? ""), value);
 });
 
-Deno.test("json outline: undefined for a text with too much outside of lists", () => {
+Deno.test("json outline: undefined for a text with too much outside lists", () => {
   const many = Object.fromEntries(
     Array.from({ length: 9000 }, (_, index) => [`key-${index}`, index]),
   );
   assertEquals(outlineOf(JSON.stringify(many)), undefined);
 });
 
-Deno.test("json outline: what is no JSON does no harm", () => {
+Deno.test("json outline: a text that is not JSON does not throw", () => {
   for (const text of ["", "]]]]{", '"', "[[[[", '{"a":[}', "\\"]) {
     outlineOf(text);
   }

@@ -35,7 +35,7 @@ Deno.test("problemResponse: has the members of RFC 9457, our code, the fields an
   });
 });
 
-Deno.test("problemResponse: without wrong fields there is no member for them", async () => {
+Deno.test("problemResponse: without invalid fields there is no member for them", async () => {
   const body = await problemResponse(new AppError("not_found"), "r1").json();
   assertEquals("errors" in body, false);
 });
@@ -66,7 +66,7 @@ for (
   });
 }
 
-Deno.test("problemResponse: only a busy response has Retry-After", () => {
+Deno.test("problemResponse: only a response that asks to retry later has Retry-After", () => {
   const retryAfter = (code: ErrorCode) =>
     problemResponse(new AppError(code), "r1").headers.get("retry-after");
   assertEquals(retryAfter("service_unavailable"), "5");

@@ -7,7 +7,7 @@ interface Item {
   weight?: number;
 }
 
-/** A batcher whose calls are answered when the test says so. */
+/** A batcher whose calls the test answers. */
 function held(limit = 3) {
   const calls: { jobs: string[]; gate: PromiseWithResolvers<string[]> }[] = [];
   const send = batcher<Item, string>({
@@ -24,7 +24,7 @@ function held(limit = 3) {
   return {
     send: (job: string, weight = 1) => send({ job, weight }),
     sent: () => calls.map(({ jobs }) => jobs),
-    /** Answers the newest call, and lets the next one leave. */
+    /** Answers the newest call, so that the next one is sent. */
     answer: async (error?: Error) => {
       const call = calls.at(-1);
       if (error !== undefined) call?.gate.reject(error);
@@ -35,7 +35,7 @@ function held(limit = 3) {
   };
 }
 
-Deno.test("batcher: an item that comes while no call is under way leaves within one turn of the event loop", async () => {
+Deno.test("batcher: without a call in flight, an item is sent within one turn of the event loop", async () => {
   const { send, sent, answer } = held();
   const result = send("a");
   await turn();
@@ -65,7 +65,7 @@ Deno.test("batcher: items that arrive during a call share the next, up to the li
   ]);
 });
 
-Deno.test("batcher: two items of one job never travel in one call", async () => {
+Deno.test("batcher: two items of one job are never in one call", async () => {
   const { send, sent, answer } = held();
   const results = [send("a"), send("a"), send("b")];
   await turn();
@@ -76,7 +76,7 @@ Deno.test("batcher: two items of one job never travel in one call", async () => 
   await Promise.all(results);
 });
 
-Deno.test("batcher: a heavy item travels alone", async () => {
+Deno.test("batcher: a heavy item is sent alone", async () => {
   const { send, sent, answer } = held(3);
   const results = [send("a"), send("b", 3), send("c")];
   await turn();
@@ -102,7 +102,7 @@ Deno.test("batcher: a call that fails fails each of its items, and the next item
   assertEquals(await later, "done c");
 });
 
-Deno.test("batcher: a call that was stopped is sent item by item, and only the item at fault fails", async () => {
+Deno.test("batcher: a cancelled call is sent item by item, and only the item at fault fails", async () => {
   const { send, sent, answer } = held();
   const [good, bad] = [send("a"), send("b")];
   const failure = assertRejects(() => Promise.resolve(bad), RangeError);

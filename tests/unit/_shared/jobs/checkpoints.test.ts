@@ -11,8 +11,8 @@ const LEASE = {
   lease_token: "00000000-0000-4000-8000-000000000002",
 };
 
-/** Checkpoints over a Data API that gives these responses in turn, and the bodies that it received. */
-function over(...responses: Response[]) {
+/** Checkpoints with a Data API that returns these responses in order, and the bodies that it received. */
+function checkpointsWith(...responses: Response[]) {
   const bodies: unknown[] = [];
   const checkpoints = createCheckpoints(
     createClient<Database>("http://localhost", "key", {
@@ -35,7 +35,7 @@ const outage = () =>
 
 Deno.test("createCheckpoints: a save is repeated, unchanged, while the database is unavailable", async () => {
   using timers = heldTimers();
-  const { bodies, checkpoints } = over(outage(), outage(), Response.json(true));
+  const { bodies, checkpoints } = checkpointsWith(outage(), outage(), Response.json(true));
   const saved = checkpoints.save(LEASE, { data: { page: 2 }, uploadId: "u" });
   await timers.pass(3_000);
   await saved;
@@ -49,7 +49,7 @@ Deno.test("createCheckpoints: a save is repeated, unchanged, while the database 
 });
 
 Deno.test("createCheckpoints: a save that the database refuses for this lease is LeaseLost", async () => {
-  const { bodies, checkpoints } = over(Response.json(false));
+  const { bodies, checkpoints } = checkpointsWith(Response.json(false));
   await assertRejects(
     () => checkpoints.save(LEASE, { data: {}, uploadId: null }),
     LeaseLost,

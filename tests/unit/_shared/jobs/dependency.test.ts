@@ -1,4 +1,4 @@
-/** createDependencyLookup: which job is read, and when none is. */
+/** createDependencyLookup: which job it reads. */
 import { createClient } from "@supabase/supabase-js";
 import { assertEquals } from "@std/assert";
 import type { Database } from "../../../../supabase/functions/_shared/database.types.ts";

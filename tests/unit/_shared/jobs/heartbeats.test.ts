@@ -12,7 +12,7 @@ import { heldTimers, turn } from "../../../_support/held-timers.ts";
 
 const LEASE_MS = 10_000;
 const PERIOD_MS = 3_334;
-/** Between a claim, or a report, and the next report. */
+/** The time between a claim or a report and the next report. */
 const REPORT_MS = 500;
 
 /** The heartbeats of an isolate, with held timers and the clocks of worker and database. */
@@ -101,7 +101,7 @@ Deno.test("Heartbeats: a job with a shorter lease shortens the period without de
       .toISOString(),
   });
   await turn();
-  assertEquals(at.repository.beats, [1], "what was due soon is sent now");
+  assertEquals(at.repository.beats, [1], "beats that were due soon are sent now");
   await at.pass(1_000);
   assertEquals(at.repository.beats, [1, 2]);
   assertEquals([row.status, ended], ["processing", []]);
@@ -111,7 +111,7 @@ Deno.test("Heartbeats: reports made during a call are sent in the next one, the 
   using at = isolate();
   const [one, two] = [at.watch(), at.watch()];
   await at.pass(REPORT_MS);
-  const letGo = hold(at.repository);
+  const releaseAll = hold(at.repository);
   one.heartbeat.report(10, "fetching_input");
   await turn();
   one.heartbeat.report(20, "still_fetching");
@@ -120,7 +120,7 @@ Deno.test("Heartbeats: reports made during a call are sent in the next one, the 
   await turn();
   assertEquals(at.repository.beats, [1]);
   await at.pass(500);
-  letGo();
+  releaseAll();
   await turn();
   assertEquals(at.repository.beats, [1, 2]);
   assertEquals(
@@ -147,7 +147,7 @@ Deno.test("Heartbeats: a report is sent without delay, and only for its job", as
   assertEquals([at.repository.beats, one.row.progress], [[1], 10]);
 });
 
-Deno.test("Heartbeats: the first report is sent half a second after the claim, unless a write carries it", async () => {
+Deno.test("Heartbeats: the first report is sent half a second after the claim, unless a write includes it", async () => {
   using at = isolate();
   const [sent, taken] = [at.watch(), at.watch()];
   sent.heartbeat.report(10, "fetching_input");
@@ -164,24 +164,24 @@ Deno.test("Heartbeats: the first report is sent half a second after the claim, u
     [at.repository.beats, sent.row.progress, taken.row.progress],
     [[1], 10, 0],
   );
-  // The write with the report counts as one: the next one waits as long.
+  // The write with the report counts as a report: the next one waits for the same time.
   taken.heartbeat.report(30, "preparing");
   await turn();
   assertEquals([at.repository.beats, taken.row.progress], [[1, 1], 30]);
 });
 
-Deno.test("Heartbeats: takeReport waits for a call under way, which could overtake the write", async () => {
+Deno.test("Heartbeats: takeReport waits for a call in flight, because the write could overtake it", async () => {
   using at = isolate();
   const { heartbeat } = at.watch();
   await at.pass(REPORT_MS);
-  const letGo = hold(at.repository);
+  const releaseAll = hold(at.repository);
   heartbeat.report(10, "fetching_input");
   await turn();
   let isTaken = false;
   const taken = heartbeat.takeReport().then(() => isTaken = true);
   await turn();
   assertEquals(isTaken, false);
-  letGo();
+  releaseAll();
   await taken;
 });
 
@@ -219,7 +219,7 @@ Deno.test("Heartbeats: flushed waits for the pending report, also behind a slow 
   using at = isolate();
   const { row, heartbeat } = at.watch();
   await at.pass(REPORT_MS);
-  const letGo = hold(at.repository);
+  const releaseAll = hold(at.repository);
   heartbeat.report(10, "fetching_input");
   await turn();
   heartbeat.report(20, "ready");
@@ -227,7 +227,7 @@ Deno.test("Heartbeats: flushed waits for the pending report, also behind a slow 
   const sent = heartbeat.flushed().then(() => seen.push(row.stage));
   await turn();
   assertEquals(seen, []);
-  letGo();
+  releaseAll();
   await sent;
   assertEquals(seen, ["ready"]);
   // The twin: without a pending report it makes no call.
@@ -235,7 +235,7 @@ Deno.test("Heartbeats: flushed waits for the pending report, also behind a slow 
   assertEquals(at.repository.beats, [1, 1]);
 });
 
-Deno.test("Heartbeats: a job that another worker owns ends once and gets no further heartbeat", async () => {
+Deno.test("Heartbeats: a job that another worker has claimed ends once and gets no further heartbeat", async () => {
   using at = isolate();
   const [one, two] = [at.watch(), at.watch()];
   at.repository.takeOver(one.row);
@@ -276,7 +276,7 @@ Deno.test("Heartbeats: without a successful heartbeat for the length of a lease,
   }
   const calls = at.repository.calls.length;
   await at.pass(LEASE_MS);
-  assertEquals(at.repository.calls.length, calls, "nothing is left to extend");
+  assertEquals(at.repository.calls.length, calls, "no lease is left to extend");
   assertEquals(
     at.platform.events().filter((event) => event === "lease_not_extended")
       .length,
@@ -295,26 +295,26 @@ Deno.test("Heartbeats: twin: a heartbeat that succeeds in time keeps the job", a
   assertEquals(ended, []);
 });
 
-Deno.test("Heartbeats: a call that hangs keeps no job: it ends as lost, once, even if the response is good", async () => {
+Deno.test("Heartbeats: during a call that hangs the job ends as lost, once, even if the response is good", async () => {
   using at = isolate();
   const { ended } = at.watch();
   await at.pass(PERIOD_MS);
-  const letGo = hold(at.repository);
+  const releaseAll = hold(at.repository);
   await at.pass(LEASE_MS);
   assert(ended[0] instanceof LeaseLost);
-  letGo();
+  releaseAll();
   await turn();
   assertEquals(ended.length, 1);
 });
 
-Deno.test("Heartbeats: stop leaves no timer, and a call under way ends no job", async () => {
+Deno.test("Heartbeats: stop leaves no timer, and a call in flight ends no job", async () => {
   using at = isolate();
   const { row, heartbeat, ended } = at.watch();
-  const letGo = hold(at.repository);
+  const releaseAll = hold(at.repository);
   await at.pass(PERIOD_MS);
   at.repository.takeOver(row);
   const stopped = heartbeat.stop();
-  letGo();
+  releaseAll();
   await stopped;
   await at.pass(3 * LEASE_MS);
   assertEquals([at.repository.beats, ended], [[1], []]);

@@ -6,7 +6,7 @@ import {
   bench,
   DONE,
   fullWork,
-  paying,
+  withPaidCall,
   untilAborted,
 } from "../../_support/run-bench.ts";
 
@@ -16,7 +16,7 @@ const brokenOff = (signal: AbortSignal) =>
     throw ProviderFailure.unknown("provider_timeout", { cause });
   });
 
-/** Long enough for a heartbeat to learn of the cancellation. */
+/** Long enough for a heartbeat to report the cancellation. */
 const HEARTBEAT_MS = 3_334;
 
 Deno.test("JobRun: a job whose owner cancels stops within a heartbeat and ends as cancelled", async () => {
@@ -40,7 +40,7 @@ Deno.test("JobRun: a job whose owner cancels stops within a heartbeat and ends a
 Deno.test("JobRun: a job that was cancelled before its paid call sends none", async () => {
   const { run, row, repository, platform } = bench((context) => {
     repository.requestCancel(row);
-    return paying(() => Promise.reject(new Error("not to be sent")))(context);
+    return withPaidCall(() => Promise.reject(new Error("not to be sent")))(context);
   });
   await run();
   assertEquals(row.status, "cancelled");
@@ -49,7 +49,7 @@ Deno.test("JobRun: a job that was cancelled before its paid call sends none", as
   assertEquals(platform.events().at(-1), "job_cancelled");
 });
 
-Deno.test("JobRun: a report that learns of the cancellation prevents the next paid call", async () => {
+Deno.test("JobRun: a report whose response has the cancellation prevents the next paid call", async () => {
   const { run, row, repository, platform } = bench((context) => {
     platform.advance(500);
     repository.requestCancel(row);
@@ -63,7 +63,7 @@ Deno.test("JobRun: a report that learns of the cancellation prevents the next pa
 Deno.test("JobRun: a cancellation aborts a paid call; its object is found, removed and recorded", async () => {
   using timers = heldTimers();
   const undone: string[] = [];
-  const { run, row, repository, platform } = bench(paying(
+  const { run, row, repository, platform } = bench(withPaidCall(
     brokenOff,
     () => Promise.resolve("voice-1"),
     (id) => {
@@ -92,7 +92,7 @@ Deno.test("JobRun: a cancellation aborts a paid call; its object is found, remov
 
 Deno.test("JobRun: a cancelled paid call whose result cannot be found stays unknown in the journal", async () => {
   using timers = heldTimers();
-  const { run, row, repository } = bench(paying(brokenOff));
+  const { run, row, repository } = bench(withPaidCall(brokenOff));
   const running = run();
   await timers.pass(0);
   repository.requestCancel(row);
@@ -110,7 +110,7 @@ Deno.test("JobRun: the lease is kept while the provider is queried after a cance
   using timers = heldTimers();
   const found = Promise.withResolvers<string>();
   const { run, row, repository } = bench(
-    paying(brokenOff, () => found.promise, () => Promise.resolve()),
+    withPaidCall(brokenOff, () => found.promise, () => Promise.resolve()),
   );
   const running = run();
   await timers.pass(0);
@@ -128,7 +128,7 @@ Deno.test("JobRun: the lease is kept while the provider is queried after a cance
 });
 
 Deno.test("JobRun: a response that arrives before the cancellation completes the job", async () => {
-  const { run, row, repository } = bench(paying(() => {
+  const { run, row, repository } = bench(withPaidCall(() => {
     repository.requestCancel(row);
     return Promise.resolve("voice-1");
   }));
@@ -142,7 +142,7 @@ Deno.test("JobRun: a response that arrives before the cancellation completes the
 Deno.test("JobRun: a cancellation also aborts a paid call that a shutdown waits for", async () => {
   using timers = heldTimers();
   const { run, row, repository, shutDown } = bench(
-    paying(
+    withPaidCall(
       brokenOff,
       () => Promise.resolve("voice-1"),
       () => Promise.resolve(),
@@ -182,11 +182,11 @@ Deno.test("JobRun: a cancellation after the paid call removes its object before 
   for (const decision of ["send", "done"]) {
     const order: string[] = [];
     const { run, row, repository, platform } = bench(async (context) => {
-      const work = paying(
+      const work = withPaidCall(
         () => Promise.resolve("voice-1"),
         undefined,
         (id, signal) => {
-          assertEquals(signal.aborted, false, "it has its own time");
+          assertEquals(signal.aborted, false, "it has its own time limit");
           order.push(`undo ${id} while ${row.status}`);
           return Promise.reject(new Error("what cannot be removed stays"));
         },
@@ -229,7 +229,7 @@ Deno.test("JobRun: a cancellation after the paid call removes its object before 
 
 Deno.test("JobRun: any other ending after a paid call removes nothing, so the next claim can use it", async () => {
   const { run, row } = bench(async (context) => {
-    await paying(
+    await withPaidCall(
       () => Promise.resolve("voice-1"),
       undefined,
       () => Promise.reject(new Error("not to be undone")),

@@ -13,7 +13,7 @@ import {
   untilAborted,
 } from "../../_support/run-bench.ts";
 
-/** The calls of a full run, from the first that can find the lease lost. */
+/** The calls of a full run that can find the lease lost. */
 const STEPS = [
   "beginProviderCall",
   "settleProviderCall",
@@ -122,7 +122,7 @@ Deno.test("JobRun: a heartbeat that fails is a warning, and the job continues", 
   ]);
 });
 
-Deno.test("JobRun: a slow heartbeat is not overtaken by the next", async () => {
+Deno.test("JobRun: the next heartbeat does not overtake a slow one", async () => {
   using timers = heldTimers();
   const [gate, answer] = [
     Promise.withResolvers<typeof DONE>(),
@@ -161,7 +161,7 @@ Deno.test("JobRun: a job that ends with its lease keeps its files, however it en
   }
 });
 
-Deno.test("JobRun: files that cannot be removed after a lost lease are left to the janitor", async () => {
+Deno.test("JobRun: the janitor removes the files that cannot be removed after a lost lease", async () => {
   const { run, row, repository, platform } = bench(() => {
     repository.takeOver(row);
     return Promise.reject(new LeaseLost());

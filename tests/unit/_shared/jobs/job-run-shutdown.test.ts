@@ -15,11 +15,11 @@ import {
   bench,
   DEADLINE_MS,
   DONE,
-  paying,
+  withPaidCall,
   untilAborted,
 } from "../../_support/run-bench.ts";
 
-Deno.test("JobRun: a shutdown stops free work and releases the job without spending the attempt", async () => {
+Deno.test("JobRun: a shutdown stops unpaid work and releases the job without spending the attempt", async () => {
   const { run, row, repository, platform, shutDown } = bench(({ signal }) =>
     untilAborted(signal)
   );
@@ -63,7 +63,7 @@ Deno.test("JobRun: a final failure stays final when the isolate ends at that mom
   assertEquals([row.status, row.errorCode], ["failed", "input_not_found"]);
 });
 
-Deno.test("JobRun: a job claimed by an isolate that is ending is released untouched", async () => {
+Deno.test("JobRun: a job claimed by an isolate that is shutting down is released unchanged", async () => {
   const { run, row, repository, shutDown } = bench(() =>
     Promise.reject(new Error("not to be run"))
   );
@@ -95,7 +95,7 @@ for (const [maxAttempts, status] of [[2, "pending"], [1, "failed"]] as const) {
 
 Deno.test("JobRun: a job that has paid is released without spending the attempt, even for its isolate's limits", async () => {
   const { run, row, repository, shutDownForLimit } = bench(async (context) => {
-    await paying(() => Promise.resolve("voice-1"))(context);
+    await withPaidCall(() => Promise.resolve("voice-1"))(context);
     shutDownForLimit();
     return await untilAborted(context.signal);
   });
@@ -107,7 +107,7 @@ Deno.test("JobRun: a job that has paid is released without spending the attempt,
 Deno.test("JobRun: a shutdown waits for a paid call, and its response completes the job", async () => {
   const answer = Promise.withResolvers<string>();
   const signals: AbortSignal[] = [];
-  const { run, row, repository, shutDown } = bench(paying((signal) => {
+  const { run, row, repository, shutDown } = bench(withPaidCall((signal) => {
     signals.push(signal);
     return answer.promise;
   }));
@@ -127,7 +127,7 @@ Deno.test("JobRun: a shutdown waits for a paid call, and its response completes 
 
 Deno.test("JobRun: after a paid call that a shutdown waited for, nothing is started", async () => {
   const { run, row, repository, shutDown } = bench(async (context) => {
-    const pay = paying(() => {
+    const pay = withPaidCall(() => {
       shutDown();
       return Promise.resolve("voice-1");
     });
@@ -141,7 +141,7 @@ Deno.test("JobRun: after a paid call that a shutdown waited for, nothing is star
         progressAfter: 90,
         units: 1,
         send: () => Promise.reject(new Error("not to be sent")),
-        find: () => Promise.reject(new Error("not to be asked")),
+        find: () => Promise.reject(new Error("not to be queried")),
       }), ShuttingDown);
     context.progress(75, "fetching_output");
     return DONE;
@@ -183,7 +183,7 @@ for (
   ] as const
 ) {
   Deno.test(`JobRun: a paid call that a shutdown waited for and that ends with ${why} is handled as usual`, async () => {
-    const { run, row, repository, shutDown } = bench(paying(() => {
+    const { run, row, repository, shutDown } = bench(withPaidCall(() => {
       shutDown();
       return Promise.reject(failure);
     }));
@@ -198,7 +198,7 @@ for (
 
 Deno.test("JobRun: a processor that ignores a failed paid call is stopped by the shutdown at its next step", async () => {
   const { run, row, repository, shutDown } = bench(async (context) => {
-    const pay = paying(() => {
+    const pay = withPaidCall(() => {
       shutDown();
       return Promise.reject(
         ProviderFailure.rejected("provider_rejected_input"),
@@ -214,7 +214,7 @@ Deno.test("JobRun: a processor that ignores a failed paid call is stopped by the
 
 Deno.test("JobRun: a conclusive empty query spends the attempt, even if the isolate ends at that moment", async () => {
   const { run, row, repository, shutDown } = bench(
-    paying(
+    withPaidCall(
       () =>
         Promise.reject(
           ProviderFailure.unknown("provider_timeout"),
@@ -236,7 +236,7 @@ Deno.test("JobRun: a conclusive empty query spends the attempt, even if the isol
 
 // Time
 
-Deno.test("JobRun: when the isolate's time is up, free work is released", async () => {
+Deno.test("JobRun: when the isolate's time is up, unpaid work is released", async () => {
   using timers = heldTimers();
   const { run, row, platform } = bench(({ signal }) => untilAborted(signal));
   platform.advance(100_000);
@@ -253,7 +253,7 @@ Deno.test("JobRun: when the isolate's time is up, a paid call is awaited and not
   using timers = heldTimers();
   const answer = Promise.withResolvers<string>();
   const signals: AbortSignal[] = [];
-  const pay = paying((signal) => {
+  const pay = withPaidCall((signal) => {
     signals.push(signal);
     return answer.promise;
   });

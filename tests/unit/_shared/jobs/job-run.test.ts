@@ -12,7 +12,7 @@ import {
   DEADLINE_MS,
   DONE,
   fullWork,
-  paying,
+  withPaidCall,
   type Work,
 } from "../../_support/run-bench.ts";
 
@@ -70,10 +70,10 @@ Deno.test("JobRun: progress reaches the job soon, without delaying the processor
   assertEquals(row.status, "completed");
 });
 
-Deno.test("JobRun: a report travels with the begin of a paid call, and with the completion", async () => {
+Deno.test("JobRun: a report is sent with the begin of a paid call, and with the completion", async () => {
   const { run, repository } = bench(async (context) => {
     context.progress(10, "fetching_input");
-    const completion = await paying(() => Promise.resolve("voice-1"))(context);
+    const completion = await withPaidCall(() => Promise.resolve("voice-1"))(context);
     context.progress(90, "storing");
     return completion;
   });
@@ -201,7 +201,7 @@ Deno.test("JobRun: the provider's Retry-After is written with the failure", asyn
   assertEquals([row.status, repository.wait(row)], ["pending", 90]);
 });
 
-Deno.test("JobRun: a snooze puts the job back without spending the attempt", async () => {
+Deno.test("JobRun: a snooze requeues the job without spending the attempt", async () => {
   const { run, row, repository, platform } = bench(() =>
     Promise.reject(new Snooze(25, "rendering"))
   );
@@ -242,13 +242,13 @@ Deno.test("JobRun: an ending that cannot be written is logged, and the lease exp
 
 const SOURCE = { inputHash: "hash-1" };
 
-Deno.test("JobRun: a job with a hash is remembered once it is completed", async () => {
+Deno.test("JobRun: a job with a hash is cached once it is completed", async () => {
   const { run, row, remembered } = bench(fullWork, { values: SOURCE });
   await run();
   assertEquals(remembered, [["hash-1", row.id, row.userId]]);
 });
 
-Deno.test("JobRun: a job without a hash is neither looked up nor remembered", async () => {
+Deno.test("JobRun: a job without a hash is neither looked up nor cached", async () => {
   const { run, row, remembered } = bench(fullWork, {
     results: { find: () => Promise.reject(new Error("not expected")) },
   });
@@ -282,7 +282,7 @@ for (
       ...SOURCE,
       userId: "00000000-0000-4000-8000-0000000000bb",
     }],
-    ["had another input", { inputHash: "hash-2" }],
+    ["has another input", { inputHash: "hash-2" }],
   ] as const
 ) {
   Deno.test(`JobRun: a cache entry that names a job that ${why} is ignored`, async () => {
@@ -335,10 +335,10 @@ Deno.test("JobRun: with the database's cache, the claim names an equal job and t
   assertEquals(repository.effects.at(-1), "reuseResult");
 });
 
-/** Work whose paid call is its last step; `rest` is what it nevertheless does afterwards. */
+/** Work that declares its paid call as the last step; `rest` is what it does nevertheless. */
 function lastCall(rest: Work = () => Promise.resolve(DONE)): Work {
   return async (context) => {
-    await paying(() => Promise.resolve("voice-1"))({
+    await withPaidCall(() => Promise.resolve("voice-1"))({
       ...context,
       pay: (call) => context.pay({ ...call, isLast: true }),
     });
@@ -372,7 +372,7 @@ for (
       return DONE;
     }, ["settleProviderCall", "reviseProviderCall", "complete"]],
     ["pays again", async (context: JobContext) => {
-      await paying(() => Promise.resolve("voice-2"))({
+      await withPaidCall(() => Promise.resolve("voice-2"))({
         ...context,
         pay: (call) => context.pay({ ...call, operation: "second" }),
       });
@@ -405,7 +405,7 @@ Deno.test("JobRun: a result that cannot be saved after a last call fails the job
   assertEquals(repository.journal.calls[0]?.outcome, "succeeded");
 });
 
-Deno.test("JobRun: a last call that no write settles stays open, and its job ends", async () => {
+Deno.test("JobRun: a last call that no write settles stays open, and its job ends all the same", async () => {
   const { run, row, repository, platform } = bench(
     lastCall(() => Promise.reject(JobFailure.final("not_found"))),
   );
@@ -456,7 +456,7 @@ for (
   Deno.test(`JobRun: ${code} after a paid call spends no attempt: the job waits and continues later`, async () => {
     const failures: Error[] = [cause, cause];
     const { run, row, repository } = bench(async (context) => {
-      const completion = await paying(() => Promise.resolve("voice-1"))(
+      const completion = await withPaidCall(() => Promise.resolve("voice-1"))(
         context,
       );
       const failure = failures.pop();
@@ -487,14 +487,14 @@ Deno.test("JobRun: an outage before payment, a final failure, and a refused seco
   assertEquals([unpaid.row.status, unpaid.row.attempt], ["pending", 1]);
 
   const spoilt = bench(async (context) => {
-    await paying(() => Promise.resolve("voice-1"))(context);
+    await withPaidCall(() => Promise.resolve("voice-1"))(context);
     throw JobFailure.final("output_too_large");
   });
   await spoilt.run();
   assertEquals([spoilt.row.status, spoilt.row.attempt], ["failed", 1]);
 
   const refused = bench(async (context) => {
-    await paying(() => Promise.resolve("voice-1"))(context);
+    await withPaidCall(() => Promise.resolve("voice-1"))(context);
     await context.pay({
       operation: "create_video",
       stage: "x",

@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import type { JobContext } from "../../../../supabase/functions/_shared/jobs/job-context.ts";
 import { lazyProcessor } from "../../../../supabase/functions/_shared/jobs/lazy-processor.ts";
 
-/** Only handed through: the processor of these tests reads nothing of it. */
+/** Only passed on: the processor of these tests does not read it. */
 const context: JobContext = JSON.parse("{}");
 
 function loader() {

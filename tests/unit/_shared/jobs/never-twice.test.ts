@@ -26,7 +26,7 @@ const MAX_LAG_SECONDS = 25;
 
 /** One attempt, in one isolate. */
 interface Round {
-  /** What the provider does when the paid call reaches it. */
+  /** The provider's reaction to the paid call. */
   send:
     | "makes"
     | "refuses"
@@ -34,9 +34,9 @@ interface Round {
     | "is at our concurrency limit"
     | "makes, response lost"
     | "breaks";
-  /** What the provider does when it is queried. */
-  look: "answers" | "fails" | "is at our concurrency limit" | "is not allowed";
-  /** What happens to the isolate, and at which call to something outside it. */
+  /** The provider's reaction to a query. */
+  query: "answers" | "fails" | "is at our concurrency limit" | "is not allowed";
+  /** What happens to the isolate, and at which of its external calls. */
   event: { at: number; kind: "die" | "shut down" | "stall" | "cancel" } | null;
 }
 
@@ -76,13 +76,13 @@ const scenarios: fc.Arbitrary<Scenario> = fc.record({
   lagSeconds: fc.nat(MAX_LAG_SECONDS),
 });
 
-/** How a processor makes its paid call: correctly, or as the twins do. */
+/** How a processor makes its paid call: correctly, or as in one of the twins. */
 type Pay = (context: JobContext, call: PaidCall) => Promise<string>;
 const rightly: Pay = (context, call) => context.pay(call);
 
 const AT_LIMIT = ProviderFailure.rejected("provider_concurrency_limited", {});
 
-/** A provider that keeps what it makes, and lists it after a lag. */
+/** A provider that stores its objects, and lists them after a lag. */
 class Provider {
   readonly made: { id: string; at: number }[] = [];
   constructor(readonly now: () => number, readonly lagSeconds: number) {}
@@ -110,7 +110,7 @@ class Provider {
 
   async find(round: Round, reach: () => Promise<void>): Promise<string | null> {
     await reach();
-    if (round.look === "is at our concurrency limit") throw AT_LIMIT;
+    if (round.query === "is at our concurrency limit") throw AT_LIMIT;
     if (round.look !== "answers") {
       throw new ProviderFailure(
         "provider_unavailable",
@@ -169,7 +169,7 @@ async function live(scenario: Scenario, pay: Pay): Promise<Ending> {
           return repository.requestCancel(row);
         case "stall": {
           if (!mayStall) return;
-          // Another worker claims the job; then this isolate resumes as if nothing had happened.
+          // Another worker claims the job; then this isolate resumes.
           pass(LEASE_SECONDS + 1);
           repository.rescue();
           await isolate(rounds.shift() ?? CALM, false);
@@ -229,7 +229,7 @@ const isFinal = (row: FakeJob) =>
 
 const isPaidOnce = ({ provider }: Ending) => provider.made.length <= 1;
 
-/** What must hold of every ending. */
+/** Checks the conditions of every ending. */
 function judge(ending: Ending): void {
   const { row, repository, provider } = ending;
   assert(isPaidOnce(ending), `${provider.made.length} were paid for`);
@@ -237,7 +237,7 @@ function judge(ending: Ending): void {
   if (row.status === "completed") {
     assertEquals(row.completion?.resultData["voice_id"], provider.made[0]?.id);
   }
-  // Money that was spent is recorded: by the voice's id, or as a call with an unknown outcome.
+  // Spent money is recorded: by the voice's id, or as a call with an unknown outcome.
   if (provider.made.length === 1) {
     const outcomes = repository.journal.calls.map((call) => call.outcome);
     const onRecord = ["succeeded", "adopted", "unknown"];
@@ -284,7 +284,7 @@ Deno.test("JobRun: under any faults of provider and isolates, a job is paid for 
   }
 });
 
-// The twins: each omits one rule, and a job is paid for twice.
+// The twins: each breaks one rule, and a job is paid for twice.
 
 const twins: Record<string, Pay> = {
   "is sent without the journal": async (context, call) => {
@@ -319,7 +319,7 @@ for (const [fault, pay] of Object.entries(twins)) {
       { numRuns: 20_000 },
     );
     assert(failed && counterexample !== null);
-    // The same faults do no harm to the correct call.
+    // With the same faults, a correct call is paid for once.
     judge(await live(counterexample[0], rightly));
   });
 }

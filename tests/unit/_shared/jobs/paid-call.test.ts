@@ -24,20 +24,20 @@ import {
 const RECONCILE_SECONDS = 60;
 const never = new AbortController().signal;
 
-/** A job, its journal, and a provider that responds as the test says and records its calls. */
+/** A job, its journal, and a provider with the test's responses that records its calls. */
 function bench() {
   const repository = new FakeRepository({
     reconcileSeconds: RECONCILE_SECONDS,
   });
   const row = repository.insert();
-  const asked: ("send" | "find" | "undo")[] = [];
+  const providerCalls: ("send" | "find" | "undo")[] = [];
   const unexpected = () => Promise.reject(new Error("not expected"));
   return {
     repository,
     row,
-    asked,
+    providerCalls,
     outcomes: () => repository.journal.calls.map((call) => call.outcome),
-    /** Claims the job again, as after a crash, and makes the call. */
+    /** Claims the job again, as after a crash, and calls. */
     attempt: (
       provider: Partial<
         Pick<PaidCall, "send" | "find" | "undo" | "unitsNote" | "repeat">
@@ -57,15 +57,15 @@ function bench() {
           unitsNote: provider.unitsNote,
           repeat: provider.repeat,
           send: (signal) => {
-            asked.push("send");
+            providerCalls.push("send");
             return (provider.send ?? unexpected)(signal);
           },
           find: (signal) => {
-            asked.push("find");
+            providerCalls.push("find");
             return (provider.find ?? unexpected)(signal);
           },
           undo: (id, signal) => {
-            asked.push("undo");
+            providerCalls.push("undo");
             return (provider.undo ?? unexpected)(id, signal);
           },
         },
@@ -76,7 +76,7 @@ function bench() {
 }
 
 const answers = (id: string | null) => () => Promise.resolve(id);
-const made = (id: string) => () => Promise.resolve(id);
+const creates = (id: string) => () => Promise.resolve(id);
 const fails = (error: unknown) => () => Promise.reject(error);
 const noAnswer = ProviderFailure.unknown("provider_timeout");
 
@@ -96,7 +96,7 @@ async function withUnknownOutcome() {
     RECONCILE_PAUSE_SECONDS,
     "reconciling",
   );
-  used.asked.length = 0;
+  used.providerCalls.length = 0;
   return used;
 }
 
@@ -124,7 +124,7 @@ for (
   ] as const
 ) {
   Deno.test(`makePaidCall: ${code} (Retry-After ${retryAfterSeconds}) is settled as rejected, ends the attempt`, async () => {
-    const { attempt, repository, asked } = bench();
+    const { attempt, repository, providerCalls } = bench();
     const no = ProviderFailure.rejected(code, {
       isRetryable,
       httpStatus: 429,
@@ -143,7 +143,7 @@ for (
       [call?.outcome, call?.errorCode, call?.httpStatus],
       ["rejected", code, 429],
     );
-    assertEquals(asked, ["send"]);
+    assertEquals(providerCalls, ["send"]);
   });
 }
 
@@ -182,7 +182,7 @@ Deno.test("makePaidCall: a query at the account's concurrency limit is delayed; 
   assertEquals([snooze.stage, outcomes()], ["reconciling", ["unknown"]]);
 });
 
-Deno.test("makePaidCall: a failed query is reported for the breaker; a settled call is not, which it counted", async () => {
+Deno.test("makePaidCall: a failed query is reported to the breaker; a settled call already counts there", async () => {
   const { attempt } = bench();
   const sent = await assertRejects(
     () => attempt({ send: fails(noAnswer) }),
@@ -213,24 +213,24 @@ Deno.test("makePaidCall: an unavailable provider's Retry-After delays the query 
 });
 
 Deno.test("makePaidCall: after a refusal, the next attempt may send", async () => {
-  const { attempt, repository, row, outcomes, asked } = bench();
+  const { attempt, repository, row, outcomes, providerCalls } = bench();
   const no = ProviderFailure.rejected("provider_rate_limited");
   await assertRejects(() => attempt({ send: fails(no) }), JobFailure);
   die(repository, row);
-  assertEquals(await attempt({ send: made("voice-2") }), "voice-2");
+  assertEquals(await attempt({ send: creates("voice-2") }), "voice-2");
   assertEquals(outcomes(), ["rejected", "succeeded"]);
-  assertEquals(asked, ["send", "send"]);
+  assertEquals(providerCalls, ["send", "send"]);
 });
 
 for (
   const [why, error] of [
     ["no usable response", noAnswer],
-    ["an unexpected error", new TypeError("undefined is no function")],
+    ["an unexpected error", new TypeError("undefined is not a function")],
     ["a thrown value that is not an Error", "boom"],
   ] as const
 ) {
   Deno.test(`makePaidCall: after ${why} money may be spent: the job waits, and queries before it sends`, async () => {
-    const { attempt, repository, row, outcomes, asked } = bench();
+    const { attempt, repository, row, outcomes, providerCalls } = bench();
     const snooze = await assertRejects(
       () => attempt({ send: fails(error) }),
       Snooze,
@@ -242,21 +242,21 @@ for (
     assertEquals(outcomes(), ["unknown"]);
     die(repository, row);
     await assertRejects(() => attempt({ find: answers(null) }), Snooze);
-    assertEquals(asked, ["send", "find"]);
+    assertEquals(providerCalls, ["send", "find"]);
   });
 }
 
 Deno.test("makePaidCall: an object that the provider created is adopted, and nothing is sent", async () => {
-  const { attempt, repository, row, asked } = await withUnknownOutcome();
+  const { attempt, repository, row, providerCalls } = await withUnknownOutcome();
   assertEquals(await attempt({ find: answers("voice-1") }), "voice-1");
   const [call] = repository.journal.calls;
   assertEquals([call?.outcome, call?.providerObjectId], ["adopted", "voice-1"]);
   assertEquals(row.progress, 70);
-  assertEquals(asked, ["find"]);
+  assertEquals(providerCalls, ["find"]);
 });
 
 Deno.test("makePaidCall: while the provider's listing may lag, an empty query makes the job wait", async () => {
-  const { attempt, repository, row, outcomes, asked } =
+  const { attempt, repository, row, outcomes, providerCalls } =
     await withUnknownOutcome();
   for (
     let look = 1;
@@ -269,15 +269,15 @@ Deno.test("makePaidCall: while the provider's listing may lag, an empty query ma
       Snooze,
     );
     await repository.snooze(job, snooze.seconds, snooze.stage);
-    assertEquals([asked.length, outcomes()], [look, ["unknown"]]);
+    assertEquals([providerCalls.length, outcomes()], [look, ["unknown"]]);
   }
-  assertEquals(asked.includes("send"), false);
+  assertEquals(providerCalls.includes("send"), false);
   // The twin: after that time the same result is conclusive.
   await assertRejects(() => attempt({ find: answers(null) }), JobFailure);
 });
 
 Deno.test("makePaidCall: a conclusive empty query spends the attempt, and only the next one sends", async () => {
-  const { attempt, repository, row, outcomes, asked } =
+  const { attempt, repository, row, outcomes, providerCalls } =
     await withUnknownOutcome();
   repository.pass(RECONCILE_SECONDS);
   const job = repository.claim(row);
@@ -289,9 +289,9 @@ Deno.test("makePaidCall: a conclusive empty query spends the attempt, and only t
     [failure.code, failure.isRetryable],
     ["provider_unavailable", true],
   );
-  assertEquals([outcomes(), asked], [["absent"], ["find"]]);
+  assertEquals([outcomes(), providerCalls], [["absent"], ["find"]]);
   await repository.fail(job, failure);
-  assertEquals(await attempt({ send: made("voice-2") }), "voice-2");
+  assertEquals(await attempt({ send: creates("voice-2") }), "voice-2");
   assertEquals(outcomes(), ["absent", "succeeded"]);
 });
 
@@ -399,16 +399,16 @@ Deno.test("makePaidCall: a repetition whose lease has expired is not sent, and t
 });
 
 Deno.test("makePaidCall: a call that succeeded is reused without a query", async () => {
-  const { attempt, repository, row, asked } = bench();
-  await attempt({ send: made("voice-1") });
+  const { attempt, repository, row, providerCalls } = bench();
+  await attempt({ send: creates("voice-1") });
   die(repository, row);
   assertEquals(await attempt({}), "voice-1");
-  assertEquals(asked, ["send"]);
+  assertEquals(providerCalls, ["send"]);
 });
 
 Deno.test("makePaidCall: another step of the same job has a separate call", async () => {
   const { attempt, repository, row } = bench();
-  await attempt({ send: made("voice-1") });
+  await attempt({ send: creates("voice-1") });
   const id = await makePaidCall(
     repository,
     { id: row.id, lease_token: row.leaseToken ?? "" },
@@ -418,7 +418,7 @@ Deno.test("makePaidCall: another step of the same job has a separate call", asyn
       progressBefore: 80,
       progressAfter: 90,
       units: 1,
-      send: made("video-1"),
+      send: creates("video-1"),
       find: fails(new Error("not expected")),
     },
     never,
@@ -429,7 +429,7 @@ Deno.test("makePaidCall: another step of the same job has a separate call", asyn
 
 for (const isRetryable of [true, false]) {
   Deno.test(`makePaidCall: a failed query (retryable: ${isRetryable}) fails the attempt; the outcome is unknown`, async () => {
-    const { attempt, outcomes, asked } = await withUnknownOutcome();
+    const { attempt, outcomes, providerCalls } = await withUnknownOutcome();
     const error = ProviderFailure.rejected("provider_unauthorized", {
       isRetryable,
     });
@@ -441,7 +441,7 @@ for (const isRetryable of [true, false]) {
       [failure.code, failure.isRetryable],
       ["provider_unauthorized", isRetryable],
     );
-    assertEquals([outcomes(), asked], [["unknown"], ["find"]]);
+    assertEquals([outcomes(), providerCalls], [["unknown"], ["find"]]);
   });
 }
 
@@ -452,7 +452,7 @@ Deno.test("makePaidCall: a query during an outage is repeated later without spen
       [60, 60],
     ] as const
   ) {
-    const { attempt, outcomes, asked } = await withUnknownOutcome();
+    const { attempt, outcomes, providerCalls } = await withUnknownOutcome();
     const error = ProviderFailure.unknown("provider_unavailable", {
       ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
     });
@@ -461,7 +461,7 @@ Deno.test("makePaidCall: a query during an outage is repeated later without spen
       Snooze,
     );
     assertEquals([snooze.seconds, snooze.stage], [seconds, "reconciling"]);
-    assertEquals([outcomes(), asked], [["unknown"], ["find"]]);
+    assertEquals([outcomes(), providerCalls], [["unknown"], ["find"]]);
   }
 });
 
@@ -474,21 +474,21 @@ Deno.test("makePaidCall: a query that fails unexpectedly leaves the outcome unkn
 });
 
 Deno.test("makePaidCall: nothing is sent for a job whose lease is lost", async () => {
-  const { attempt, repository, row, asked } = bench();
+  const { attempt, repository, row, providerCalls } = bench();
   const job = repository.claim(row);
   repository.takeOver(row);
   await assertRejects(() => attempt({}, job), LeaseLost);
-  assertEquals([asked, repository.journal.calls.length], [[], 0]);
+  assertEquals([providerCalls, repository.journal.calls.length], [[], 0]);
 });
 
 for (
   const [how, end] of [
-    ["succeeds", made("voice-1")],
+    ["succeeds", creates("voice-1")],
     ["is refused", fails(ProviderFailure.rejected("not_found"))],
     ["has no response", fails(noAnswer)],
   ] as const
 ) {
-  Deno.test(`makePaidCall: a lease lost while the call ${how} leaves the journal to the next owner`, async () => {
+  Deno.test(`makePaidCall: a lease lost while the call ${how} leaves the journal to the next worker`, async () => {
     const { attempt, repository, row, outcomes } = bench();
     await assertRejects(
       () =>
@@ -506,7 +506,7 @@ for (
 }
 
 for (const found of ["voice-1", null]) {
-  Deno.test(`makePaidCall: a lease lost while ${found ?? "nothing"} is found leaves the journal to the next owner`, async () => {
+  Deno.test(`makePaidCall: a lease lost while ${found ?? "nothing"} is found leaves the journal to the next worker`, async () => {
     const { attempt, repository, row, outcomes } = await withUnknownOutcome();
     repository.pass(RECONCILE_SECONDS);
     await assertRejects(
@@ -526,16 +526,16 @@ for (const found of ["voice-1", null]) {
 const unavailable = new Error("the database is unavailable");
 
 Deno.test("makePaidCall: a call that cannot be journalled is not sent", async () => {
-  const { attempt, repository, asked } = bench();
+  const { attempt, repository, providerCalls } = bench();
   repository.interrupt = (method, phase) => {
     if (method === "beginProviderCall" && phase === "before") throw unavailable;
   };
   assertStrictEquals(await assertRejects(() => attempt({})), unavailable);
-  assertEquals(asked, []);
+  assertEquals(providerCalls, []);
 });
 
 Deno.test("makePaidCall: a crash between journal and request costs a query, never a second voice", async () => {
-  const { attempt, repository, row, asked, outcomes } = bench();
+  const { attempt, repository, row, providerCalls, outcomes } = bench();
   repository.interrupt = (method, phase) => {
     if (method === "beginProviderCall" && phase === "after") throw unavailable;
   };
@@ -544,7 +544,7 @@ Deno.test("makePaidCall: a crash between journal and request costs a query, neve
   die(repository, row);
   assertEquals(outcomes(), ["unknown"]);
   await assertRejects(() => attempt({ find: answers(null) }), Snooze);
-  assertEquals(asked, ["find"]);
+  assertEquals(providerCalls, ["find"]);
 });
 
 for (
@@ -554,12 +554,12 @@ for (
   ] as const
 ) {
   Deno.test(`makePaidCall: after a crash ${phase} settling, the next attempt is ${decision} and sends nothing`, async () => {
-    const { attempt, repository, row, asked } = bench();
+    const { attempt, repository, row, providerCalls } = bench();
     repository.interrupt = (method, now) => {
       if (method === "settleProviderCall" && now === phase) throw unavailable;
     };
     assertStrictEquals(
-      await assertRejects(() => attempt({ send: made("voice-1") })),
+      await assertRejects(() => attempt({ send: creates("voice-1") })),
       unavailable,
     );
     repository.interrupt = () => {};
@@ -570,22 +570,22 @@ for (
       ),
       "voice-1",
     );
-    assertEquals(asked.filter((one) => one === "send").length, 1);
+    assertEquals(providerCalls.filter((one) => one === "send").length, 1);
   });
 }
 
 // Cancelled by the owner
 
 Deno.test("makePaidCall: for a job cancelled before the call, nothing is sent or journalled", async () => {
-  const { attempt, repository, row, asked } = bench();
+  const { attempt, repository, row, providerCalls } = bench();
   const job = repository.claim(row);
   repository.requestCancel(row);
   await assertRejects(() => attempt({}, job), CancelRequested);
-  assertEquals([asked, repository.journal.calls], [[], []]);
+  assertEquals([providerCalls, repository.journal.calls], [[], []]);
 });
 
 /** A request that a cancellation aborts, as the provider's client reports it. */
-function brokenOff(stop: AbortController): PaidCall["send"] {
+function abortedRequest(stop: AbortController): PaidCall["send"] {
   return (signal) => {
     stop.abort(new CancelRequested());
     assertStrictEquals(signal.reason, stop.signal.reason);
@@ -594,15 +594,15 @@ function brokenOff(stop: AbortController): PaidCall["send"] {
 }
 
 Deno.test("makePaidCall: the object of a call aborted by a cancellation is found, removed and recorded", async () => {
-  const { attempt, repository, row, asked } = bench();
+  const { attempt, repository, row, providerCalls } = bench();
   const stop = new AbortController();
   const undone: string[] = [];
   await assertRejects(() =>
     attempt(
       {
-        send: brokenOff(stop),
+        send: abortedRequest(stop),
         find: (signal) => {
-          assertEquals(signal.aborted, false, "the look-up has its own time");
+          assertEquals(signal.aborted, false, "the query has its own time limit");
           return Promise.resolve("voice-1");
         },
         undo: (id, signal) => {
@@ -615,19 +615,19 @@ Deno.test("makePaidCall: the object of a call aborted by a cancellation is found
       stop.signal,
     )
   );
-  assertEquals([asked, undone], [["send", "find", "undo"], ["voice-1"]]);
+  assertEquals([providerCalls, undone], [["send", "find", "undo"], ["voice-1"]]);
   const [call] = repository.journal.calls;
   assertEquals([call?.outcome, call?.providerObjectId], ["adopted", "voice-1"]);
   assertEquals(row.progress, 30);
 });
 
 Deno.test("makePaidCall: an object that cannot be removed is recorded", async () => {
-  const { attempt, repository, row, asked, outcomes } = bench();
+  const { attempt, repository, row, providerCalls, outcomes } = bench();
   const stop = new AbortController();
   await assertRejects(() =>
     attempt(
       {
-        send: brokenOff(stop),
+        send: abortedRequest(stop),
         find: answers("voice-1"),
         undo: fails(noAnswer),
       },
@@ -635,7 +635,7 @@ Deno.test("makePaidCall: an object that cannot be removed is recorded", async ()
       stop.signal,
     )
   );
-  assertEquals([asked, outcomes()], [["send", "find", "undo"], ["adopted"]]);
+  assertEquals([providerCalls, outcomes()], [["send", "find", "undo"], ["adopted"]]);
 });
 
 for (
@@ -645,28 +645,28 @@ for (
   ] as const
 ) {
   Deno.test(`makePaidCall: if the query after a cancellation ${why}, the outcome stays unknown`, async () => {
-    const { attempt, repository, row, asked, outcomes } = bench();
+    const { attempt, repository, row, providerCalls, outcomes } = bench();
     const stop = new AbortController();
     await assertRejects(() =>
       attempt(
-        { send: brokenOff(stop), find },
+        { send: abortedRequest(stop), find },
         repository.claim(row),
         stop.signal,
       )
     );
-    assertEquals([asked, outcomes()], [["send", "find"], ["unknown"]]);
+    assertEquals([providerCalls, outcomes()], [["send", "find"], ["unknown"]]);
   });
 }
 
 /** The owner cancels during a query; another query with its own time limit follows the aborted one. */
-function cancelledLookUp(
+function cancelledQuery(
   stop: AbortController,
   then: () => Promise<string | null>,
 ) {
   let isFirst = true;
   return (signal: AbortSignal) => {
     if (!isFirst) {
-      assertEquals(signal.aborted, false, "it has its own time");
+      assertEquals(signal.aborted, false, "it has its own time limit");
       return then();
     }
     isFirst = false;
@@ -677,7 +677,7 @@ function cancelledLookUp(
 }
 
 Deno.test("makePaidCall: cancelled during a query, the object is found, removed and recorded", async () => {
-  const { attempt, repository, row, asked, outcomes } =
+  const { attempt, repository, row, providerCalls, outcomes } =
     await withUnknownOutcome();
   const stop = new AbortController();
   const undone: string[] = [];
@@ -685,7 +685,7 @@ Deno.test("makePaidCall: cancelled during a query, the object is found, removed 
     () =>
       attempt(
         {
-          find: cancelledLookUp(stop, answers("voice-1")),
+          find: cancelledQuery(stop, answers("voice-1")),
           undo: (id) => {
             undone.push(id);
             return Promise.resolve();
@@ -696,25 +696,25 @@ Deno.test("makePaidCall: cancelled during a query, the object is found, removed 
       ),
     CancelRequested,
   );
-  assertEquals([asked, undone], [["find", "find", "undo"], ["voice-1"]]);
+  assertEquals([providerCalls, undone], [["find", "find", "undo"], ["voice-1"]]);
   assertEquals(outcomes(), ["adopted"]);
 });
 
 Deno.test("makePaidCall: cancelled during a query that finds nothing, the outcome stays unknown", async () => {
   for (const then of [answers(null), fails(noAnswer)]) {
-    const { attempt, repository, row, asked, outcomes } =
+    const { attempt, repository, row, providerCalls, outcomes } =
       await withUnknownOutcome();
     const stop = new AbortController();
     await assertRejects(
       () =>
         attempt(
-          { find: cancelledLookUp(stop, then) },
+          { find: cancelledQuery(stop, then) },
           repository.claim(row),
           stop.signal,
         ),
       CancelRequested,
     );
-    assertEquals([asked, outcomes()], [["find", "find"], ["unknown"]]);
+    assertEquals([providerCalls, outcomes()], [["find", "find"], ["unknown"]]);
   }
 });
 
@@ -732,7 +732,7 @@ Deno.test("makePaidCall: cancelled during a conclusive query, an empty result pr
     await assertRejects(
       () =>
         attempt(
-          { find: cancelledLookUp(stop, then), undo: () => Promise.resolve() },
+          { find: cancelledQuery(stop, then), undo: () => Promise.resolve() },
           repository.claim(row),
           stop.signal,
         ),
@@ -743,7 +743,7 @@ Deno.test("makePaidCall: cancelled during a conclusive query, an empty result pr
 });
 
 Deno.test("makePaidCall: after a refusal of a cancelled call, the provider is not queried", async () => {
-  const { attempt, repository, row, asked, outcomes } = bench();
+  const { attempt, repository, row, providerCalls, outcomes } = bench();
   const stop = new AbortController();
   const no = ProviderFailure.rejected("provider_rejected_input");
   await assertRejects(() =>
@@ -757,11 +757,11 @@ Deno.test("makePaidCall: after a refusal of a cancelled call, the provider is no
       repository.claim(row),
       stop.signal,
     ), JobFailure);
-  assertEquals([asked, outcomes()], [["send"], ["rejected"]]);
+  assertEquals([providerCalls, outcomes()], [["send"], ["rejected"]]);
 });
 
 Deno.test("makePaidCall: any other abort removes nothing, because the next claim uses the object", async () => {
-  const { attempt, repository, row, asked, outcomes } = bench();
+  const { attempt, repository, row, providerCalls, outcomes } = bench();
   const stop = new AbortController();
   await assertRejects(() =>
     attempt(
@@ -774,7 +774,7 @@ Deno.test("makePaidCall: any other abort removes nothing, because the next claim
       repository.claim(row),
       stop.signal,
     ), Snooze);
-  assertEquals([asked, outcomes()], [["send"], ["unknown"]]);
+  assertEquals([providerCalls, outcomes()], [["send"], ["unknown"]]);
 });
 
 for (
@@ -784,11 +784,11 @@ for (
   ] as const
 ) {
   Deno.test(`makePaidCall: a call that exceeds ${whose} budget is not sent, and the job fails`, async () => {
-    const { attempt, asked, repository, outcomes } = bench();
+    const { attempt, providerCalls, repository, outcomes } = bench();
     repository.overBudget = decision;
     const failure = await assertRejects(() => attempt({}), JobFailure);
     assertEquals([failure.code, failure.isRetryable], [code, false]);
-    assertEquals([asked, outcomes()], [[], []]);
+    assertEquals([providerCalls, outcomes()], [[], []]);
   });
 }
 

@@ -1,4 +1,4 @@
-/** createJobRepository: what complete sends, and what it throws when the database refuses. */
+/** createJobRepository: the request of complete, and its errors when the database refuses. */
 import { createClient } from "@supabase/supabase-js";
 import { assertEquals, assertRejects } from "@std/assert";
 import type { Database } from "../../../../supabase/functions/_shared/database.types.ts";
@@ -17,8 +17,8 @@ const PDF = {
   size_bytes: 1000,
 } as const;
 
-/** The queue over a Data API that responds with `answer`. */
-function over(status: number, answer: unknown) {
+/** The queue with a Data API that responds with `answer`. */
+function repositoryWith(status: number, answer: unknown) {
   const sent: unknown[] = [];
   const supabase = createClient<Database>("http://localhost", "key", {
     auth: { persistSession: false, autoRefreshToken: false },
@@ -33,7 +33,7 @@ function over(status: number, answer: unknown) {
 }
 
 Deno.test("complete: result, output and product are sent in one call", async () => {
-  const { repository, sent } = over(200, [{ job_id: LEASE.id, error: null }]);
+  const { repository, sent } = repositoryWith(200, [{ job_id: LEASE.id, error: null }]);
   assertEquals(
     await repository.complete(LEASE, {
       resultData: { pages: 24 },
@@ -54,7 +54,7 @@ Deno.test("complete: result, output and product are sent in one call", async () 
 });
 
 Deno.test("complete: a product that its schema rejects is a final failure, and nothing is sent", async () => {
-  const { repository, sent } = over(200, true);
+  const { repository, sent } = repositoryWith(200, true);
   const failure = await assertRejects(
     async () => {
       await repository.complete(LEASE, {
@@ -79,7 +79,7 @@ for (const code of ["23514", "22P02", "AJ081"]) {
   ];
   for (const [whose, status, answer] of answers) {
     Deno.test(`complete: ${code} ${whose} is a final failure`, async () => {
-      const { repository } = over(status, answer);
+      const { repository } = repositoryWith(status, answer);
       const failure = await assertRejects(
         () => repository.complete(LEASE, { resultData: {}, product: PDF }),
         JobFailure,
@@ -93,6 +93,6 @@ for (const code of ["23514", "22P02", "AJ081"]) {
 }
 
 Deno.test("complete: a job that the database does not return has lost its lease", async () => {
-  const { repository } = over(200, []);
+  const { repository } = repositoryWith(200, []);
   assertEquals(await repository.complete(LEASE, { resultData: {} }), false);
 });

@@ -1,4 +1,4 @@
-/** The calls to the project that a worker makes for a voice clone, counted, with one job and with fifty in hand. */
+/** Counts a worker's calls to the project for voice clones, with one job and with fifty concurrent ones. */
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
 import type { Rpc } from "../../../../supabase/functions/_shared/database/rpc.ts";
@@ -38,7 +38,7 @@ function claimedJob(number: number) {
 }
 
 /**
- * Runs jobs that are claimed together; the calls by name.
+ * Runs jobs that are claimed together, and returns the calls by name.
  *
  * @param latency turns of the event loop that a call to the project takes.
  * @param providerTurns turns that the provider takes for each job.
@@ -118,7 +118,7 @@ async function countCalls(
       repository.claimDispatched({ messageId: "m", sentAtUnix: 0 }, limit),
     log,
   );
-  // What runs in the background may start more of it.
+  // Background work may start more background work.
   for (let at = 0; at < background.length; at++) await background[at];
   assertEquals(completed.size, jobs);
   return calls;
@@ -147,7 +147,7 @@ for (
     ["in no order", (index: number) => 20 + (index * 37) % 50],
   ] as const
 ) {
-  Deno.test(`round trips: fifty voice clones in hand make at most 1.5 calls each when the provider answers ${when}`, async () => {
+  Deno.test(`round trips: fifty concurrent voice clones make at most 1.5 calls each when the provider answers ${when}`, async () => {
     const calls = await countCalls(50, { latency: 10, providerTurns });
     assertEquals(calls["download"], 50);
     assert(total(calls) <= 75, JSON.stringify(calls));

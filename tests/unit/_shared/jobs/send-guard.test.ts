@@ -1,4 +1,4 @@
-/** The last check before a request leaves, which keeps a worker that was suspended from paying twice. */
+/** The last check before a request is sent, which prevents a suspended worker from withPaidCall twice. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { claimedJobSchema } from "../../../../supabase/functions/_shared/contracts/jobs.ts";
 import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
@@ -23,7 +23,7 @@ const LEASE = {
 };
 const CALL_ID = "00000000-0000-4000-8000-000000000003";
 
-/** A journal that decides `send`, a provider that counts, and whether the lease is still held at settlement. */
+/** A journal that decides `send`, and a provider that counts its calls. The lease may be lost at settlement. */
 function bench(options: { isLeaseHeld: boolean }) {
   const steps: string[] = [];
   const settled: CallSettlement[] = [];
@@ -64,7 +64,7 @@ function bench(options: { isLeaseHeld: boolean }) {
 
 const never = new AbortController().signal;
 
-Deno.test("makePaidCall: nothing is sent once the lease may have expired, and the next owner is not disturbed", async () => {
+Deno.test("makePaidCall: nothing is sent once the lease may have expired, and the next worker is not affected", async () => {
   const { steps, settled, journal, call } = bench({ isLeaseHeld: false });
   await assertRejects(
     () => makePaidCall(journal, LEASE, call, never, () => false),
@@ -74,7 +74,7 @@ Deno.test("makePaidCall: nothing is sent once the lease may have expired, and th
   assertEquals(settled.map(({ outcome }) => outcome), ["rejected"]);
 });
 
-Deno.test("makePaidCall: if the lease turns out to be valid, the attempt is retryable and nothing was spent", async () => {
+Deno.test("makePaidCall: if the lease was still valid, the attempt is retryable and nothing was spent", async () => {
   const { steps, settled, journal, call } = bench({ isLeaseHeld: true });
   const failure = await assertRejects(
     () => makePaidCall(journal, LEASE, call, never, () => false),

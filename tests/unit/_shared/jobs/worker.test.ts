@@ -25,7 +25,7 @@ async function turn(): Promise<void> {
   await oneTurn();
 }
 
-/** An isolate with a worker whose jobs end when the test says so. */
+/** An isolate with a worker whose jobs the test ends. */
 function isolate(
   options: {
     concurrency?: number;
@@ -72,7 +72,7 @@ function isolate(
     log,
     pause: options.pause ?? (() => Promise.resolve()),
   });
-  /** Lets so many of the running jobs end. */
+  /** Ends `count` of the running jobs. */
   const finish = async (count: number) => {
     for (const [id, gate] of [...gates].slice(0, count)) {
       gates.delete(id);
@@ -94,7 +94,7 @@ function isolate(
         log,
       ),
     finish,
-    /** Lets running jobs end until none is left. */
+    /** Ends running jobs until none is left. */
     finishAll: async () => {
       for (await turn(); gates.size > 0;) await finish(gates.size);
     },
@@ -103,13 +103,13 @@ function isolate(
   };
 }
 
-/** How often another isolate was woken while a job was due. */
+/** The number of times another isolate was woken while a job was due. */
 const woken = (repository: FakeRepository) =>
   repository.effects.filter((method) => method === "wake").length;
 
 const ids = (rows: { id: string }[]) => rows.map((row) => row.id);
 
-Deno.test("createWorker: claims due jobs as far as there are slots", async () => {
+Deno.test("createWorker: claims as many due jobs as it has slots", async () => {
   const { insert, dispatch, finishAll, platform } = isolate({ concurrency: 2 });
   const rows = insert(3);
   assertEquals(ids(await dispatch()), ids(rows.slice(0, 2)));
@@ -196,7 +196,7 @@ Deno.test("createWorker: a dispatch during a claim of all slots is verified, and
       : undefined;
   const first = dispatch();
   await turn();
-  // The first claim has found one job and is about to return; these arrive too late for it.
+  // The first claim has found one job and is about to return, so these are too late for it.
   const late = insert(2);
   repository.interrupt = () => {};
   assertEquals(await dispatch(), []);
@@ -343,14 +343,14 @@ Deno.test("createWorker: a dispatch to an isolate too old to claim wakes another
   });
 });
 
-Deno.test("createWorker: an isolate that outlives its wall clock, and so receives its own call, wakes once", async () => {
+Deno.test("createWorker: an isolate past its wall clock, which receives its own call, wakes only once", async () => {
   const { insert, dispatch, platform, repository } = isolate();
   insert(1);
   platform.advance(WALL_CLOCK_MS / 2);
   let calls = 0;
   repository.interrupt = async (method, phase) => {
     if (method !== "wake" || phase === "before") return;
-    if (++calls > 3) throw new Error("it calls itself without end");
+    if (++calls > 3) throw new Error("it calls itself endlessly");
     await dispatch();
   };
   await dispatch();
@@ -360,7 +360,7 @@ Deno.test("createWorker: an isolate that outlives its wall clock, and so receive
   assertEquals(calls, 1);
 });
 
-Deno.test("createWorker: an isolate too old to claim that woke none tries again at the next dispatch", async () => {
+Deno.test("createWorker: an isolate too old to claim whose wake failed tries again at the next dispatch", async () => {
   const { insert, dispatch, platform, repository } = isolate();
   platform.advance(WALL_CLOCK_MS / 2);
   await dispatch();
@@ -429,7 +429,7 @@ Deno.test("createWorker: a claim that fails between two jobs ends the refill, no
   assertEquals(platform.events().at(-1), "claim_failed");
 });
 
-Deno.test("createWorker: when the end is announced it releases its jobs and claims nothing more", async () => {
+Deno.test("createWorker: when its end is announced, it releases its jobs and claims no more", async () => {
   const { insert, dispatch, platform } = isolate({
     concurrency: 2,
     work: ({ signal }) => untilAborted(signal),
@@ -669,7 +669,7 @@ for (
     ["cpu", 1, ["worker_limit_exceeded"]],
     ["memory", 1, ["worker_limit_exceeded"]],
     ["wall_clock", 1, [null]],
-    // It is not known which of them caused it.
+    // It is unknown which of them caused it.
     ["cpu", 2, [null, null]],
   ] as const
 ) {

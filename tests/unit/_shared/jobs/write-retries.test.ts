@@ -19,7 +19,7 @@ const CALL = "00000000-0000-4000-8000-0000000000cc";
 /** `admin_shutdown`: the server restarts. */
 const OUTAGE = { code: "57P01", message: "terminating connection" };
 
-/** A queue whose first calls fail as given; later ones return `value`. */
+/** A queue whose first calls fail with `failures`; later ones return `value`. */
 function queue(failures: DatabaseError[], value: unknown = true) {
   const calls: { name: FunctionName; args: unknown }[] = [];
   const left = [...failures];

@@ -41,7 +41,7 @@ const whole: Record<CheckedType, Uint8Array> = {
   ),
 };
 
-/** The first thing that is wrong, with the file in chunks of that size. */
+/** The first problem, with the file in chunks of this size. */
 function verdict(type: CheckedType, bytes: Uint8Array, size = 1000) {
   const check = createFileCheck(type);
   for (let at = 0; at < bytes.length; at += size) {
@@ -52,7 +52,7 @@ function verdict(type: CheckedType, bytes: Uint8Array, size = 1000) {
 }
 
 for (const type of CHECKED_TYPES) {
-  Deno.test(`createFileCheck: ${type} passes whole, in chunks of any size`, () => {
+  Deno.test(`createFileCheck: a complete ${type} passes, in chunks of any size`, () => {
     for (const size of [1, 7, 511, 512, 513, 4096, 1_000_000]) {
       assertEquals(
         verdict(type, whole[type].subarray(0), size),
@@ -62,7 +62,7 @@ for (const type of CHECKED_TYPES) {
     }
   });
 
-  Deno.test(`createFileCheck: an error page is no ${type}`, () => {
+  Deno.test(`createFileCheck: an error page is not ${type}`, () => {
     const page = text(
       `<!DOCTYPE html><html>${"bad gateway ".repeat(100)}</html>`,
     );
@@ -71,15 +71,15 @@ for (const type of CHECKED_TYPES) {
     }
   });
 
-  Deno.test(`createFileCheck: no other kind of file passes as ${type}`, () => {
+  Deno.test(`createFileCheck: no other type of file passes as ${type}`, () => {
     for (const other of CHECKED_TYPES) {
-      // Anything that is text may stand in a text file.
+      // A text file may contain any text.
       if (other === type || type === "text/plain") continue;
       assertNotEquals(verdict(type, whole[other]), null, other);
     }
   });
 
-  Deno.test(`createFileCheck: nothing at all is no ${type}`, () => {
+  Deno.test(`createFileCheck: an empty file is not ${type}`, () => {
     if (type !== "text/plain") {
       assertNotEquals(verdict(type, new Uint8Array()), null);
     }
@@ -95,7 +95,7 @@ for (
     "application/json",
   ] as const
 ) {
-  Deno.test(`createFileCheck: a cut ${type} is refused at its end`, () => {
+  Deno.test(`createFileCheck: a truncated ${type} is refused at its end`, () => {
     for (const part of [0.5, 0.9]) {
       const bytes = whole[type];
       const cut = bytes.subarray(0, Math.floor(bytes.length * part) + 1);
@@ -118,7 +118,7 @@ Deno.test("createFileCheck: an mp4 may end with a box without a size, and needs 
   );
 });
 
-Deno.test("createFileCheck: no input makes it throw, and the chunks do not matter", () => {
+Deno.test("createFileCheck: never throws, and the result does not depend on the chunks", () => {
   fc.assert(
     fc.property(
       fc.constantFrom(...CHECKED_TYPES),

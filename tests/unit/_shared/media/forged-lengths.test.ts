@@ -1,4 +1,4 @@
-/** Recordings that are made to look shorter than they are. */
+/** Recordings that are forged to look shorter than they are. */
 import { assert, assertEquals } from "@std/assert";
 import { recordingLength } from "../../../../supabase/functions/_shared/media/recording-length.ts";
 import {
@@ -19,7 +19,7 @@ const secondsOf = async (bytes: Uint8Array) =>
 
 const SECONDS = 600;
 
-/** Writes `bytes` over every place behind the given name. */
+/** Overwrites the bytes after every occurrence of the name. */
 function rewritten(
   bytes: Uint8Array,
   name: string,
@@ -35,7 +35,7 @@ function rewritten(
       found += 1;
     }
   }
-  assert(found > 0, `${name} is not there`);
+  assert(found > 0, `${name} does not occur`);
   return copy;
 }
 
@@ -98,17 +98,17 @@ const FORGED: Record<string, () => Uint8Array | Promise<Uint8Array>> = {
 };
 
 for (const [what, make] of Object.entries(FORGED)) {
-  Deno.test(`recordingLength: ${what} is as long as it is`, async () => {
+  Deno.test(`recordingLength: ${what} gets its real length`, async () => {
     const seconds = await secondsOf(await make());
     assert(seconds >= SECONDS && seconds <= SECONDS + 2, `${seconds} s`);
   });
 }
 
-Deno.test("recordingLength: a WebM whose clusters all begin at zero is as long as it is", async () => {
+Deno.test("recordingLength: a WebM whose clusters all begin at zero gets its real length", async () => {
   const bytes = await muxed("webm", "opus", SECONDS, { packetBytes: 60 });
   let clusters = 0;
   for (let at = 0; at < bytes.length; at++) {
-    // Cluster, its open size, and its Timestamp of so many bytes.
+    // Cluster, its unknown size, and its Timestamp.
     const isCluster = [0x1f, 0x43, 0xb6, 0x75].every((byte, index) =>
       bytes[at + index] === byte
     );
@@ -123,15 +123,15 @@ Deno.test("recordingLength: a WebM whose clusters all begin at zero is as long a
   assert(seconds >= SECONDS && seconds <= SECONDS + 2, `${seconds} s`);
 });
 
-Deno.test("recordingLength: a long one cannot hide a low rate behind a beginning and an end of a high one", async () => {
+Deno.test("recordingLength: a high rate at the beginning and end cannot hide a low rate in between", async () => {
   const body = mp3(60, 32);
   const source = longSource(mp3(300, 320), body, 400);
   const { seconds } = await recordingLength(source, evenRandom());
   assert(seconds >= 24_000, `${seconds} s`);
 });
 
-Deno.test("recordingLength: nothing is shorter than its size at the highest rate of its type makes it", async () => {
-  // Each has a single frame, or a header that claims the impossible, and then what no decoder would play.
+Deno.test("recordingLength: no length is below the size divided by the highest rate of the type", async () => {
+  // Each has a single frame, or an impossible header, followed by bytes that no decoder plays.
   const rest = new Uint8Array(12_000_000);
   const cases: [Uint8Array, number][] = [
     [joined(mp3(1, 32), rest), 300],
@@ -157,14 +157,14 @@ Deno.test("recordingLength: nothing is shorter than its size at the highest rate
   }
 });
 
-Deno.test("recordingLength: an edit list that plays a recording again and again counts each time", async () => {
+Deno.test("recordingLength: an edit list that repeats a recording counts each repetition", async () => {
   const bytes = await muxed("mp4WithIndexInFront", "aac", 10, {
     packetBytes: 80,
   });
   assertEquals(await secondsOf(withEdits(bytes, 60)), 600);
 });
 
-/** The same MP4, its track with an edit list of so many times ten seconds; its mdat is not looked at. */
+/** The same MP4 with an edit list of `count` times ten seconds in its track. */
 function withEdits(bytes: Uint8Array, count: number): Uint8Array {
   const view = new DataView(bytes.buffer);
   const find = (name: string) => {

@@ -23,7 +23,7 @@ for (
     ["recordings/image.png-named.wav", "image/png"],
   ] as const
 ) {
-  Deno.test(`inputTypeOf: ${file} is ${mimeType ?? "nothing to hand over"}, by its bytes`, () => {
+  Deno.test(`inputTypeOf: ${file} is ${mimeType ?? "of no accepted type"}, by its bytes`, () => {
     const bytes = Deno.readFileSync(new URL(file, FIXTURES));
     assertEquals(inputTypeOf(bytes)?.mimeType ?? null, mimeType);
   });
@@ -45,18 +45,18 @@ for (
     ["an iPhone's photo", "\0\0\0\x24ftypheic\0\0\0\0mif1heic", null],
     ["an AVIF picture", "\0\0\0\x20ftypavif\0\0\0\0avifmif1", null],
     [
-      "a film of Chrome's that is no WebM",
+      "a film from Chrome that is not WebM",
       "\x1a\x45\xdf\xa3\x01\0\0\0\0\0\0\x23\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2\x81\x04\x42\xf3\x81\x08\x42\x82\x88matroska\x42\x87\x81\x04",
       null,
     ],
     [
-      "a film without a first box of its brand",
+      "a film without a first box with its brand",
       "\0\0\0\x08wide\0\0\0\0mdat",
       "video/quicktime",
     ],
   ] as const
 ) {
-  Deno.test(`inputTypeOf: ${name} is ${mimeType ?? "nothing that is taken"}`, () => {
+  Deno.test(`inputTypeOf: ${name} is ${mimeType ?? "of no accepted type"}`, () => {
     assertEquals(inputTypeOf(bytesOf(head))?.mimeType ?? null, mimeType);
   });
 }

@@ -46,7 +46,7 @@ async function decodedSeconds(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
   return (channelData[0]?.length ?? 0) / sampleRate;
 }
 
-Deno.test("Mp3Frames: a recording keeps its sound and loses its tag and its Info frame", async () => {
+Deno.test("Mp3Frames: keeps the sound of a recording, and drops its tag and its Info frame", async () => {
   assertEquals(new TextDecoder().decode(speech.subarray(0, 3)), "ID3");
   const { bytes, frames } = soundOf(speech);
   assert(bytes.length < speech.length);
@@ -88,7 +88,7 @@ Deno.test("Mp3Frames: tags before and after the sound, and zeros between, are le
   assertEquals(soundOf(concat(plain, ape)).bytes, plain);
 });
 
-Deno.test("Mp3Frames: however the stream is cut into chunks, the same comes out", () => {
+Deno.test("Mp3Frames: the result does not depend on the chunks of the stream", () => {
   const beginning = speech.subarray(0, 20_000);
   const whole = new Mp3Frames().add(beginning);
   fc.assert(
@@ -113,7 +113,7 @@ Deno.test("Mp3Frames: however the stream is cut into chunks, the same comes out"
   );
 });
 
-Deno.test("Mp3Frames: what is no MP3 is refused, and never anything but Mp3Error is thrown", () => {
+Deno.test("Mp3Frames: anything but MP3 is refused, always with an Mp3Error", () => {
   for (
     const no of [text("<html>bad gateway</html>"), text("RIFF....WAVEfmt ")]
   ) {

@@ -1,4 +1,4 @@
-/** How long a recording is, from its own frames, packets and samples. */
+/** The length of a recording, measured by its own frames, packets and samples. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   assumedLength,
@@ -23,8 +23,8 @@ import {
 const measure = (bytes: Uint8Array) =>
   recordingLength(sourceOf(bytes), evenRandom());
 
-/** Measured, and not shorter than it is; encoders pad the first and last frame. */
-function assertLasts(
+/** Fails unless the length is measured and not too short; encoders pad the first and last frame. */
+function assertLength(
   { seconds, isMeasured }: { seconds: number; isMeasured: boolean },
   expected: number,
   what: string,
@@ -48,7 +48,7 @@ for (
     ["recordings/speech-3s.mov", 3],
     ["recordings/speech-3s.3gp", 3],
     ["recordings/speech-1s.aiff", 1],
-    // Its Xing header still promises 24.8 s.
+    // Its Xing header still states 24.8 s.
     ["recordings/truncated.mp3", 0.08],
     ["recordings/truncated.wav", 0.25],
     ["films/talking-photo.mp4", 5],
@@ -58,11 +58,11 @@ for (
     const bytes = await Deno.readFile(
       new URL(`../../../fixtures/${file}`, import.meta.url),
     );
-    assertLasts(await measure(bytes), seconds, file);
+    assertLength(await measure(bytes), seconds, file);
   });
 }
 
-/** Ten minutes each. */
+/** Recordings of ten minutes. */
 const MADE: Record<string, () => Promise<Uint8Array> | Uint8Array> = {
   "WAV": () => wav(600),
   "MP3 of a high rate": () => mp3(600, 320),
@@ -87,7 +87,7 @@ const MADE: Record<string, () => Promise<Uint8Array> | Uint8Array> = {
 
 for (const [what, make] of Object.entries(MADE)) {
   Deno.test(`recordingLength: ten minutes of ${what} are ten minutes`, async () => {
-    assertLasts(await measure(await make()), 600, what);
+    assertLength(await measure(await make()), 600, what);
   });
 }
 
@@ -96,10 +96,10 @@ Deno.test("recordingLength: the sound of a film is measured, however large its p
     packetBytes: 200,
     film: true,
   });
-  assertLasts(await measure(film), 20, "film");
+  assertLength(await measure(film), 20, "film");
 });
 
-/** Where these bytes stand first. */
+/** The first position of these bytes. */
 function indexOf(bytes: Uint8Array, wanted: readonly number[]): number {
   for (let at = 0; at < bytes.length; at++) {
     if (wanted.every((byte, index) => bytes[at + index] === byte)) return at;
@@ -109,7 +109,7 @@ function indexOf(bytes: Uint8Array, wanted: readonly number[]): number {
 
 const ascii = (text: string) => [...new TextEncoder().encode(text)];
 
-/** Recordings too long to be read whole, as head, a body that is repeated, and the seconds of it. */
+/** Recordings too long to be read in full: head, a repeated body, and the seconds of the body. */
 const LONG: Record<
   string,
   () => Promise<[head: Uint8Array, body: Uint8Array, seconds: number]>
@@ -155,7 +155,7 @@ const LONG: Record<
 };
 
 for (const [what, make] of Object.entries(LONG)) {
-  Deno.test(`recordingLength: 150 MB of ${what} are measured by a sample, rather too long than too short`, async () => {
+  Deno.test(`recordingLength: 150 MB of ${what} are measured by samples, never too short`, async () => {
     const [head, body, each] = await make();
     const count = Math.ceil(150_000_000 / body.length);
     const reads: Reads = { count: 0, bytes: 0 };
@@ -189,7 +189,7 @@ Deno.test("recordingLength: of WAV and MP4 only a few pieces are read, however l
 });
 
 Deno.test("recordingLength: an unreadable file counts as densely coded speech, marked as an estimate", async () => {
-  for (const text of ["", "nothing but text", "fLaC and nothing behind it"]) {
+  for (const text of ["", "only text", "fLaC without anything after it"]) {
     assertEquals(await measure(new TextEncoder().encode(text)), {
       seconds: 1,
       isMeasured: false,
@@ -201,7 +201,7 @@ Deno.test("recordingLength: an unreadable file counts as densely coded speech, m
   assertEquals(assumedLength(5e9).seconds, MAX_ASSUMED_SECONDS);
 });
 
-Deno.test("recordingInMemory: a Blob is measured as its bytes are", async () => {
+Deno.test("recordingInMemory: a Blob gets the same length as its bytes", async () => {
   const bytes = mp3(10, 64);
   assertEquals(
     await recordingLength(recordingInMemory(new Blob([bytes])), evenRandom()),
@@ -209,7 +209,7 @@ Deno.test("recordingInMemory: a Blob is measured as its bytes are", async () => 
   );
 });
 
-Deno.test("recordingLength: what the source throws passes through", async () => {
+Deno.test("recordingLength: throws the errors of the source", async () => {
   const source = {
     size: 1_000,
     read: () => Promise.reject(new RangeError("gone")),

@@ -32,7 +32,7 @@ Deno.test("splitText: closing marks stay with their sentence; a point within a n
   ]);
 });
 
-Deno.test("splitText: sentences of scripts without spaces, and lines, are ends as well", () => {
+Deno.test("splitText: also splits at line ends and at sentence ends of scripts without spaces", () => {
   assertEquals(
     splitText("今日は良い天気です。明日も晴れるでしょう。そうですね。", 22),
     [
@@ -58,7 +58,7 @@ Deno.test("splitText: a sentence that is too long is cut between words, a word b
   ]);
 });
 
-Deno.test("splitText: no character is torn apart", () => {
+Deno.test("splitText: no character is split", () => {
   const family = "👨‍👩‍👧";
   for (const part of splitText(family.repeat(20), 20)) {
     assertEquals(part.length % family.length, 0, part);
@@ -147,7 +147,7 @@ Deno.test("splitText: a sentence end inside a tag, element or bracket does not s
         20,
         ["a [b [c. d] e. f] g", "h i"],
       ],
-      // One that fits nowhere is cut between its words, and one that never ends is none.
+      // A bracket that does not fit is cut between its words, and one without an end is plain text.
       ["[aaaa bbbb cccc dddd]", 16, ["[aaaa bbbb cccc", "dddd]"]],
       ["[aaaa bbbb. cccc dddd", 16, ["[aaaa bbbb.", "cccc dddd"]],
       ["1 < 2. And 4 > 3, so.", 16, ["1 < 2.", "And 4 > 3, so."]],
@@ -167,7 +167,7 @@ Deno.test("splitText: a part without a visible character is dropped", () => {
   assertEquals([first, last?.endsWith("Two."), more], ["One.", true, []]);
 });
 
-/** Texts of what is hard to cut: all the world's sentence ends, joined characters, markup whole and broken. */
+/** Texts that are hard to split: sentence ends of many scripts, joined characters, complete and broken markup. */
 const pieces = fc.oneof(
   {
     weight: 8,
@@ -325,7 +325,7 @@ Deno.test("splitText: sentences are kept whole whenever each of them fits", () =
   }
 });
 
-Deno.test("splitText: for any text, the work depends on its length only", () => {
+Deno.test("splitText: for any text, the work depends only on its length", () => {
   let units = 0;
   class Counting extends Intl.Segmenter {
     override segment(text: string): Intl.Segments {

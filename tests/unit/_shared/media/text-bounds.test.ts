@@ -7,7 +7,7 @@ import {
   tailOf,
 } from "../../../../supabase/functions/_shared/media/text-bounds.ts";
 
-Deno.test("headOf, tailOf: as much of a text as fits, and no character as people see it is cut", () => {
+Deno.test("headOf, tailOf: return as much of a text as fits, without splitting a visible character", () => {
   assertEquals(headOf("Hello.", 6), "Hello.");
   assertEquals(headOf("Hello.", 5), "Hello");
   assertEquals(tailOf("Hello.", 5), "ello.");

@@ -7,7 +7,7 @@ import {
   toSrt,
 } from "../../../../supabase/functions/_shared/media/transcript.ts";
 
-/** Words of half a second, one after the other, with spacing between. */
+/** Consecutive words of half a second with spacing between. */
 function said(speaker: string | null, text: string, from: number): HeardWord[] {
   return text.split(" ").flatMap((word, index): HeardWord[] => {
     const start = from + index / 2;
@@ -31,7 +31,7 @@ const talk = [
   ...said("speaker_1", "So, no.", 10),
 ];
 
-Deno.test("toSegments: a new one with each change of the speaker and after each pause", () => {
+Deno.test("toSegments: a new segment starts with each change of the speaker and after each pause", () => {
   assertEquals(
     toSegments(talk).map(({ speaker, start, text }) => [speaker, start, text]),
     [
@@ -57,14 +57,14 @@ Deno.test("toSrt: numbered cues with times, and names where more than one speaks
   assertEquals(toSrt([]), "");
 });
 
-Deno.test("toSrt: long speech is cut into cues that can be read", () => {
+Deno.test("toSrt: long speech is split into readable cues", () => {
   const srt = toSrt(said(null, "word ".repeat(200).trim(), 0));
   for (const cue of srt.split("\n\n")) {
     assert((cue.split("\n")[2] ?? "").length <= 84, cue);
   }
 });
 
-Deno.test("toSegments and toSrt: no word is lost or doubled at any times", () => {
+Deno.test("toSegments and toSrt: no word is lost or repeated, for any times", () => {
   const word = fc.record({
     text: fc.stringMatching(/^[a-z]{1,12}$/),
     start: fc.double({ min: 0, max: 1e5, noNaN: true }),

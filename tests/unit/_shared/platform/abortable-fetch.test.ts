@@ -6,10 +6,10 @@ import {
   startStalling,
 } from "../../../_support/stalled-bodies.ts";
 
-Deno.test("abortableFetch: an abort ends a body that stalls, also after garbage was collected", async () => {
+Deno.test("abortableFetch: an abort ends a body that stalls, also after garbage collection", async () => {
   const server = startStalling();
   const abort = new AbortController();
-  // In a function, so that nothing but the body is left of the request.
+  // In a function, so that only the body of the request remains referenced.
   const open = async () => {
     const { status, headers, body } = await abortableFetch(fetch)(
       `http://127.0.0.1:${server.addr.port}/`,

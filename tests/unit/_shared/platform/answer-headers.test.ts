@@ -31,7 +31,7 @@ Deno.test("withAnswerHeaders: returns the headers of the latest response, and no
   });
 });
 
-Deno.test("withAnswerHeaders: works that run at the same time see their own answers alone", async () => {
+Deno.test("withAnswerHeaders: concurrent works get only the headers of their own responses", async () => {
   const gate = Promise.withResolvers<void>();
   await using at = server(gate.promise);
   const paths = Array.from({ length: 20 }, (_, index) => `/${index}`);
@@ -47,7 +47,7 @@ Deno.test("withAnswerHeaders: works that run at the same time see their own answ
   assertEquals(await outside, "body");
 });
 
-Deno.test("withAnswerHeaders: what the work throws and what fetch throws come through", async () => {
+Deno.test("withAnswerHeaders: throws the errors of the work and of fetch", async () => {
   await assertRejects(
     () => withAnswerHeaders(() => Promise.reject(new Error("mine"))),
     Error,

@@ -3,7 +3,7 @@ import { boundedFetch } from "../../../../supabase/functions/_shared/platform/bo
 
 const URL_OF_ALL = "https://project.test/rest/v1/rpc/claim_ai_jobs";
 
-/** A network that never answers and ends only with the signal that it is given. */
+/** A network that never answers; its calls end only with their signal. */
 function silentNetwork() {
   const signals: AbortSignal[] = [];
   const network: typeof fetch = (_input, init) => {
@@ -18,7 +18,7 @@ function silentNetwork() {
   return { network, signals };
 }
 
-Deno.test("boundedFetch: a call ends when its seconds are over", async () => {
+Deno.test("boundedFetch: a call ends at its time limit", async () => {
   const bounded = boundedFetch(silentNetwork().network, 0.01);
   const error = await assertRejects(() => bounded(URL_OF_ALL), DOMException);
   assertEquals(error.name, "TimeoutError");
@@ -38,7 +38,7 @@ Deno.test("boundedFetch: a call ends with the caller's signal, in the options or
   }
 });
 
-Deno.test("boundedFetch: every call ends with the signal that all share, also one that comes later", async () => {
+Deno.test("boundedFetch: every call ends with the shared signal, also a later one", async () => {
   const shared = new AbortController();
   const bounded = boundedFetch(silentNetwork().network, 60, shared.signal);
   const early = bounded(URL_OF_ALL);
@@ -47,7 +47,7 @@ Deno.test("boundedFetch: every call ends with the signal that all share, also on
   await assertRejects(() => bounded(URL_OF_ALL), RangeError, "time is up");
 });
 
-Deno.test("boundedFetch: a call continues until one of its deadlines", async () => {
+Deno.test("boundedFetch: a call is not ended before any of its deadlines", async () => {
   const { network, signals } = silentNetwork();
   const shared = new AbortController();
   const caller = new AbortController();
@@ -58,7 +58,7 @@ Deno.test("boundedFetch: a call continues until one of its deadlines", async () 
   await assertRejects(() => call, DOMException);
 });
 
-Deno.test("boundedFetch: the bound may depend on the address", async () => {
+Deno.test("boundedFetch: the time limit may depend on the URL", async () => {
   const bounded = boundedFetch(
     silentNetwork().network,
     (url) => url.pathname.startsWith("/storage/") ? 60 : 0.01,
@@ -77,7 +77,7 @@ Deno.test("boundedFetch: the bound may depend on the address", async () => {
   await assertRejects(() => slow, RangeError, "still going");
 });
 
-Deno.test("boundedFetch: passes method, headers and body on", async () => {
+Deno.test("boundedFetch: passes on method, headers and body", async () => {
   const seen: (RequestInit | undefined)[] = [];
   const bounded = boundedFetch((_input, init) => {
     seen.push(init);

@@ -11,7 +11,7 @@ import {
 } from "../../../../supabase/functions/_shared/platform/log.ts";
 import { fakePlatform } from "../../../_support/fake-platform.ts";
 
-/** The platform cuts a message here. */
+/** The platform truncates a message at this length. */
 const PLATFORM_LIMIT = 10_000;
 const SECRET = "sk_live_0123456789";
 
@@ -111,7 +111,7 @@ for (
     ["a list in an object", { a: { b: [1, [SECRET]] } }],
     ["an error's message", { error: new Error(`key ${SECRET} is wrong`) }],
     ["an error's causes", { error: nested }],
-    ["a cause that is no error", { error: new Error("x", { cause: SECRET }) }],
+    ["a cause that is not an error", { error: new Error("x", { cause: SECRET }) }],
     ["an address object", { url: new URL(`https://x.test/${SECRET}`) }],
   ] as const
 ) {
@@ -121,9 +121,9 @@ for (
     assert(!text().includes(SECRET), text());
     assertStringIncludes(text(), "[secret]");
 
-    const careless = logging({ secrets: [] });
-    careless.log.error("x", fields);
-    assertStringIncludes(careless.text(), SECRET);
+    const unfilteredLogger = logging({ secrets: [] });
+    unfilteredLogger.log.error("x", fields);
+    assertStringIncludes(unfilteredLogger.text(), SECRET);
   });
 }
 
@@ -141,7 +141,7 @@ Deno.test("createLogger: of two secrets with a common beginning, the longer one 
   assertEquals(line()["keys"], "[secret] [secret]");
 });
 
-Deno.test("createLogger: a line that would be cut by the platform is cut before, and is JSON with its ids", () => {
+Deno.test("createLogger: a line that the platform would truncate is shortened before, and is JSON with its ids", () => {
   const { log, line, text } = logging();
   log.with({ request_id: "r1", job_id: "j1", attempt: 4 }).error("x", {
     error: new Error('"\\'.repeat(10_000)),
@@ -156,7 +156,7 @@ Deno.test("createLogger: a line that would be cut by the platform is cut before,
   assertStringIncludes(String(line()["error_text"]), "Error");
 });
 
-Deno.test("createLogger: a cut never leaves half of a secret", () => {
+Deno.test("createLogger: shortening never leaves a part of a secret", () => {
   for (let before = 3_900; before < 4_600; before += 7) {
     const { log, line, text } = logging();
     log.error("x", {
@@ -169,21 +169,21 @@ Deno.test("createLogger: a cut never leaves half of a secret", () => {
 
 const circular: Record<string, unknown> = { name: "loop" };
 circular["self"] = circular;
-const selfCaused = new Error("round and round");
+const selfCaused = new Error("a cycle");
 selfCaused.cause = selfCaused;
 for (
   const [what, fields] of [
     ["a circle", { circular }],
     ["an error that is its own cause", { error: selfCaused }],
     ["a bigint", { size: 1n }],
-    ["an object that refuses to be read", {
+    ["an object that throws when read", {
       error: {
         toJSON() {
           throw new Error("no");
         },
       },
     }],
-    ["an error that refuses to be read", {
+    ["an error that throws when read", {
       error: Object.defineProperty(new Error("x"), "body", {
         enumerable: true,
         get() {
@@ -193,7 +193,7 @@ for (
     }],
   ] as const
 ) {
-  Deno.test(`createLogger: ${what} does not keep the line from being written`, () => {
+  Deno.test(`createLogger: ${what} does not prevent the line`, () => {
     const { log, line } = logging();
     log.with({ job_id: "j1" }).error("job_end_not_written", fields);
     assertEquals(line()["event"], "job_end_not_written");

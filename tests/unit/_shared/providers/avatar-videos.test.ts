@@ -42,7 +42,7 @@ function portrait(job: string) {
   };
 }
 
-async function order(
+async function requestOf(
   provider: AvatarVideos,
   job = JOB,
   text = "Hello, it is me.",
@@ -63,7 +63,7 @@ for (const name of NAMES) {
   Deno.test(`${name}: a video is submitted, polled while it renders, and read when it is done`, async () => {
     await using simulators = await running();
     const provider = videos(name, simulators);
-    const id = await provider.create(await order(provider), signal());
+    const id = await provider.create(await requestOf(provider), signal());
     assertEquals(await provider.read(id, signal()), { status: "rendering" });
     simulators.advanceClock(800);
     const done = await provider.read(id, signal());
@@ -77,12 +77,12 @@ for (const name of NAMES) {
   Deno.test(`${name}: found by its marker among others, on a later page; null when there is none`, async () => {
     await using simulators = await running();
     const provider = videos(name, simulators);
-    const id = await provider.create(await order(provider), signal());
-    const prepared = await order(provider, OTHER);
+    const id = await provider.create(await requestOf(provider), signal());
+    const prepared = await requestOf(provider, OTHER);
     for (let n = 0; n < 101; n++) {
       await provider.create({
         ...prepared,
-        // HeyGen would answer with the first under the same key.
+        // With the same key HeyGen would return the first video.
         marker: `job:${crypto.randomUUID()}`,
       }, signal());
       simulators.advanceClock(1000);
@@ -97,7 +97,7 @@ for (const name of NAMES) {
   Deno.test(`${name}: a request on a reused connection that the provider closes is sent once`, async () => {
     await using simulators = await running();
     const provider = videos(name, simulators);
-    const prepared = await order(provider);
+    const prepared = await requestOf(provider);
     simulators.faults.add({
       provider: name,
       operation: CREATE[name],
@@ -119,7 +119,7 @@ for (const name of NAMES) {
   Deno.test(`${name}: a removed video is gone, a second removal succeeds, and reading it is retryable`, async () => {
     await using simulators = await running();
     const provider = videos(name, simulators);
-    const id = await provider.create(await order(provider), signal());
+    const id = await provider.create(await requestOf(provider), signal());
     if (name === "d-id") {
       const early = await failureOf(provider.remove(id, signal()));
       assertEquals(early.isRetryable, true);
@@ -135,7 +135,7 @@ for (const name of NAMES) {
     ]);
   });
 
-  Deno.test(`${name}: without a key nothing is sent; a wrong one is a definite no`, async () => {
+  Deno.test(`${name}: without a key nothing is sent; a wrong one is a definite refusal`, async () => {
     await using simulators = await running();
     const keyless = name === "d-id"
       ? createDIdTalks({
@@ -186,10 +186,10 @@ for (const name of NAMES) {
       ],
     ] as const
   ) {
-    Deno.test(`${name}: an order that meets ${JSON.stringify(fault)} is ${code}, ${certainty}`, async () => {
+    Deno.test(`${name}: a submission that meets ${JSON.stringify(fault)} is ${code}, ${certainty}`, async () => {
       await using simulators = await running();
       const provider = videos(name, simulators, undefined, 1);
-      const prepared = await order(provider);
+      const prepared = await requestOf(provider);
       simulators.faults.add({
         provider: name,
         operation: CREATE[name],
@@ -244,7 +244,7 @@ for (const name of NAMES) {
     Deno.test(`${name}: its error ${error} is ${code}, ${certainty}`, async () => {
       await using simulators = await running();
       const provider = videos(name, simulators);
-      const prepared = await order(provider);
+      const prepared = await requestOf(provider);
       simulators.faults.add({
         provider: name,
         operation: CREATE[name],
@@ -260,7 +260,7 @@ for (const name of NAMES) {
 Deno.test("d-id: a list without any of our fields cannot prove that a talk does not exist", async () => {
   await using simulators = await running();
   const provider = videos("d-id", simulators);
-  await provider.create(await order(provider), signal());
+  await provider.create(await requestOf(provider), signal());
   simulators.faults.add({
     provider: "d-id",
     operation: "talks.list",
@@ -279,10 +279,10 @@ Deno.test("d-id: a list without any of our fields cannot prove that a talk does 
   ]);
 });
 
-Deno.test("d-id: found by its photo's name where the list shows neither user_data nor name", async () => {
+Deno.test("d-id: found by its photo's name if the list shows neither user_data nor name", async () => {
   await using simulators = await running();
   const provider = videos("d-id", simulators);
-  const id = await provider.create(await order(provider), signal());
+  const id = await provider.create(await requestOf(provider), signal());
   const [, dId] = simulators.providers;
   dId?.changeSettings({ list_members: "documented" });
   assertEquals(await provider.findByMarker(`job:${JOB}`, signal()), id);
@@ -297,17 +297,17 @@ Deno.test("d-id: a plain-text key is encoded if the setting says so", async () =
     timeoutSeconds: 5,
     fetch,
   });
-  await provider.create(await order(provider), signal());
+  await provider.create(await requestOf(provider), signal());
   assertEquals(
     simulators.ledger.list()[0]?.api_key_tail,
     btoa("user:secret").slice(-4),
   );
 });
 
-Deno.test("heygen: two requests with one key are one video, even with other content", async () => {
+Deno.test("heygen: two requests with one key create one video, even with different content", async () => {
   await using simulators = await running();
   const provider = videos("heygen", simulators);
-  const prepared = await order(provider);
+  const prepared = await requestOf(provider);
   const first = await provider.create(prepared, signal());
   const second = await provider.create({
     ...prepared,
@@ -329,7 +329,7 @@ Deno.test("fetch: Deno sends a text body twice on a closed connection, and a Blo
   const sendAs = async (body: string | Blob) => {
     const url = `${simulators.url}/heygen/v3/videos`;
     const headers = { "x-api-key": "k", "content-type": "application/json" };
-    // A connection to be used again.
+    // A connection that the next request reuses.
     await (await fetch(url, { headers })).body?.cancel();
     simulators.faults.clear();
     simulators.faults.add({

@@ -32,7 +32,7 @@ Deno.test("openInventories: a provider without a key is skipped", () => {
   assertEquals(inventories({ DID_API_KEY: KEYS.DID_API_KEY }), ["d-id"]);
 });
 
-Deno.test("webhookOf: a name that every object has is no provider", () => {
+Deno.test("webhookOf: an inherited property name is not a provider", () => {
   for (const name of ["constructor", "toString", "__proto__", ""]) {
     assertEquals(webhookOf(name), undefined);
   }

@@ -38,10 +38,10 @@ const dIdTalks = (simulators: Pick<Simulators, "url">) =>
 const heyGenVideos = (simulators: Pick<Simulators, "url">) =>
   createHeyGenVideos(access(simulators, "heygen"));
 
-/** Makes an object with the job's marker, or with none, and answers with its id. */
+/** Creates an object, with the job's marker unless `job` is null, and returns its id. */
 type Make = (job: string | null, callbackUrl?: string) => Promise<string>;
 
-/** An inventory of each provider, and the way to make something there. */
+/** An inventory of each provider, and a function that creates an object there. */
 const PROVIDERS: {
   name: string;
   open(simulators: Simulators): { inventory: ProviderInventory; make: Make };
@@ -124,13 +124,13 @@ async function listAll(inventory: ProviderInventory): Promise<ListedObject[]> {
 }
 
 for (const { name, open } of PROVIDERS) {
-  Deno.test(`${name}: lists all pages with the job of each marker, and none for what has none`, async () => {
+  Deno.test(`${name}: lists all pages, with the job of each object that has a marker`, async () => {
     await using simulators = await running();
     const { inventory, make } = open(simulators);
     const jobs = new Map<string, string | null>();
     const own = await make(null);
     for (let n = 0; n < 104; n++) {
-      // At HeyGen ten may render at the same time.
+      // HeyGen renders at most ten videos at the same time.
       simulators.advanceClock(1000);
       const job = crypto.randomUUID();
       jobs.set(await make(job), job);
@@ -234,7 +234,7 @@ Deno.test("d-id: without user_data and name the webhook's URL or the photo's nam
   );
 });
 
-Deno.test("d-id, heygen: a response without the members of the marker says nothing about the job", async () => {
+Deno.test("d-id, heygen: for a response without the members of the marker the job is unknown", async () => {
   const open = (body: unknown) => ({
     apiKey: KEY,
     baseUrl: "https://provider.test",
@@ -328,7 +328,7 @@ Deno.test("elevenlabs: a speech is removed by its request id, and cannot be sear
   }
 });
 
-Deno.test("markedJob: a marker is the whole text and nothing else", () => {
+Deno.test("markedJob: a marker must be the whole text", () => {
   const job = crypto.randomUUID();
   for (
     const [text, expected] of [

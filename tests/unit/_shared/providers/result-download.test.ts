@@ -1,4 +1,4 @@
-/** From where a provider's result is fetched, and from where it is not. */
+/** The addresses from which a provider's result may be fetched. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
 import {
@@ -18,11 +18,11 @@ function download(
   answers: Answers,
   options: { providerUrl?: string; dns?: Record<string, string[]> } = {},
 ) {
-  const asked: string[] = [];
+  const requests: string[] = [];
   const open = createResultDownload({
     fetch: (input, init) => {
       const url = String(input);
-      asked.push(url);
+      requests.push(url);
       assertEquals(init?.redirect, "manual");
       assertEquals(init?.headers, undefined);
       const answer = answers[url];
@@ -33,7 +33,7 @@ function download(
     resolveHost: (host) => Promise.resolve(options.dns?.[host] ?? []),
   }, options.providerUrl ?? REMOTE);
   return {
-    asked,
+    requests,
     open: (address: string, maxBytes = 1000) =>
       open(address, { maxBytes, signal: new AbortController().signal }),
   };
@@ -49,7 +49,7 @@ async function refusal(run: Promise<unknown>): Promise<unknown[]> {
 }
 const REFUSED = ["provider_answer_invalid", false];
 
-/** Hosts that only a worker can reach, in every way to write them. */
+/** Hosts that only a worker can reach, in every notation. */
 const PRIVATE_HOSTS = [
   "localhost",
   "localhost.",
@@ -106,12 +106,12 @@ for (const host of PRIVATE_HOSTS) {
   Deno.test(`result: ${host} is not fetched, neither directly nor by a redirect`, async () => {
     const direct = download({});
     assertEquals(await refusal(direct.open(`https://${host}/f.mp4`)), REFUSED);
-    assertEquals(direct.asked, []);
+    assertEquals(direct.requests, []);
     // A header is ASCII; the URL parser decodes it.
     const ascii = host.replaceAll(/[^ -~]/gu, encodeURIComponent);
     const redirected = download({ [FILM]: to(`https://${ascii}/f.mp4`) });
     assertEquals(await refusal(redirected.open(FILM)), REFUSED);
-    assertEquals(redirected.asked, [FILM]);
+    assertEquals(redirected.requests, [FILM]);
   });
 }
 
@@ -130,9 +130,9 @@ Deno.test("result: other schemes, plain http and a user in the address are not f
     const direct = download({});
     assertEquals(await refusal(direct.open(address)), REFUSED, address);
     const redirected = download({ [FILM]: to(address) });
-    if (address === "not an address") continue; // a path, for a redirect
+    if (address === "not an address") continue; // a path, when it is a redirect
     assertEquals(await refusal(redirected.open(FILM)), REFUSED, address);
-    assertEquals([direct.asked, redirected.asked], [[], [FILM]]);
+    assertEquals([direct.requests, redirected.requests], [[], [FILM]]);
   }
 });
 
@@ -147,9 +147,9 @@ Deno.test("result: public addresses are fetched, by name and by number", async (
     ]
   ) {
     const address = `https://${host}/film.mp4`;
-    const { open, asked } = download({ [address]: film });
+    const { open, requests } = download({ [address]: film });
     assertEquals(await new Response(await open(address)).text(), "film");
-    assertEquals(asked, [address]);
+    assertEquals(requests, [address]);
   }
 });
 
@@ -160,11 +160,11 @@ Deno.test("result: a name with a private address is not fetched, one with public
       "fd00::1",
     ], ["::ffff:10.0.0.7"]]
   ) {
-    const { open, asked } = download({ [FILM]: film }, {
+    const { open, requests } = download({ [FILM]: film }, {
       dns: { [host]: addresses },
     });
     assertEquals(await refusal(open(FILM)), REFUSED);
-    assertEquals(asked, []);
+    assertEquals(requests, []);
   }
   const { open } = download({ [FILM]: film }, {
     dns: { [host]: ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946"] },
@@ -172,8 +172,8 @@ Deno.test("result: a name with a private address is not fetched, one with public
   assertEquals(await new Response(await open(FILM)).text(), "film");
 });
 
-Deno.test("result: redirects are followed, relative ones as well, and each is looked at; but not without end", async () => {
-  const { open, asked } = download({
+Deno.test("result: redirects are followed, also relative ones, and each is checked; their number is limited", async () => {
+  const { open, requests } = download({
     [FILM]: to("/other/film.mp4", 307),
     "https://results.example.com/other/film.mp4": to(
       "https://cdn.example.net/film.mp4",
@@ -182,14 +182,14 @@ Deno.test("result: redirects are followed, relative ones as well, and each is lo
     "https://cdn.example.net/film.mp4": film,
   });
   assertEquals(await new Response(await open(FILM)).text(), "film");
-  assertEquals(asked.length, 3);
+  assertEquals(requests.length, 3);
 
   const round = download({ [FILM]: to(FILM) });
   assertEquals(await refusal(round.open(FILM)), ["provider_unavailable", true]);
-  assertEquals(round.asked.length, 6);
+  assertEquals(round.requests.length, 6);
 });
 
-Deno.test("result: loopback and plain http are allowed only when the provider itself is there", async () => {
+Deno.test("result: loopback and plain http are allowed only if the provider itself is there", async () => {
   const address = "http://127.0.0.1:4010/d-id/results/1.mp4";
   for (
     const providerUrl of [
@@ -208,22 +208,22 @@ Deno.test("result: loopback and plain http are allowed only when the provider it
         "http://169.254.169.254/f",
       ]
     ) {
-      const { open, asked } = download({ [address]: to(other) }, {
+      const { open, requests } = download({ [address]: to(other) }, {
         providerUrl,
       });
       assertEquals(await refusal(open(address)), REFUSED, other);
-      assertEquals(asked, [address]);
+      assertEquals(requests, [address]);
     }
   }
-  // Another machine in the network is no reason to trust this one.
+  // A provider on another machine of the network does not make this one trusted.
   for (const providerUrl of [REMOTE, "http://10.0.0.1:4010/d-id"]) {
-    const { open, asked } = download({ [address]: film }, { providerUrl });
+    const { open, requests } = download({ [address]: film }, { providerUrl });
     assertEquals(await refusal(open(address)), REFUSED);
-    assertEquals(asked, []);
+    assertEquals(requests, []);
   }
 });
 
-Deno.test("result: an address that has expired is null, and other answers are tried again", async () => {
+Deno.test("result: an expired URL gives null, and other errors are retryable", async () => {
   for (const status of [401, 403, 404, 410]) {
     const { open } = download({
       [FILM]: () => new Response("Request has expired", { status }),
@@ -240,7 +240,7 @@ Deno.test("result: an address that has expired is null, and other answers are tr
   ]);
 });
 
-Deno.test("result: one that is announced as too large is not downloaded", async () => {
+Deno.test("result: one whose declared length is too large is not downloaded", async () => {
   let isCancelled = false;
   const { open } = download({
     [FILM]: () =>
@@ -257,7 +257,7 @@ Deno.test("result: one that is announced as too large is not downloaded", async 
   assert(isCancelled);
 });
 
-Deno.test("result: what a refusal logs names the host, and not what is signed", async () => {
+Deno.test("result: the log of a refusal has the host, but not the signature", async () => {
   const failure = await assertRejects(
     () => download({}).open("https://10.0.0.1/film.mp4?Signature=secret"),
     JobFailure,
@@ -269,7 +269,7 @@ Deno.test("result: what a refusal logs names the host, and not what is signed", 
   );
 });
 
-Deno.test("result: one that does not answer is given up after a minute, over all redirects, and tried again", async () => {
+Deno.test("result: without a response it fails after a minute, over all redirects, and is retryable", async () => {
   using timers = heldTimers();
   const signals: AbortSignal[] = [];
   const open = createResultDownload({

@@ -19,7 +19,7 @@ for (const name of ["webhook-success", "webhook-fail"]) {
   });
 }
 
-Deno.test("heyGenWebhookSchema: a callback id that is not ours is passed over, the video still counts", () => {
+Deno.test("heyGenWebhookSchema: a callback id that is not ours is ignored, the video's id still counts", () => {
   assertEquals(
     heyGenWebhookSchema.parse({
       event_data: { callback_id: "their own", video_id: "v" },
@@ -34,7 +34,7 @@ for (
     ["JSON text", JSON.stringify({ job_id: `job:${JOB}` })],
   ] as const
 ) {
-  Deno.test(`elevenLabsWebhookSchema: metadata that comes as ${how} names our job`, () => {
+  Deno.test(`elevenLabsWebhookSchema: metadata as ${how} names our job`, () => {
     assertEquals(
       elevenLabsWebhookSchema.parse({
         type: "speech_to_text_transcription",
@@ -49,7 +49,7 @@ for (
   });
 }
 
-Deno.test("elevenLabsWebhookSchema: without the id of a transcript the order's is all there is", () => {
+Deno.test("elevenLabsWebhookSchema: without the id of a transcript there is only that of the submission", () => {
   assertEquals(
     elevenLabsWebhookSchema.parse({ data: { request_id: "r" } }),
     { providerJobId: "r" },

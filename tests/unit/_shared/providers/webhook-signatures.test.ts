@@ -21,7 +21,7 @@ const sent = (text: string) =>
     yield await Promise.resolve(bytes.subarray(7));
   };
 
-/** HMAC-SHA256 in hex, made here by itself, so that the product is not checked with its own help. */
+/** HMAC-SHA256 in hex, computed independently of the product. */
 async function mac(secret: string, text: string): Promise<string> {
   const key = await crypto.subtle.importKey(
     "raw",
@@ -38,10 +38,10 @@ async function mac(secret: string, text: string): Promise<string> {
   );
 }
 
-/** A delivery as one text of all that is signed or is a signature, so that any byte of it can be flipped. */
+/** A delivery as a list of texts, everything that is signed and the signature, so that a test can flip any bit. */
 interface Scheme {
   name: string;
-  /** What is sent, in parts; all of them count. */
+  /** The parts of the delivery; a change of any of them must be noticed. */
   parts: (body: string) => Promise<string[]>;
   verify: (parts: string[]) => Promise<VerifiedWebhook>;
 }
@@ -87,7 +87,7 @@ const refused = (run: () => Promise<unknown>) => async () => {
 };
 
 for (const { name, parts, verify } of SCHEMES) {
-  Deno.test(`${name}: what its sender signed is accepted`, async () => {
+  Deno.test(`${name}: a delivery that its sender signed is accepted`, async () => {
     const body = '{"status":"done","größe":"✓"}';
     const verified = await verify(await parts(body));
     assert(verified.eventIds.length > 0);
@@ -101,7 +101,7 @@ for (const { name, parts, verify } of SCHEMES) {
       for (let at = 0; at < text.length; at++) {
         for (const bit of [1, 2, 4, 8, 16, 32, 64]) {
           const code = text.charCodeAt(at) ^ bit;
-          // A header cannot carry what is not a visible character.
+          // A header can contain only visible characters.
           if (code < 32 || code > 126) continue;
           const flipped = text.slice(0, at) + String.fromCharCode(code) +
             text.slice(at + 1);
@@ -112,7 +112,7 @@ for (const { name, parts, verify } of SCHEMES) {
     }
   });
 
-  Deno.test(`${name}: no invented signature is accepted`, async () => {
+  Deno.test(`${name}: no forged signature is accepted`, async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.string({ unit: "grapheme-ascii" }),
@@ -124,7 +124,7 @@ for (const { name, parts, verify } of SCHEMES) {
   });
 }
 
-Deno.test("ElevenLabs: one of several signatures is enough, as when a secret is changed", async () => {
+Deno.test("ElevenLabs: one of several signatures is enough, as during a change of the secret", async () => {
   const body = "{}";
   const good = await mac(SECRET, `1795374600.${body}`);
   const verified = await verifyElevenLabsWebhook(
@@ -157,7 +157,7 @@ for (
   const [what, headers] of [
     ["without a timestamp", { "heygen-event-id": "evt_1" }],
     ["without an event id", { "heygen-timestamp": "1795374600" }],
-    ["with a timestamp that is no number", {
+    ["with a timestamp that is not a number", {
       "heygen-event-id": "evt_1",
       "heygen-timestamp": "now",
     }],
@@ -201,14 +201,14 @@ Deno.test("D-ID: the token of one job does not fit another, nor that of another 
   await refused(() => verifyDIdWebhook(JOB, token, sent("{}"), `${SECRET}-`))();
 });
 
-Deno.test("D-ID: the webhook URL of a job is always the same, and reveals nothing of the secret", () => {
+Deno.test("D-ID: the webhook URL of a job is always the same, and does not reveal the secret", () => {
   const path = dIdCallbackPath(JOB, SECRET);
   assertEquals(path, dIdCallbackPath(JOB, SECRET));
   assert(!path.includes(SECRET));
   assertEquals(path.length, JOB.length + 1 + 64);
 });
 
-Deno.test("webhooks: of a delivery whose signature is missing or has another form no byte is read", async () => {
+Deno.test("webhooks: no byte is read of a delivery whose signature is missing or malformed", async () => {
   let reads = 0;
   const body = () => {
     reads++;

@@ -25,7 +25,7 @@ const WIRES: Record<string, (access: ProviderAccess) => Wire> = {
   heygen: createHeyGenWire,
 };
 
-/** A wire of a made-up provider whose answers have at most ten bytes of JSON. */
+/** A wire of a fictitious provider whose responses have at most ten bytes of JSON. */
 const wireTo = (respond: typeof fetch) =>
   createWire(accessTo(respond), {
     keyVariable: "SOME_API_KEY",
@@ -54,7 +54,7 @@ for (const [name, open] of Object.entries(WIRES)) {
       }, 125],
     ] as const
   ) {
-    Deno.test(`${name}: Retry-After ${how} comes with a refusal and with a server error`, async () => {
+    Deno.test(`${name}: Retry-After ${how} is read from a refusal and from a server error`, async () => {
       for (const status of [429, 503]) {
         const wire = open(accessTo(answering(null, { status, headers })));
         const failure = await failureOf(wire.remove("/x", never));
@@ -132,7 +132,7 @@ Deno.test("send: a redirect is not followed, and its outcome is unknown", async 
   ]);
 });
 
-Deno.test("json: an answer of exactly the most bytes is read, one byte more is final and unknown", async () => {
+Deno.test("json: a response of exactly the maximum is read, one byte more is final and unknown", async () => {
   const ask = (text: string) =>
     wireTo(answering(text)).json(
       { method: "GET", path: "/x" },
@@ -147,7 +147,7 @@ Deno.test("json: an answer of exactly the most bytes is read, one byte more is f
   );
 });
 
-Deno.test("send: an error whose body is too long is read by its status alone, and its transfer ends", async () => {
+Deno.test("send: of an error with a too long body only the status is read, and its transfer ends", async () => {
   let isCancelled = false;
   const endless = new ReadableStream<Uint8Array<ArrayBuffer>>({
     pull: (stream) => stream.enqueue(new Uint8Array(1024)),
@@ -168,7 +168,7 @@ Deno.test("send: an error whose body is too long is read by its status alone, an
 for (
   const [how, body] of [["JSON", '{"why":"x"}'], ["text", "<p>busy</p>"]]
 ) {
-  Deno.test(`send: the log gets an error's body that is ${how}`, async () => {
+  Deno.test(`send: an error's body that is ${how} is logged`, async () => {
     const failure = await failureOf(
       wireTo(answering(body ?? "", { status: 500 })).remove("/x", never),
     );

@@ -11,7 +11,7 @@ const OBJECT = "voice-samples/3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11/a b.mp3";
 const never = new AbortController().signal;
 const AS_RECORDING = { name: "recording", taker: "d-id" } as const;
 
-/** The real client on a Storage that answers what the test says. */
+/** The real client on a Storage with the test's responses. */
 function storage(
   answer: (
     signal: AbortSignal | undefined,
@@ -38,7 +38,7 @@ function storage(
   return { supabase, requested };
 }
 
-/** A body of these pieces; without an end unless `isWhole`. */
+/** A body of these pieces, which does not end unless `isWhole`. */
 function body(
   pieces: string[],
   end: "whole" | "broken" | "endless" = "whole",
@@ -67,7 +67,7 @@ async function failureOf(work: () => Promise<unknown>): Promise<JobFailure> {
   return await assertRejects(work, JobFailure);
 }
 
-Deno.test("downloadInput: answers with the object's bytes", async () => {
+Deno.test("downloadInput: returns the object's bytes", async () => {
   const { supabase, requested } = storage(() =>
     new Response(body(["one ", "two"]).stream)
   );
@@ -113,9 +113,9 @@ Deno.test("downloadInput: the error has the input, its size in Storage, and the 
     [null, "The recording has more than 4 bytes; d-id takes 1 to 4."],
   ];
   for (const [answer, message] of answers) {
-    let asked = 0;
+    let reads = 0;
     const { supabase } = storage(() => {
-      if (asked++ === 0) return bytes("five!");
+      if (reads++ === 0) return bytes("five!");
       return answer === null
         ? Response.json({ message: "x" }, { status: 503 })
         : Response.json(answer);
@@ -134,7 +134,7 @@ Deno.test("downloadInput: the error has the input, its size in Storage, and the 
   assertEquals(failure.message, "The recording no longer exists.");
 });
 
-Deno.test("downloadInput: an empty object is refused for good", async () => {
+Deno.test("downloadInput: an empty object is refused finally", async () => {
   const { supabase } = storage(() => new Response(body([]).stream));
   const failure = await failureOf(() =>
     downloadInput(supabase, OBJECT, {
@@ -184,7 +184,7 @@ for (
   });
 }
 
-Deno.test("downloadInput: a Storage that does not answer, or breaks off, is worth another attempt", async () => {
+Deno.test("downloadInput: without a complete response from Storage the failure is retryable", async () => {
   for (
     const answer of [
       () => Promise.reject(new TypeError("connection refused")),
@@ -235,7 +235,7 @@ for (
     "",
   ]
 ) {
-  Deno.test(`downloadInput: "${name}" is refused for good, and nothing is requested`, async () => {
+  Deno.test(`downloadInput: "${name}" is refused finally, and nothing is requested`, async () => {
     const { supabase, requested } = storage(() => bytes("secret"));
     const failure = await failureOf(() =>
       downloadInput(supabase, name, {
@@ -268,7 +268,7 @@ Deno.test("inputInPieces: reads each piece with a separate request", async () =>
   assertEquals(ranges, ["bytes=7-11", "bytes=95-99"]);
 });
 
-Deno.test("inputInPieces: a piece ends where the object does, should it have become shorter", async () => {
+Deno.test("inputInPieces: a piece ends at the end of the object, even if it has become shorter", async () => {
   const { supabase } = storage(() => bytes("two"));
   const pieces = inputInPieces(supabase, OBJECT, 100, { signal: never });
   assertEquals((await pieces.read(0, 90)).length, 3);

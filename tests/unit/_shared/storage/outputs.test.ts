@@ -16,7 +16,7 @@ const speech = await Deno.readFile(
 const USER = "00000000-0000-4000-8000-0000000000aa";
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
 
-/** The real client against a real HTTP server that stores what arrives whole. */
+/** The real client against a real HTTP server that stores complete uploads. */
 async function withStorage(
   run: (storage: {
     store: (
@@ -39,7 +39,7 @@ async function withStorage(
         if (answer) return answer();
         stored.set(new URL(request.url).pathname, bytes);
       } catch {
-        // A body that breaks off is stored nowhere, as in the real Storage.
+        // An incomplete body is not stored, as in the real Storage.
         return new Response("aborted", { status: 400 });
       }
       return Response.json({ Id: "1", Key: "k" });
@@ -95,7 +95,7 @@ function pieces(
 
 const PATH = `/storage/v1/object/outputs/${USER}/${JOB}/speech.mp3`;
 
-Deno.test("storeOutput: bytes and streams arrive whole at the owner's folder, replacing what was there", async () => {
+Deno.test("storeOutput: bytes and streams arrive complete in the owner's folder, replacing earlier files", async () => {
   await withStorage(async ({ store, stored, headers }) => {
     for (const body of [speech, pieces(speech, 999).stream]) {
       stored.clear();
@@ -111,7 +111,7 @@ Deno.test("storeOutput: bytes and streams arrive whole at the owner's folder, re
   });
 });
 
-Deno.test("storeOutput: another bucket may be named", async () => {
+Deno.test("storeOutput: another bucket can be named", async () => {
   await withStorage(async ({ store, stored }) => {
     const { outputUrl } = await store({
       bucket: "pdfs",
@@ -129,14 +129,14 @@ for (
     ["an empty file", new Uint8Array()],
     ["an empty stream", pieces(new Uint8Array(), 1).stream],
     ["an error page", new TextEncoder().encode("<html>502</html>")],
-    ["a file that is cut", speech.subarray(0, speech.length - 10)],
+    ["a truncated file", speech.subarray(0, speech.length - 10)],
     [
-      "a stream that breaks off",
+      "a stream that fails",
       pieces(speech, 5000, new TypeError("reset")).stream,
     ],
   ] as const
 ) {
-  Deno.test(`storeOutput: ${what} is output_invalid, worth another attempt, and nothing is stored`, async () => {
+  Deno.test(`storeOutput: ${what} is output_invalid and retryable, and nothing is stored`, async () => {
     await withStorage(async ({ store, stored }) => {
       const failure = await assertRejects(() => store({ body }), JobFailure);
       assertEquals([failure.code, failure.isRetryable], [
@@ -148,7 +148,7 @@ for (
   });
 }
 
-Deno.test("storeOutput: exactly the most bytes pass; one more is final, ends the source, and nothing is stored", async () => {
+Deno.test("storeOutput: exactly the maximum passes; one byte more is final, ends the source, stores nothing", async () => {
   await withStorage(async ({ store, stored }) => {
     await store({ maxBytes: speech.length });
     assertEquals(stored.size, 1);
@@ -166,7 +166,7 @@ Deno.test("storeOutput: exactly the most bytes pass; one more is final, ends the
   });
 });
 
-Deno.test("storeOutput: what a source throws in the words of jobs and providers comes through", async () => {
+Deno.test("storeOutput: throws the job and provider failures of a source unchanged", async () => {
   await withStorage(async ({ store, stored }) => {
     for (
       const thrown of [
@@ -183,7 +183,7 @@ Deno.test("storeOutput: what a source throws in the words of jobs and providers 
   });
 });
 
-Deno.test("storeOutput: a Storage that refuses is worth another attempt", async () => {
+Deno.test("storeOutput: a refusal of Storage is retryable", async () => {
   await withStorage(async ({ store, answerWith }) => {
     answerWith(() => Response.json({ message: "no" }, { status: 503 }));
     const failure = await assertRejects(() => store({}), JobFailure);
@@ -224,7 +224,7 @@ Deno.test("storeOutput: ends with the caller's signal, and ends the source", asy
   });
 });
 
-Deno.test("storeOutput: a large file passes through in bounded memory", async () => {
+Deno.test("storeOutput: a large file is streamed in bounded memory", async () => {
   const chunk = new Uint8Array(65_536);
   const total = 256 * 1024 * 1024;
   let made = 0;
@@ -266,7 +266,7 @@ Deno.test("storeOutput: a large file passes through in bounded memory", async ()
       },
     );
     assertEquals([bytes, taken], [total, total]);
-    // What is not yet at the server: what the kernel's buffers hold, on some machines tens of megabytes.
+    // Bytes that the server has not received: those in the kernel's buffers, on some machines tens of megabytes.
     assert(ahead < total / 2, `${ahead} bytes were ahead`);
   } finally {
     await server.shutdown();

@@ -10,7 +10,7 @@ const FILE = {
   contentType: "application/pdf",
 };
 
-/** The uploads of a Storage that answers what the test says. */
+/** The uploads of a Storage with the test's responses. */
 function storage(answer: (request: Request) => Response | Promise<Response>) {
   const requests: Request[] = [];
   const uploads = createResumableUploads({
@@ -62,7 +62,7 @@ Deno.test("begin: declares the file, and the upload's id is the last part of its
   );
 });
 
-Deno.test("append: sends what comes after an offset, and answers with the next one", async () => {
+Deno.test("append: sends the bytes after an offset, and returns the next offset", async () => {
   const { uploads, requests } = storage(async (request) => {
     const { byteLength } = await request.arrayBuffer();
     return new Response(null, {
@@ -77,7 +77,7 @@ Deno.test("append: sends what comes after an offset, and answers with the next o
   );
 });
 
-Deno.test("offset: how far it has come, or null when Storage does not have it", async () => {
+Deno.test("offset: the received bytes, or null if Storage does not have the upload", async () => {
   const at = (status: number, offset?: string) =>
     storage(() =>
       new Response(null, {
@@ -140,7 +140,7 @@ Deno.test("resumable uploads: the reason of the signal is thrown", async () => {
   assertEquals(error, reason);
 });
 
-Deno.test("every call: of a body without an end little is read, and the status and headers still count", async () => {
+Deno.test("every call: reads little of an endless body, and still uses the status and headers", async () => {
   let bytes = 0;
   let isCancelled = false;
   const endless = () =>

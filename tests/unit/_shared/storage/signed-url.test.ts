@@ -17,7 +17,7 @@ function jwt(payload: unknown): string {
   return `${encode({ alg: "HS256" })}.${encode(payload)}.c2lnbmF0dXJl`;
 }
 
-Deno.test("tokenExpiry: reads when a signed URL ends from its own token", () => {
+Deno.test("tokenExpiry: reads the expiry of a signed URL from its token", () => {
   assertEquals(
     tokenExpiry(jwt({ url: "b/u/f", exp: 1_767_225_600 })),
     "2026-01-01T00:00:00.000Z",
@@ -47,7 +47,7 @@ for (
     jwt(null),
   ]
 ) {
-  Deno.test(`tokenExpiry: ${token.slice(0, 50)} is an internal error, never an invented time`, () => {
+  Deno.test(`tokenExpiry: ${token.slice(0, 50)} is an internal error, not a wrong time`, () => {
     assertEquals(
       assertThrows(() => tokenExpiry(token), AppError).code,
       "internal_error",
@@ -133,7 +133,7 @@ for (
   });
 }
 
-Deno.test("storageFailure: an error without an answer is service_unavailable", () => {
+Deno.test("storageFailure: an error without a response is service_unavailable", () => {
   for (
     const error of [
       new TypeError("fetch failed"),

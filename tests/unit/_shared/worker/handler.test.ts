@@ -42,7 +42,7 @@ function deployed() {
   return {
     platform,
     repository,
-    /** Lets every job end, also those that are claimed later. */
+    /** Makes every job end, also those that are claimed later. */
     finish: () => gate.resolve({ resultData: { voice_id: "voice-1" } }),
     /** Ends every job and all background work. */
     [Symbol.asyncDispose]: async () => {
@@ -115,7 +115,7 @@ Deno.test("createWorkerHandler: log lines of the jobs have the request's id", as
   assertObjectMatch(line ?? {}, { request_id: "dispatch-0001", attempt: 1 });
 });
 
-Deno.test("createWorkerHandler: the queue and not the body decides what is claimed", async () => {
+Deno.test("createWorkerHandler: the queue decides what is claimed, not the body", async () => {
   await using isolate = deployed();
   const { dispatch, repository, platform, finish } = isolate;
   finish();
@@ -129,7 +129,7 @@ Deno.test("createWorkerHandler: the queue and not the body decides what is claim
   assertEquals(first.status, "completed");
 });
 
-Deno.test("createWorkerHandler: a job that is named in the body does not overtake those that wait longer", async () => {
+Deno.test("createWorkerHandler: a job that is named in the body does not overtake longer waiting ones", async () => {
   await using isolate = deployed();
   const { dispatch, repository } = isolate;
   const waiting = Array.from({ length: 5 }, () => repository.insert());

@@ -1,4 +1,4 @@
-/** Readers of files from untrusted sources. */
+/** The readers of photos, with files from untrusted sources. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { deflateSync, inflateSync } from "node:zlib";
 import fc from "../../../_support/fast-check.ts";

@@ -48,7 +48,7 @@ Deno.test("toPrintable: a character that both fonts lack is left out and reporte
   const { text, missing } = toPrintable("5 ⅌ 7 ⌘⌘", "roman");
   assertEquals([text, missing], ["5 7", ["⅌", "⌘", "⌘"]]);
   assertEquals(showCharacters(missing), "⅌ ⌘");
-  // No letter is lost, because there is none.
+  // The text has no letter that could be lost.
   assertEquals(toPrintable("⌘", "roman").text, "");
 });
 

@@ -9,7 +9,7 @@ const record = (line: string) => ({
   line,
 });
 
-Deno.test("log file: each run begins one, for its owner only, and the run before stays beside it", async () => {
+Deno.test("log file: each run begins a new one, readable only by its owner, and the previous one is kept", async () => {
   const dir = await Deno.makeTempDir({ prefix: "log-file-" });
   const path = join(dir, "stack.log");
   for (const line of ["first", "second", "third"]) {
@@ -28,7 +28,7 @@ Deno.test("log file: each run begins one, for its owner only, and the run before
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("log file: it never becomes larger than 20 MB, and loses no line that is younger", async () => {
+Deno.test("log file: it never exceeds 20 MB, and drops only the oldest lines", async () => {
   const dir = await Deno.makeTempDir({ prefix: "log-file-" });
   const path = join(dir, "stack.log");
   {

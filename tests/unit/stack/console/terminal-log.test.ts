@@ -28,7 +28,7 @@ const missing = Object.assign(new Error("slide 1: its photo does not exist"), {
   code: "photo_not_found",
 });
 
-Deno.test("terminal: a problem is one line, a normal event is none", () => {
+Deno.test("terminal: a problem is one line, a normal event is not printed", () => {
   const f = "function:process-ai-job";
   const cases: [source: string, line: string, printed: string | undefined][] = [
     [f, logged("info", "job_started", job), undefined],

@@ -12,7 +12,7 @@ const LIMITS: IsolateLimits = {
   memoryBytes: 256,
 };
 
-/** A supervisor of an isolate that notes what is done to it, and uses what the test says. */
+/** A supervisor, and an isolate that records its orders and uses the resources that the test sets. */
 function supervised(limits: Partial<IsolateLimits> = {}) {
   const done: string[] = [];
   const lines: string[] = [];
@@ -42,7 +42,7 @@ function supervised(limits: Partial<IsolateLimits> = {}) {
   };
 }
 
-Deno.test("Supervisor: half of the wall clock retires, nine tenths announce, the whole kills, each once", () => {
+Deno.test("Supervisor: it retires at half of the wall clock, announces the end at nine tenths, kills at the end", () => {
   using isolate = supervised();
   isolate.supervisor.begin(0);
   const after = (milliseconds: number) => {
@@ -94,7 +94,7 @@ Deno.test("Supervisor: due steps run without a call", async () => {
   assertEquals(done, ["retire", "announce wall_clock"]);
 });
 
-Deno.test("Supervisor: half of the processor time retires, nine tenths announce, the whole kills", async () => {
+Deno.test("Supervisor: it retires at half of the processor time, announces at nine tenths, kills at the end", async () => {
   using timers = heldTimers();
   using isolate = supervised();
   isolate.supervisor.begin(0);
@@ -120,7 +120,7 @@ Deno.test("Supervisor: half of the processor time retires, nine tenths announce,
   );
 });
 
-Deno.test("Supervisor: half of the memory retires, nine tenths announce, and even a past peak over it kills", async () => {
+Deno.test("Supervisor: it retires at half of the memory, announces at nine tenths, kills after a higher peak", async () => {
   using timers = heldTimers();
   using isolate = supervised();
   isolate.supervisor.begin(0);

@@ -6,7 +6,7 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 const textOf = (stream: ReadableStream<Uint8Array<ArrayBuffer>>) =>
   new Response(stream).text();
 
-/** A sender that gives a part when the test says so. */
+/** A sender whose parts the test sends. */
 function sender() {
   let wanted = 0, isCancelled = false;
   let controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
@@ -84,7 +84,7 @@ Deno.test("RepeatableBody: nothing is read before a receiver needs it", async ()
   body.close();
 });
 
-Deno.test("RepeatableBody: of more than a mebibyte, and of what was begun, no copy is kept", async () => {
+Deno.test("RepeatableBody: no copy is kept of more than a mebibyte, or after the request was started", async () => {
   const large = repeatable();
   const half = "x".repeat(524_288);
   const stream = large.body.open().getReader();
@@ -109,7 +109,7 @@ Deno.test("RepeatableBody: of more than a mebibyte, and of what was begun, no co
   assertEquals(await all, "one two");
 });
 
-Deno.test("RepeatableBody: what a second receiver has not read yet is not lost when it begins", async () => {
+Deno.test("RepeatableBody: when a second receiver begins, nothing that it has not read yet is lost", async () => {
   const { body, give, end } = repeatable();
   const first = body.open().getReader();
   for (const part of ["one ", "two ", "three "]) {

@@ -3,7 +3,7 @@ import { join } from "@std/path";
 import { generateKeys, loadKeys } from "../../../../dev/stack/keys/keys.ts";
 import { StackError } from "../../../../dev/stack/console/stack-error.ts";
 
-Deno.test("generateKeys: have the shapes of a hosted project, and differ every time", async () => {
+Deno.test("generateKeys: the keys have the form of a hosted project's, and differ every time", async () => {
   const [one, two] = [await generateKeys(), await generateKeys()];
   assertMatch(one.publishableKey, /^sb_publishable_\w{22}_\w{8}$/);
   assertMatch(one.secretKey, /^sb_secret_\w{22}_\w{8}$/);
@@ -15,7 +15,7 @@ Deno.test("generateKeys: have the shapes of a hosted project, and differ every t
   }
 });
 
-Deno.test("loadKeys: makes them once, for the owner only, and refuses a damaged file", async () => {
+Deno.test("loadKeys: creates them once, readable only by the owner, and refuses a damaged file", async () => {
   const dir = await Deno.makeTempDir();
   try {
     const keys = await loadKeys(dir);

@@ -25,7 +25,7 @@ Deno.test("tokens: an outer token is ES256 with more claims, and its inner form 
   assertEquals((await tokens.verifyInner(back)).sub, "ann");
 });
 
-Deno.test("tokens: what is not ours has no inner form", async () => {
+Deno.test("tokens: a token of another project has no inner form", async () => {
   const keys = await generateKeys();
   const tokens = new TokenExchange(keys);
   const otherProject = new TokenExchange(await generateKeys());
@@ -43,12 +43,12 @@ Deno.test("tokens: what is not ours has no inner form", async () => {
   }
 });
 
-Deno.test("tokens: one that has ended stays ended, also when it was seen while it was valid", async () => {
+Deno.test("tokens: an expired one stays expired, even if it was used while it was valid", async () => {
   const tokens = new TokenExchange(await generateKeys());
   const ended = await tokens.sign({ sub: "ann", exp: inAnHour() - 7200 });
   assertEquals((await tokens.check(ended)).state, "expired");
   const inner = await tokens.toInner(ended);
-  assert(inner !== undefined, "the service is to say that it has ended");
+  assert(inner !== undefined, "the service must refuse it as expired");
   await assertRejects(() => tokens.verifyInner(inner), Error, "exp");
 
   let ending: string;
@@ -58,7 +58,7 @@ Deno.test("tokens: one that has ended stays ended, also when it was seen while i
       exp: Math.floor(Date.now() / 1000) + 1,
     });
     await tokens.toInner(ending);
-    // On a busy machine the second is over before it is seen.
+    // On a busy machine the second may have passed before.
   } while ((await tokens.check(ending)).state !== "valid");
   while (Date.now() / 1000 < (decodeJwt(ending).exp ?? 0)) {
     await new Promise((resolve) => setTimeout(resolve, 50));

@@ -6,7 +6,7 @@ async function refusal(sql: string): Promise<string | undefined> {
   return refusedForRoles((await parse(sql)).stmts[0].stmt);
 }
 
-Deno.test("reserved roles: no attribute, name, or membership of theirs may be changed", async () => {
+Deno.test("reserved roles: their attributes, names and memberships must not be changed", async () => {
   const reserved = (name: string) =>
     `"${name}" is a reserved role, only superusers can modify it`;
   const membership = (name: string) =>
@@ -35,7 +35,7 @@ Deno.test("reserved roles: no attribute, name, or membership of theirs may be ch
   ) assertEquals(await refusal(sql), expected, sql);
 });
 
-Deno.test("reserved roles: settings of the API's roles, own roles, and other statements are let through", async () => {
+Deno.test("reserved roles: settings of the API's roles, own roles, and other statements are allowed", async () => {
   for (
     const sql of [
       "alter role service_role set statement_timeout = '30s'",

@@ -41,7 +41,7 @@ async function isAlive(pid: number): Promise<boolean> {
   return (await alive([pid])).length > 0;
 }
 
-Deno.test("spawnGuarded: gives the output line by line and the exit code", async () => {
+Deno.test("spawnGuarded: returns the output line by line and the exit code", async () => {
   const lines: string[] = [];
   const child = await spawnGuarded(
     shell("echo one; echo two >&2; printf three; exit 7", lines),
@@ -60,7 +60,7 @@ Deno.test("spawnGuarded: the first output of the command is never mistaken for i
   await Promise.all(children);
 });
 
-Deno.test("spawnGuarded: nothing of this process's environment is inherited", async () => {
+Deno.test("spawnGuarded: the command does not inherit this process's environment", async () => {
   const lines: string[] = [];
   const child = await spawnGuarded(
     shell('echo "${HOME-none} $EXTRA"', lines, { env: { EXTRA: "1" } }),
@@ -69,7 +69,7 @@ Deno.test("spawnGuarded: nothing of this process's environment is inherited", as
   assertEquals(lines, ["stdout none 1"]);
 });
 
-Deno.test("end: sends the end signal, which the command may answer", async () => {
+Deno.test("end: sends the end signal, which the command may handle", async () => {
   const lines: string[] = [];
   const child = await started(
     `trap 'echo bye; exit 3' TERM; ${forever}`,
@@ -80,7 +80,7 @@ Deno.test("end: sends the end signal, which the command may answer", async () =>
   assertEquals(await child.end(), 3);
 });
 
-Deno.test("end: a command that will not end is killed after the grace period", async () => {
+Deno.test("end: a command that does not end is killed after the grace period", async () => {
   const lines: string[] = [];
   const child = await started(`trap '' TERM; ${forever}`, lines);
   const before = performance.now();

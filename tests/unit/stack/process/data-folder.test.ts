@@ -23,7 +23,7 @@ async function folder(): Promise<{ dir: string } & AsyncDisposable> {
   };
 }
 
-/** A process that has a data folder, and does `onTerm` when it is asked to stop. */
+/** A process that holds a data folder, and runs `onTerm` at SIGTERM. */
 async function startHolder(dir: string, onTerm: string) {
   const process = new Deno.Command(Deno.execPath(), {
     args: [
@@ -45,7 +45,7 @@ async function startHolder(dir: string, onTerm: string) {
   return process;
 }
 
-const patient = { patienceMs: 60_000, onFound() {} };
+const longGrace = { patienceMs: 60_000, onFound() {} };
 
 Deno.test("data folder: while it is locked, it names the process and its addresses", async () => {
   await using made = await folder();
@@ -66,20 +66,20 @@ Deno.test("data folder: while it is locked, it names the process and its address
       ),
     );
   }
-  assertEquals(await stopStackOf(made.dir, patient), "was not running");
+  assertEquals(await stopStackOf(made.dir, longGrace), "was not running");
 });
 
 Deno.test("stop: a process that holds the folder itself gets an error, not a signal", async () => {
   await using made = await folder();
   using _ = await openDataFolder(made.dir);
   await assertRejects(
-    () => stopStackOf(made.dir, patient),
+    () => stopStackOf(made.dir, longGrace),
     StackError,
     "is in use by this process",
   );
 });
 
-Deno.test("data folder: what another process of the same id has left behind is not believed", async () => {
+Deno.test("data folder: the lock of an earlier process with the same id is ignored", async () => {
   await using made = await folder();
   await Deno.writeTextFile(
     join(made.dir, "lock"),
@@ -95,7 +95,7 @@ Deno.test("stop: the process that holds the folder gets a signal, and has ended 
   const holder = await startHolder(made.dir, "Deno.exit(7)");
   const found: number[] = [];
   const stopped = await stopStackOf(made.dir, {
-    ...patient,
+    ...longGrace,
     onFound: ({ pid }) => found.push(pid),
   });
   assertEquals([stopped, found], ["stopped", [holder.pid]]);
@@ -107,7 +107,7 @@ Deno.test("stop: a process that does not end is killed", async () => {
   await using made = await folder();
   const holder = await startHolder(made.dir, "");
   assertEquals(
-    await stopStackOf(made.dir, { ...patient, patienceMs: 0 }),
+    await stopStackOf(made.dir, { ...longGrace, patienceMs: 0 }),
     "killed",
   );
   assertEquals((await holder.status).signal, "SIGKILL");
@@ -116,12 +116,12 @@ Deno.test("stop: a process that does not end is killed", async () => {
 Deno.test("stop: a missing folder, or one without a stack, is not changed", async () => {
   await using made = await folder();
   for (const dir of [made.dir, join(made.dir, "none"), "/dev/null/none"]) {
-    assertEquals(await stopStackOf(dir, patient), "was not running");
+    assertEquals(await stopStackOf(dir, longGrace), "was not running");
   }
   assertEquals(await Array.fromAsync(Deno.readDir(made.dir)), []);
 });
 
-Deno.test("stop: the command to type names the folder, unless it is the usual one", () => {
+Deno.test("stop: the suggested command names the folder, unless it is the default one", () => {
   assertMatch(taskCommand("stop", defaultDataDir()), / task stop$/);
   assertMatch(taskCommand("stop", "/a/b"), / task stop --data \/a\/b$/);
   assertMatch(taskCommand("stop", "/a/it's b"), / --data '\/a\/it'\\''s b'$/);

@@ -4,7 +4,7 @@ import {
   isPortTaken,
 } from "../../../../dev/stack/process/free-port.ts";
 
-Deno.test("free port: it can be listened on, and is outside the range that the system assigns", async () => {
+Deno.test("free port: it is free, and outside the range that the system assigns", async () => {
   const range = await Deno.readTextFile(
     "/proc/sys/net/ipv4/ip_local_port_range",
   )
@@ -12,8 +12,8 @@ Deno.test("free port: it can be listened on, and is outside the range that the s
   const [lowest = 0] = range.trim().split(/\s+/).map(Number);
   for (let nth = 0; nth < 50; nth++) {
     const port = freePort();
-    // A machine that gives away lower ports than usual has been set up so.
-    assert(port < lowest || lowest < 32_768, `${port} may be given away`);
+    // Some machines are configured to assign lower ports than usual.
+    assert(port < lowest || lowest < 32_768, `${port} may be assigned`);
     using _ = Deno.listen({ hostname: "127.0.0.1", port });
     assertEquals(isPortTaken(port), true);
   }

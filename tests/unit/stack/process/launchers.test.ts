@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { launchersAmong } from "../../../../dev/stack/process/launchers.ts";
 
-/** Ancestors of a process of group 10, nearest first, as `name:group`; and the names of those that are watched. */
+/** The watched ones of the ancestors of a process in group 10, given nearest first as `name:group`. */
 function watched(...ancestors: string[]): string[] {
   const chain = ancestors.map((text, index) => {
     const [name = "", group] = text.split(":");
@@ -16,14 +16,14 @@ function watched(...ancestors: string[]): string[] {
   return launchersAmong({ group: 10 }, chain).map(({ name }) => name);
 }
 
-Deno.test("launchers: npm and deno task are watched, the shell between them and what is typed into are not", () => {
+Deno.test("launchers: npm and deno task are watched, the shell between them and the user's shell are not", () => {
   assertEquals(
     watched("deno:10", "sh:10", "npm exec deno@2:10", "zsh:7", "sshd:1"),
     ["deno", "npm exec deno@2"],
   );
 });
 
-Deno.test("launchers: a script that has started it in the background may end", () => {
+Deno.test("launchers: a script that started it in the background is not watched", () => {
   for (const shell of ["sh", "bash", "dash", "zsh", "ksh", "fish", "-bash"]) {
     assertEquals(watched("deno:10", "npm:10", `${shell}:10`), ["deno", "npm"]);
   }

@@ -9,8 +9,8 @@ import { StackError } from "../../../../dev/stack/console/stack-error.ts";
 
 const hello = () => new Response("hello");
 
-/** Listens, asks each address, and gives what was said about them. */
-async function tryOut(host?: string) {
+/** Listens, connects to each address, and returns the results. */
+async function listenAndConnect(host?: string) {
   const stop = new AbortController();
   const listening = await listen({ port: 0, host }, hello, stop.signal);
   for (const url of [listening.url, ...listening.networkUrls]) {
@@ -33,9 +33,9 @@ async function canConnect(hostname: string, port: number): Promise<boolean> {
 
 const [own] = networkAddresses();
 
-Deno.test("listen: without a host no other machine can reach it", async () => {
+Deno.test("listen: without a host it is unreachable from other machines", async () => {
   for (const host of [undefined, "127.0.0.1"]) {
-    assertEquals((await tryOut(host)).networkUrls, []);
+    assertEquals((await listenAndConnect(host)).networkUrls, []);
   }
   if (own === undefined) return;
   const stop = new AbortController();
@@ -45,8 +45,8 @@ Deno.test("listen: without a host no other machine can reach it", async () => {
   await finished;
 });
 
-Deno.test("listen: a free port is one that no outgoing connection takes, like the database's beside it", async () => {
-  const { url } = await tryOut();
+Deno.test("listen: a free port is outside the range of outgoing connections, like the database's", async () => {
+  const { url } = await listenAndConnect();
   const port = Number(new URL(url).port);
   assert(port >= 10_000 && port <= 32_767, `${port}`);
 });
@@ -55,9 +55,9 @@ Deno.test({
   name: "listen: with a host it answers there and on this machine, on one port",
   ignore: own === undefined,
   async fn() {
-    const one = await tryOut(own);
+    const one = await listenAndConnect(own);
     assertEquals(one.networkUrls, [one.url.replace("127.0.0.1", own ?? "")]);
-    const all = await tryOut("0.0.0.0");
+    const all = await listenAndConnect("0.0.0.0");
     assertEquals(
       all.networkUrls,
       networkAddresses().map((ip) => all.url.replace("127.0.0.1", ip)),
@@ -66,7 +66,7 @@ Deno.test({
 });
 
 Deno.test("listen: the error for another machine's address lists those of this one; nothing listens", async () => {
-  // TEST-NET-3 (RFC 5737): no machine has it.
+  // TEST-NET-3 (RFC 5737): no machine has this address.
   const error = await assertRejects(
     () =>
       listen(
@@ -141,7 +141,7 @@ const hasLsof = await new Deno.Command("lsof", {
 }).output().then(() => true, () => false);
 
 Deno.test({
-  name: "listen: lsof names the same process where there is no /proc",
+  name: "listen: without /proc, lsof names the same process",
   ignore: !hasLsof,
   async fn() {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });

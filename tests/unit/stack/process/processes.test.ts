@@ -8,7 +8,7 @@ import {
 const hasPs = await new Deno.Command("ps", { stdout: "null" }).output()
   .then(({ success }) => success, () => false);
 
-Deno.test("processes: this one is known with its parent, its program and when it started", async () => {
+Deno.test("processes: this one is listed with its parent, program and start time", async () => {
   const self = await readProcess(Deno.pid);
   assertEquals([self?.pid, self?.parent], [Deno.pid, Deno.ppid]);
   assert((self?.group ?? 0) > 0);
@@ -17,7 +17,7 @@ Deno.test("processes: this one is known with its parent, its program and when it
 });
 
 Deno.test({
-  name: "processes: ps says the same as /proc",
+  name: "processes: ps reports the same as /proc",
   ignore: !hasPs,
   async fn() {
     const [one, other] = [

@@ -6,7 +6,7 @@ import {
 
 const MEBIBYTE = 1_048_576;
 
-/** Runs a program that prints a line at each of its stops, and answers with what it had used there. */
+/** Runs a program that prints a line at each stop, and returns the resources that it had used there. */
 async function usageAtStops(program: string): Promise<ResourceUsage[]> {
   const process = new Deno.Command(Deno.execPath(), {
     args: [
@@ -44,7 +44,7 @@ Deno.test({
       stop();
     `);
     assert(before && after && later);
-    // The program counts all its threads, of which the others may have had a part.
+    // The program's own count includes all its threads.
     const used = after.cpuMs - before.cpuMs;
     assert(used > 150 && used < 450, `${used} ms`);
     assert(later.cpuMs - after.cpuMs < 100);
@@ -53,7 +53,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "readResourceUsage: counts memory outside of V8's heap, and remembers the most that there was",
+    "readResourceUsage: counts memory outside V8's heap, and reports the peak",
   ignore: Deno.build.os !== "linux",
   async fn() {
     const [before, after, later] = await usageAtStops(`

@@ -19,7 +19,7 @@ const cases: [name: string, before: string, after: string][] = [
     "# keep\nSTRIPE_KEY=sk_live_1\n\n  # API_URL=http://comment\nMY_API_URL=x\nAPI_URL=http://new\nSECRET_KEY=sb_secret_new\n",
   ],
   [
-    "both are there, in another order and between others",
+    "both exist, in another order and between others",
     "SECRET_KEY=old\nA=1\nAPI_URL=http://old\nB=2\n",
     "SECRET_KEY=sb_secret_new\nA=1\nAPI_URL=http://new\nB=2\n",
   ],
@@ -44,7 +44,7 @@ const cases: [name: string, before: string, after: string][] = [
     "API_URL=\"http://new\"\nSECRET_KEY='sb_secret_new'\nA=`a`\nAPI_URL=`http://new`\n",
   ],
   [
-    "export, and blanks around the sign",
+    "export, and spaces around the equals sign",
     "export API_URL=old\n  export  SECRET_KEY = old  \n",
     "export API_URL=http://new\n  export  SECRET_KEY = sb_secret_new  \n",
   ],
@@ -54,7 +54,7 @@ const cases: [name: string, before: string, after: string][] = [
     "API_URL=http://new\nSECRET_KEY=sb_secret_new\nAPI_URL=http://new\n",
   ],
   [
-    "comments behind a value",
+    "comments after a value",
     'API_URL=http://old # local\nSECRET_KEY="old" # mine\nAPI_URL=a#b\nAPI_URL= # none\nAPI_URL=#none\n',
     'API_URL=http://new # local\nSECRET_KEY="sb_secret_new" # mine\nAPI_URL=http://new\nAPI_URL= http://new # none\nAPI_URL=http://new #none\n',
   ],
@@ -69,12 +69,12 @@ const cases: [name: string, before: string, after: string][] = [
     'KEY="-----BEGIN\nAPI_URL=not mine\n\\"SECRET_KEY=nor this\n-----END"\nAPI_URL=http://new\nSECRET_KEY=sb_secret_new\n',
   ],
   [
-    "a quote that never closes takes no line along",
+    "an unclosed quote does not include further lines",
     'API_URL="old\nSTRIPE_KEY="sk"\nSECRET_KEY=\'old\n',
     'API_URL=http://new\nSTRIPE_KEY="sk"\nSECRET_KEY=sb_secret_new\n',
   ],
   [
-    "a quote of ours that closes lines below takes none along",
+    "a quote of our variable that closes lines below does not include them",
     'API_URL="old\nSTRIPE_KEY=sk\n"\nSECRET_KEY=old\n',
     'API_URL=http://new\nSTRIPE_KEY=sk\n"\nSECRET_KEY=sb_secret_new\n',
   ],
@@ -111,7 +111,7 @@ Deno.test("env file: among any other lines, only our values change, and they rea
         fc.stringMatching(/^[a-z0-9:/.=\\ -]{0,12}$/),
         fc.tuple(
           fc.constantFrom('"', "'", "`"),
-          // No escaped quotes: readers do not agree on them.
+          // No escaped quotes, because parsers do not agree on them.
           fc.stringMatching(/^(\nAPI_URL=|\r\n|[a-z#=: ]){0,8}$/),
         ).map(([quote, text]) => quote + text + quote),
       ),
@@ -161,7 +161,7 @@ Deno.test("env file: among any other lines, only our values change, and they rea
   );
 });
 
-/** A new folder that goes at the end. */
+/** A temporary folder that is removed at the end. */
 async function folder(): Promise<{ dir: string } & AsyncDisposable> {
   const dir = await Deno.makeTempDir({ prefix: "env-file-" });
   return {
@@ -213,7 +213,7 @@ Deno.test("env file: an existing one keeps its mode, bytes that are not UTF-8, a
   }
 });
 
-Deno.test("env file: a file that already has the values is not touched, so that no server restarts for it", async () => {
+Deno.test("env file: a file that already has the values is not written, so that no server restarts", async () => {
   await using made = await folder();
   const path = join(made.dir, ".env");
   await (await openEnvFile(path)).write(values);
@@ -223,7 +223,7 @@ Deno.test("env file: a file that already has the values is not touched, so that 
   assertEquals([after.ino, after.mtime], [before.ino, before.mtime]);
 });
 
-Deno.test("env file: a link stays a link, and what it leads to is written", async () => {
+Deno.test("env file: a link stays a link, and its target is written", async () => {
   await using made = await folder();
   const target = join(made.dir, "shared.env"), path = join(made.dir, ".env");
   await Deno.writeTextFile(target, "A=1\n");
@@ -249,7 +249,7 @@ Deno.test("env file: an unwritable file is refused with the path and the reason,
     ["/dev/null", "it is not a regular file"],
   ];
   if (Deno.build.os === "linux") refused.push(["/proc/.env", ""]);
-  // Root may write what has no right to be written.
+  // Root may write files without a write permission.
   if (Deno.uid() !== 0) {
     await Deno.mkdir(at("closed"), { mode: 0o500 });
     await Deno.writeTextFile(at("kept"), "A=1\n", { mode: 0o400 });

@@ -35,7 +35,7 @@ Correct or empty them; .env.example says what they mean.`,
   }
 });
 
-Deno.test("function env: a pair of which one is missing is named", () => {
+Deno.test("function env: an incomplete pair of variables is named", () => {
   assertThrows(
     () => checkFunctionEnv({ UPSTASH_REDIS_REST_URL: "https://a.upstash.io" }),
     StackError,
@@ -43,7 +43,7 @@ Deno.test("function env: a pair of which one is missing is named", () => {
   );
 });
 
-Deno.test("function env: a name with a slip in it is found", () => {
+Deno.test("function env: a misspelt name is found", () => {
   assertEquals(namesNotRead(["ELEVENLABS_API_KEY", "ELEVENLABS_APIKEY"]), [
     "ELEVENLABS_APIKEY",
   ]);

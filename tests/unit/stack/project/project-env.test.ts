@@ -4,7 +4,7 @@ import { findStrayLine } from "../../../../dev/stack/project/env-file.ts";
 import { readProjectEnv } from "../../../../dev/stack/project/project-env.ts";
 import { StackError } from "../../../../dev/stack/console/stack-error.ts";
 
-/** What a project with these lines in supabase/functions/.env gives its functions. */
+/** The variables of the functions of a project with these lines in supabase/functions/.env. */
 async function read(text: string): Promise<Record<string, string>> {
   const dir = await Deno.makeTempDir({ prefix: "project-env-" });
   try {

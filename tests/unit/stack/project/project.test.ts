@@ -21,7 +21,7 @@ async function folder(
 
 const entry = "export default {};\n";
 
-Deno.test("readProject: functions are those of the config and those with an index.ts, without the disabled", async () => {
+Deno.test("readProject: functions are those in the config and those with an index.ts, except disabled ones", async () => {
   await using project = await folder({
     "supabase/config.toml":
       '[functions.b]\nverify_jwt = false\n[functions.c]\nenabled = false\n[functions.d]\nentrypoint = "../src/d.ts"\n',
@@ -47,7 +47,7 @@ Deno.test("readProject: functions are those of the config and those with an inde
   );
 });
 
-Deno.test("readProject: the import map of the config comes before every file beside the function", async () => {
+Deno.test("readProject: the import map of the config takes precedence over files next to the function", async () => {
   await using project = await folder({
     "supabase/config.toml": '[functions.a]\nimport_map = "../map.json"\n',
     "map.json": "{}",
@@ -73,7 +73,7 @@ Deno.test("readProject: the import map of the config comes before every file bes
   ]);
 });
 
-Deno.test("readProject: an empty config gives the defaults of the CLI", async () => {
+Deno.test("readProject: an empty config has the defaults of the CLI", async () => {
   await using project = await folder({ "supabase/config.toml": "" });
   const { functions, schemas, maxRows, fileSizeLimit, auth } =
     await readProject(project.dir);
@@ -94,7 +94,7 @@ Deno.test("readProject: an empty config gives the defaults of the CLI", async ()
   );
 });
 
-Deno.test("readProject: what is not valid is named", async () => {
+Deno.test("readProject: an invalid value is named", async () => {
   const cases: [string, string][] = [
     ['[storage]\nfile_size_limit = "much"\n', "not a size"],
     ["[functions.a]\nverify_jwt = 1\n", "functions.a.verify_jwt"],
@@ -115,7 +115,7 @@ Deno.test("readProject: what is not valid is named", async () => {
   }
 });
 
-Deno.test("readProjectEnv: the file, and over it the listed names of the process; nothing of the platform", async () => {
+Deno.test("readProjectEnv: listed variables of the process override the file's; none of the platform's", async () => {
   await using project = await folder({
     ".env.example": "# STACK_TEST_LISTED=\nFROM_FILE=\n",
     "supabase/functions/.env":
@@ -134,7 +134,7 @@ Deno.test("readProjectEnv: the file, and over it the listed names of the process
   }
 });
 
-Deno.test("chooseProviders: a key makes a provider real, none makes it simulated, no simulator turns it off", () => {
+Deno.test("chooseProviders: real with a key, simulated without one, off without a simulator", () => {
   const modes = (
     given: Record<string, string>,
     url: string | undefined,
@@ -194,7 +194,7 @@ Deno.test("chooseProviders: a key makes a provider real, none makes it simulated
       "ELEVENLABS_BASE_URL"
     ],
     undefined,
-    "a real key goes to no simulator",
+    "a real key is not sent to a simulator",
   );
   assertEquals(
     chooseProviders({}, url, "none").env["ELEVENLABS_BASE_URL"],

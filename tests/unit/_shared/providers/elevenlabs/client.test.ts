@@ -10,12 +10,12 @@ import { packageFailure } from "../../../../../supabase/functions/_shared/provid
 const FIXTURES = new URL("../../../../fixtures/elevenlabs/", import.meta.url);
 const fixtureSchema = z.object({ status: z.number().int(), body: z.json() });
 
-/** The error that the package throws for an answer. */
+/** The error that the package throws for a response. */
 function thrownFor(status: number, body?: unknown): ElevenLabsError {
   return new ElevenLabsError({ statusCode: status, body });
 }
 
-/** Every answer that the provider is known to give, and what it means. A definite no is "rejected". */
+/** Every known error response of the provider, and what it means. A definite refusal is "rejected". */
 const MEANINGS: Record<
   string,
   [ErrorCode, "rejected" | "unknown", isRetryable: boolean]
@@ -113,7 +113,7 @@ for await (const { name } of Deno.readDir(FIXTURES)) {
   if (name.startsWith("error-")) files.push(name);
 }
 
-Deno.test("packageFailure: every kept error answer has its meaning here", () => {
+Deno.test("packageFailure: every recorded error response has its meaning here", () => {
   assertEquals(
     files.sort(),
     Object.keys(MEANINGS).map((name) => `error-${name}.json`).sort(),
@@ -214,7 +214,7 @@ Deno.test("packageFailure: a call without a response has no Retry-After of an ea
   );
 });
 
-Deno.test("packageFailure: a server error is unknown even when it carries a code that is a no elsewhere", () => {
+Deno.test("packageFailure: a server error is unknown even with a code that is a refusal elsewhere", () => {
   const failure = packageFailure(
     thrownFor(500, { detail: { code: "voice_limit_reached" } }),
     false,
@@ -225,7 +225,7 @@ Deno.test("packageFailure: a server error is unknown even when it carries a code
   ]);
 });
 
-Deno.test("packageFailure: a code that names a property of every object means nothing", () => {
+Deno.test("packageFailure: a code like an inherited property name means nothing", () => {
   for (const code of ["constructor", "toString", "__proto__"]) {
     const failure = packageFailure(
       thrownFor(400, { detail: { code, status: code } }),
@@ -235,7 +235,7 @@ Deno.test("packageFailure: a code that names a property of every object means no
   }
 });
 
-Deno.test("packageFailure: the package's own class for a 422 is read like the rest", () => {
+Deno.test("packageFailure: the package's own class for a 422 is read like the others", () => {
   const failure = packageFailure(
     new ElevenLabs.UnprocessableEntityError({ detail: [] }),
     false,
@@ -274,7 +274,7 @@ for (
       "provider_timeout",
     ],
     [
-      "an answer that makes no sense",
+      "a response that makes no sense",
       zodError,
       false,
       "provider_answer_invalid",
@@ -282,7 +282,7 @@ for (
     ["nothing", undefined, false, "provider_unavailable"],
     ["a word", "boom", false, "provider_unavailable"],
     [
-      "a status that is no number",
+      "a status that is not a number",
       { statusCode: "429" },
       false,
       "provider_unavailable",
@@ -300,7 +300,7 @@ for (
   });
 }
 
-Deno.test("packageFailure: an HTTP answer counts, also when the time was up by then", () => {
+Deno.test("packageFailure: an HTTP response counts, even if the time limit has passed", () => {
   assertEquals(
     packageFailure(thrownFor(429), true).code,
     "provider_rate_limited",
@@ -319,12 +319,12 @@ Deno.test("docs/error-codes.md: lists correctly which codes of the provider are 
     ["provider_timeout", true],
     ["provider_answer_invalid", true],
     ["provider_answer_too_large", false],
-    // Of those that render: this one does not.
+    // Only for providers that render.
     ["provider_render_failed", false],
-    // Not the provider's word: nothing is sent.
+    // Not from the provider: nothing is sent.
     ["provider_budget_exceeded", false],
     ["provider_webhook_missing", false],
-    // Answers to operators.
+    // Responses to operators.
     ["provider_not_checked", false],
     ["provider_object_found", false],
     ["provider_object_id_invalid", false],

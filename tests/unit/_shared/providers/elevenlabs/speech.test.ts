@@ -22,7 +22,7 @@ function request(values: Partial<SpeechRequest> = {}): SpeechRequest {
   };
 }
 
-/** The provider as a real HTTP server, and our client of it. */
+/** The provider as a real HTTP server, and our client for it. */
 async function provider(
   options: { timeoutSeconds?: number; apiKey?: string } = {},
 ) {
@@ -59,22 +59,22 @@ async function drop(
 
 Deno.test("createElevenLabsSpeech: speaks a text with the requested parameters", async () => {
   await using at = await provider();
-  const asked = request({
+  const speechRequest = request({
     model: "eleven_flash_v2_5",
     seed: 7,
     languageCode: "en",
     previousText: "Before.",
     nextText: "After.",
   });
-  const spoken = await at.speech.speak(asked, never);
+  const spoken = await at.speech.speak(speechRequest, never);
   const { channelData, sampleRate } = await decode(await drop(spoken.audio));
-  assert((channelData[0]?.length ?? 0) / sampleRate > 5, "it can be played");
+  assert((channelData[0]?.length ?? 0) / sampleRate > 5, "it is playable");
   const [entry, ...more] = at.paid();
   assertEquals(more, []);
   assertEquals(entry?.id, spoken.id);
   assertEquals(entry?.request, {
-    text: asked.text,
-    characters: asked.text.length,
+    text: speechRequest.text,
+    characters: speechRequest.text.length,
     voice_id: ADAM,
     model_id: "eleven_flash_v2_5",
     output_format: "mp3_44100_128",
@@ -128,7 +128,7 @@ for (
   );
 }
 
-Deno.test("createElevenLabsSpeech: eleven_v3 is sent no surrounding text, which it does not support", async () => {
+Deno.test("createElevenLabsSpeech: sends no surrounding text to eleven_v3, which does not support it", async () => {
   await using at = await provider();
   const { audio } = await at.speech.speak(
     request({
@@ -147,38 +147,38 @@ Deno.test("createElevenLabsSpeech: eleven_v3 is sent no surrounding text, which 
   ]);
 });
 
-Deno.test("createElevenLabsSpeech: a speech is found by voice, model, text and settings, and opened for free", async () => {
+Deno.test("createElevenLabsSpeech: a speech is found by voice, model, text and settings, and read for free", async () => {
   await using at = await provider();
-  const asked = request();
+  const speechRequest = request();
   const find = (one: SpeechRequest, since = LONG_AGO) =>
     at.speech.find(one, since, never);
-  assertEquals(await find(asked), []);
-  const spoken = await at.speech.speak(asked, never);
+  assertEquals(await find(speechRequest), []);
+  const spoken = await at.speech.speak(speechRequest, never);
   const bytes = await drop(spoken.audio);
-  assertEquals(await find(asked), [spoken.id]);
-  assertEquals(await find(asked, new Date(Date.now() + 5000)), []);
+  assertEquals(await find(speechRequest), [spoken.id]);
+  assertEquals(await find(speechRequest, new Date(Date.now() + 5000)), []);
   for (
     const other of [
       request(),
-      { ...asked, model: "eleven_flash_v2_5" as const },
-      { ...asked, providerVoiceId: "21m00Tcm4TlvDq8ikWAM" },
-      { ...asked, voiceSettings: { stability: 0.5 } },
-      { ...asked, voiceSettings: { stability: 0.4, use_speaker_boost: false } },
+      { ...speechRequest, model: "eleven_flash_v2_5" as const },
+      { ...speechRequest, providerVoiceId: "21m00Tcm4TlvDq8ikWAM" },
+      { ...speechRequest, voiceSettings: { stability: 0.5 } },
+      { ...speechRequest, voiceSettings: { stability: 0.4, use_speaker_boost: false } },
     ]
   ) {
     assertEquals(await find(other), []);
   }
-  const again = await at.speech.open(spoken.id, asked, never);
+  const again = await at.speech.open(spoken.id, speechRequest, never);
   assert(again !== null);
   assertEquals(await drop(again), bytes);
-  assertEquals(await at.speech.open("unknown", asked, never), null);
+  assertEquals(await at.speech.open("unknown", speechRequest, never), null);
   assertEquals(at.paid().length, 1);
 });
 
 Deno.test("createElevenLabsSpeech: searches all pages of the history, newest first", async () => {
   await using at = await provider();
-  const asked = request();
-  const first = await at.speech.speak(asked, never);
+  const speechRequest = request();
+  const first = await at.speech.speak(speechRequest, never);
   await first.audio.cancel();
   for (let count = 0; count < 101; count++) {
     const { audio } = await at.speech.speak(
@@ -187,9 +187,9 @@ Deno.test("createElevenLabsSpeech: searches all pages of the history, newest fir
     );
     await audio.cancel();
   }
-  const second = await at.speech.speak(asked, never);
+  const second = await at.speech.speak(speechRequest, never);
   await second.audio.cancel();
-  assertEquals(await at.speech.find(asked, LONG_AGO, never), [
+  assertEquals(await at.speech.find(speechRequest, LONG_AGO, never), [
     second.id,
     first.id,
   ]);
@@ -202,19 +202,19 @@ Deno.test("createElevenLabsSpeech: searches all pages of the history, newest fir
 for (
   const [name, fault, code, certainty] of [
     [
-      "closed after it was made",
+      "closed after it was created",
       { kind: "close_after" },
       "provider_unavailable",
       "unknown",
     ],
     [
-      "closed before it was made",
+      "closed before it was created",
       { kind: "close_before" },
       "provider_unavailable",
       "unknown",
     ],
     [
-      "a 500 after it was made",
+      "a 500 after it was created",
       { kind: "status", status: 500, processed: "before" },
       "provider_unavailable",
       "unknown",
@@ -261,7 +261,7 @@ for (
       "rejected",
     ],
     [
-      "too long a text",
+      "a text that is too long",
       { kind: "status", error: "max_character_limit_exceeded" },
       "provider_rejected_input",
       "rejected",
@@ -289,12 +289,12 @@ for (
 
 Deno.test("createElevenLabsSpeech: a paid request on a reused connection that closes is sent once", async () => {
   await using at = await provider();
-  const asked = request();
+  const speechRequest = request();
   for (let turn = 0; turn < 5; turn++) {
-    // Fills the pool of kept connections, which the next request takes from.
-    await at.speech.find(asked, LONG_AGO, never);
+    // Leaves connections in the pool, one of which the next request reuses.
+    await at.speech.find(speechRequest, LONG_AGO, never);
     at.fail({ kind: "close_after" });
-    await failureOf(at.speech.speak(asked, never));
+    await failureOf(at.speech.speak(speechRequest, never));
     assertEquals(
       at.simulators.requests.list({ operation: "speech" }).length,
       turn + 1,
@@ -317,7 +317,7 @@ Deno.test("createElevenLabsSpeech: a 429 comes with its Retry-After", async () =
   );
 });
 
-Deno.test("createElevenLabsSpeech: neither headers nor a body that stall are waited for without end", async () => {
+Deno.test("createElevenLabsSpeech: headers or a body that stall end at the time limit", async () => {
   await using at = await provider({ timeoutSeconds: 1 });
   at.fail({ kind: "hang", processed: "before" });
   const failure = await failureOf(at.speech.speak(request(), never));
@@ -331,21 +331,21 @@ Deno.test("createElevenLabsSpeech: neither headers nor a body that stall are wai
   await assertRejects(() => drop(audio));
 });
 
-Deno.test("createElevenLabsSpeech: a history that answers nonsense, or refuses, is no empty one", async () => {
+Deno.test("createElevenLabsSpeech: an invalid response or refusal of the history is not an empty history", async () => {
   await using at = await provider();
-  const asked = request();
+  const speechRequest = request();
   at.fail({ kind: "truncated_json" }, "history.list");
   assertEquals(
-    (await failureOf(at.speech.find(asked, LONG_AGO, never))).code,
+    (await failureOf(at.speech.find(speechRequest, LONG_AGO, never))).code,
     "provider_answer_invalid",
   );
   at.fail({ kind: "missing_fields" }, "history.list");
   assertEquals(
-    (await failureOf(at.speech.find(asked, LONG_AGO, never))).code,
+    (await failureOf(at.speech.find(speechRequest, LONG_AGO, never))).code,
     "provider_answer_invalid",
   );
   at.fail({ kind: "status", error: "needs_authorization" }, "history.list");
-  const failure = await failureOf(at.speech.find(asked, LONG_AGO, never));
+  const failure = await failureOf(at.speech.find(speechRequest, LONG_AGO, never));
   assertEquals([failure.code, failure.isRetryable], [
     "provider_unauthorized",
     false,

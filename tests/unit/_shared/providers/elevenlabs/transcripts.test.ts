@@ -50,7 +50,7 @@ async function failureOf(work: Promise<unknown>): Promise<ProviderFailure> {
   return await assertRejects(() => work, ProviderFailure);
 }
 
-Deno.test("createElevenLabsTranscripts: the recording arrives byte by byte, and words with speakers come back", async () => {
+Deno.test("createElevenLabsTranscripts: sends the recording unchanged, and returns words with speakers", async () => {
   await using at = await provider();
   const { id, transcript } = await at.transcripts.transcribe(
     request({ languageCode: "en", speakers: 2 }),
@@ -72,7 +72,7 @@ Deno.test("createElevenLabsTranscripts: the recording arrives byte by byte, and 
   assertEquals(await at.transcripts.get("unknown", never), null);
 });
 
-Deno.test("createElevenLabsTranscripts: what is no sound is refused for good", async () => {
+Deno.test("createElevenLabsTranscripts: a file without sound is refused finally", async () => {
   await using at = await provider();
   const failure = await failureOf(at.transcripts.transcribe(
     request({ recording: new Blob(["this is a text file"]).stream() }),
@@ -84,7 +84,7 @@ Deno.test("createElevenLabsTranscripts: what is no sound is refused for good", a
   );
 });
 
-Deno.test("createElevenLabsTranscripts: a recording that breaks off has cost nothing, and may be sent again", async () => {
+Deno.test("createElevenLabsTranscripts: a recording whose stream fails has cost nothing, and may be sent again", async () => {
   await using at = await provider();
   let turn = 0;
   const failure = await failureOf(at.transcripts.transcribe(
@@ -108,14 +108,14 @@ Deno.test("createElevenLabsTranscripts: a recording that breaks off has cost not
 for (
   const [name, fault, code, certainty, paid] of [
     [
-      "closed after it was made",
+      "closed after it was created",
       { kind: "close_after" },
       "provider_unavailable",
       "unknown",
       1,
     ],
     [
-      "closed before it was made",
+      "closed before it was created",
       { kind: "close_before" },
       "provider_unavailable",
       "unknown",
@@ -187,7 +187,7 @@ for (
   });
 }
 
-Deno.test("createElevenLabsTranscripts: an answer that stalls is given up, as unknown", async () => {
+Deno.test("createElevenLabsTranscripts: a response that stalls ends as unknown", async () => {
   await using at = await provider(1);
   at.fail({ kind: "delay_body", ms: 60_000 });
   const failure = await failureOf(at.transcripts.transcribe(request(), never));
@@ -197,16 +197,16 @@ Deno.test("createElevenLabsTranscripts: an answer that stalls is given up, as un
   ]);
 });
 
-Deno.test("createElevenLabsTranscripts: a large recording passes through in bounded memory", async () => {
+Deno.test("createElevenLabsTranscripts: a large recording is streamed in bounded memory", async () => {
   const total = 256 * 1024 * 1024;
   const chunk = new Uint8Array(65_536);
-  let made = 0, taken = 0, ahead = 0;
+  let made = 0, arrived = 0, ahead = 0;
   const server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen() {} },
     async (incoming) => {
       for await (const part of incoming.body ?? []) {
-        taken += part.byteLength;
-        ahead = Math.max(ahead, made - taken);
+        arrived += part.byteLength;
+        ahead = Math.max(ahead, made - arrived);
       }
       return Response.json({ text: "", words: [], transcription_id: "t1" });
     },
@@ -229,8 +229,8 @@ Deno.test("createElevenLabsTranscripts: a large recording passes through in boun
       (await transcripts.transcribe(request({ recording }), never)).id,
       "t1",
     );
-    assert(taken > total);
-    // What is not yet at the server: what the kernel's buffers hold, on some machines tens of megabytes.
+    assert(arrived > total);
+    // Bytes that the server has not received: those in the kernel's buffers, on some machines tens of megabytes.
     assert(ahead < total / 2, `${ahead} bytes were ahead`);
   } finally {
     await server.shutdown();
@@ -239,7 +239,7 @@ Deno.test("createElevenLabsTranscripts: a large recording passes through in boun
 
 const ENDPOINT = { url: "http://127.0.0.1:1/", secret: "of-the-test" };
 
-function order(values: Partial<TranscriptOrder> = {}): TranscriptOrder {
+function submission(values: Partial<TranscriptOrder> = {}): TranscriptOrder {
   return {
     jobId: JOB,
     tagAudioEvents: false,
@@ -255,7 +255,7 @@ Deno.test("createElevenLabsTranscripts: a submission returns an id, by which the
     webhooks: "lost",
     transcript_ms: 60_000,
   });
-  const id = await at.transcripts.order(order({ speakers: 2 }), never);
+  const id = await at.transcripts.order(submission({ speakers: 2 }), never);
   assertEquals(await at.transcripts.get(id, never), null);
   at.simulators.advanceClock(60_000);
   const transcript = await at.transcripts.get(id, never);
@@ -284,9 +284,9 @@ Deno.test("createElevenLabsTranscripts: a submission has the URL of the file, no
   });
   const url = "https://project.test/storage/v1/object/sign/a?token=t";
   assertEquals(
-    await transcripts.order(order({ source: { url } }), never),
+    await transcripts.order(submission({ source: { url } }), never),
     "r1",
-    "an answer without the transcript's id leaves that of the request",
+    "without the transcript's id in the response, the request's id is used",
   );
   assertEquals(
     [received?.get("cloud_storage_url"), received?.get("file")],
@@ -302,7 +302,7 @@ Deno.test("createElevenLabsTranscripts: 404 is a transcript that does not exist,
   }
 });
 
-Deno.test("createElevenLabsTranscripts: an order whose answer is lost is unknown, and sent once", async () => {
+Deno.test("createElevenLabsTranscripts: a submission whose response is lost is unknown, and sent once", async () => {
   await using at = await provider();
   for (
     const [fault, code] of [
@@ -314,7 +314,7 @@ Deno.test("createElevenLabsTranscripts: an order whose answer is lost is unknown
     await at.simulators.reset();
     at.set({ webhook_endpoint: ENDPOINT, webhooks: "lost" });
     at.fail(fault);
-    const failure = await failureOf(at.transcripts.order(order(), never));
+    const failure = await failureOf(at.transcripts.order(submission(), never));
     assertEquals([failure.code, failure.certainty], [code, "unknown"]);
     assertEquals(at.paid().length, 1);
   }
@@ -322,7 +322,7 @@ Deno.test("createElevenLabsTranscripts: an order whose answer is lost is unknown
 
 Deno.test("createElevenLabsTranscripts: an account without a webhook accepts no submission", async () => {
   await using at = await provider();
-  const failure = await failureOf(at.transcripts.order(order(), never));
+  const failure = await failureOf(at.transcripts.order(submission(), never));
   assertEquals([failure.code, failure.certainty], [
     "provider_rejected_input",
     "rejected",

@@ -33,7 +33,7 @@ const REQUEST: CreateVoiceRequest = {
   marker: MARKER,
 };
 
-/** The provider as a real HTTP server, and our client of it. */
+/** The provider as a real HTTP server, and our client for it. */
 async function provider(timeoutSeconds = 60) {
   const simulators = await startSimulators();
   const voices = createElevenLabsVoices({
@@ -46,7 +46,7 @@ async function provider(timeoutSeconds = 60) {
     simulators,
     voices,
     paid: () => simulators.ledger.list({ marker: JOB }).length,
-    asked: (operation: string) =>
+    callsOf: (operation: string) =>
       simulators.requests.list({ operation }).length,
     fail: (fault: Record<string, unknown>, operation = "voices.add") => {
       simulators.faults.add({ provider: "elevenlabs", operation, fault });
@@ -68,7 +68,7 @@ async function voiceOf({ url }: Simulators, id: string): Promise<object> {
   return await response.json();
 }
 
-Deno.test("createElevenLabsVoices: makes a voice that carries the job's marker, and finds it by it", async () => {
+Deno.test("createElevenLabsVoices: creates a voice with the job's marker, and finds it by the marker", async () => {
   await using at = await provider();
   assertEquals(await at.voices.findByMarker(MARKER, never), null);
   const id = await at.voices.create(REQUEST, never);
@@ -80,7 +80,7 @@ Deno.test("createElevenLabsVoices: makes a voice that carries the job's marker, 
   );
 });
 
-Deno.test("createElevenLabsVoices: sends name, description and labels as they are", async () => {
+Deno.test("createElevenLabsVoices: sends name, description and labels unchanged", async () => {
   await using at = await provider();
   const id = await at.voices.create(REQUEST, never);
   const voice = await voiceOf(at.simulators, id);
@@ -91,7 +91,7 @@ Deno.test("createElevenLabsVoices: sends name, description and labels as they ar
   });
 });
 
-Deno.test("createElevenLabsVoices: without description and labels there is the marker alone", async () => {
+Deno.test("createElevenLabsVoices: without description and labels it sends only the marker", async () => {
   await using at = await provider();
   const id = await at.voices.create(
     { ...REQUEST, description: undefined, labels: undefined },
@@ -112,7 +112,7 @@ Deno.test("createElevenLabsVoices: a voice of another job with a similar marker 
     description: "x",
     marker: other,
   }, never);
-  // The provider's search looks at names too; the marker counts in the description only.
+  // The provider's search also matches names, but only the description may have the marker.
   assertEquals(await at.voices.findByMarker(MARKER, never), null);
 });
 
@@ -124,7 +124,7 @@ Deno.test("createElevenLabsVoices: a marker inside the description of another jo
     marker: `job:${crypto.randomUUID()}`,
   }, never);
   assertEquals(await at.voices.findByMarker(MARKER, never), null);
-  // The twin: ours is the one that ends with it.
+  // The twin: our voice is the one whose description ends with the marker.
   const id = await at.voices.create(REQUEST, never);
   assertEquals(await at.voices.findByMarker(MARKER, never), id);
 });
@@ -139,7 +139,7 @@ Deno.test("createElevenLabsVoices: removes a voice, and succeeds if it does not 
   await at.voices.remove(id, never);
   assertEquals(await at.voices.findByMarker(MARKER, never), null);
   await at.voices.remove(id, never);
-  assertEquals(at.asked("voices.delete"), 2);
+  assertEquals(at.callsOf("voices.delete"), 2);
   assertObjectMatch(await voiceOf(at.simulators, other), { voice_id: other });
 });
 
@@ -160,7 +160,7 @@ for (
     const id = await at.voices.create(REQUEST, never);
     at.fail(fault, "voices.delete");
     const failure = await failureOf(at.voices.remove(id, never));
-    assertEquals([failure.code, at.asked("voices.delete")], [code, 1]);
+    assertEquals([failure.code, at.callsOf("voices.delete")], [code, 1]);
     assertEquals(await at.voices.findByMarker(MARKER, never), id);
   });
 }
@@ -195,7 +195,7 @@ for (
       0,
     ],
     [
-      "has enough of our calls",
+      "limits our calls",
       { kind: "status", error: "too_many_concurrent_requests" },
       "provider_concurrency_limited",
       "rejected",
@@ -216,21 +216,21 @@ for (
       0,
     ],
     [
-      "answers a page in HTML",
+      "answers with an HTML page",
       { kind: "html" },
       "provider_unavailable",
       "unknown",
       0,
     ],
     [
-      "hangs up before it made the voice",
+      "closes the connection before it has created the voice",
       { kind: "close_before" },
       "provider_unavailable",
       "unknown",
       0,
     ],
     [
-      "hangs up after it made the voice",
+      "closes the connection after it has created the voice",
       { kind: "close_after" },
       "provider_unavailable",
       "unknown",
@@ -244,7 +244,7 @@ for (
       1,
     ],
     [
-      "leaves the id out",
+      "omits the id",
       { kind: "missing_fields", fields: ["voice_id"] },
       "provider_answer_invalid",
       "unknown",
@@ -257,7 +257,7 @@ for (
     await using at = await provider();
     at.fail(fault);
     const failure = await failureOf(at.voices.create(REQUEST, never));
-    assertEquals([failure.certainty, at.asked("voices.add"), at.paid()], [
+    assertEquals([failure.certainty, at.callsOf("voices.add"), at.paid()], [
       certainty,
       1,
       paid,
@@ -319,7 +319,7 @@ for (
     ["inside the body", { kind: "delay_body", ms: 600_000 }],
   ] as const
 ) {
-  Deno.test(`createElevenLabsVoices: an answer that stalls ${where} ends after the seconds of a call`, async () => {
+  Deno.test(`createElevenLabsVoices: a response that stalls ${where} ends at the time limit of a call`, async () => {
     using _timers = heldTimers();
     await using at = await provider(0.2);
     at.fail(fault);
@@ -332,12 +332,12 @@ for (
   });
 }
 
-Deno.test("createElevenLabsVoices: with a signal that is aborted already nothing is sent", async () => {
+Deno.test("createElevenLabsVoices: with a signal that is already aborted nothing is sent", async () => {
   using timers = heldTimers();
   await using at = await provider();
   await failureOf(at.voices.create(REQUEST, AbortSignal.abort()));
   await timers.pass(0);
-  assertEquals([at.asked("voices.add"), at.paid()], [0, 0]);
+  assertEquals([at.callsOf("voices.add"), at.paid()], [0, 0]);
 });
 
 Deno.test("createElevenLabsVoices: without a key nothing is sent, and that is final", async () => {
@@ -363,7 +363,7 @@ Deno.test("createElevenLabsVoices: without a key nothing is sent, and that is fi
   assert(at.simulators.requests.list({}).length === 0);
 });
 
-Deno.test("createElevenLabsVoices: a listing that cannot be read is a failure, not an empty one", async () => {
+Deno.test("createElevenLabsVoices: an unreadable listing is a failure, not an empty one", async () => {
   using _timers = heldTimers();
   await using at = await provider();
   await at.voices.create(REQUEST, never);

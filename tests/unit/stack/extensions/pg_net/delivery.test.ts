@@ -26,7 +26,7 @@ Deno.test("pg_net: a response whose body stalls ends by its timeout", async () =
   await server.shutdown();
 });
 
-Deno.test("pg_net: a delivery that the end of the stack interrupts is no result", async () => {
+Deno.test("pg_net: a delivery that the end of the stack interrupts has no result", async () => {
   const server = startStalling();
   const stopping = new AbortController();
   const delivered = deliver(

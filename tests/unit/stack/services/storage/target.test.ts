@@ -7,7 +7,7 @@ import {
 } from "../../../../../dev/stack/services/storage/target.ts";
 import { StorageRefusal } from "../../../../../dev/stack/services/storage/upload.ts";
 
-Deno.test("targetOf: the word before the bucket depends on the method", () => {
+Deno.test("targetOf: the path segment before the bucket depends on the method", () => {
   const path = "/storage/v1/object/public/folder/file.wav";
   assertEquals(targetOf("GET", path), {
     kind: "public",

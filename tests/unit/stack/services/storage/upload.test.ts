@@ -10,7 +10,7 @@ import {
 const dir = await Deno.makeTempDir({ prefix: "storage-upload-" });
 Deno.test.afterAll(() => Deno.remove(dir, { recursive: true }));
 
-/** What is to be stored, and what is known of it. */
+/** The received upload: its bytes and its properties. */
 async function received(
   request: Request,
   limit: number,
@@ -61,7 +61,7 @@ async function bytesOf(
   return new Uint8Array(await new Response(body).arrayBuffer());
 }
 
-Deno.test("readUpload: any file comes out of its form byte for byte", async () => {
+Deno.test("readUpload: reads any file from its form byte for byte", async () => {
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 2000 }), async (bytes) => {
       const file = new Uint8Array(bytes);
@@ -79,7 +79,7 @@ Deno.test("readUpload: any file comes out of its form byte for byte", async () =
   );
 });
 
-Deno.test("readUpload: a file made of line breaks, dashes and header text is not cut", async () => {
+Deno.test("readUpload: a file of line breaks, dashes and header text is not truncated", async () => {
   const pieces = fc.constantFrom("\r\n", "--", "\r\n--", "\r\n\r\n", "a", ":");
   await fc.assert(
     fc.asyncProperty(fc.array(pieces, { maxLength: 60 }), async (parts) => {
@@ -93,7 +93,7 @@ Deno.test("readUpload: a file made of line breaks, dashes and header text is not
   );
 });
 
-Deno.test("readUpload: the metadata of a form and of a header are the same text", async () => {
+Deno.test("readUpload: metadata in a form and in a header give the same text", async () => {
   const text = JSON.stringify({ title: "Über Töne" });
   const fromForm = await received(
     await form(new Uint8Array(1), "audio/wav", { metadata: text }),
@@ -163,7 +163,7 @@ Deno.test("readUpload: a field that is not a file is held in memory, and refused
   await assertRejects(() => readUpload(request, limit, dir), StorageRefusal);
 });
 
-Deno.test("readUpload: the folder has no visible file, not even while a file is being received", async () => {
+Deno.test("readUpload: the folder never has a visible file, not even while one is being received", async () => {
   const left = () => [...Deno.readDirSync(dir)].map(({ name }) => name);
   const { readable: body, writable } = new TransformStream<
     Uint8Array<ArrayBuffer>,
@@ -181,7 +181,7 @@ Deno.test("readUpload: the folder has no visible file, not even while a file is 
   assertEquals(left(), []);
 });
 
-Deno.test("findParts: a file that ends anywhere around a step of the search comes out whole", async () => {
+Deno.test("findParts: a file that ends near a step of the search is complete", async () => {
   const step = 262_144;
   for (const difference of [-80, -40, -20, -5, -1, 0, 1, 5, 20, 40]) {
     const file = new Uint8Array(step + difference).fill(13);
@@ -190,7 +190,7 @@ Deno.test("findParts: a file that ends anywhere around a step of the search come
   }
 });
 
-Deno.test("findParts: damaged forms give fewer parts and never throw", async () => {
+Deno.test("findParts: damaged forms have fewer parts and never throw", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.uint8Array({ maxLength: 300 }),
@@ -207,7 +207,7 @@ Deno.test("findParts: damaged forms give fewer parts and never throw", async () 
     findParts(readable(new TextEncoder().encode(text)), type);
   assertEquals(await parts("--x\r\nno end", "boundary=x"), []);
   assertEquals(await parts("", "multipart/form-data"), []);
-  // Headers without an end are not looked for in the whole of a file.
+  // The search for the end of headers does not read the whole file.
   const endless = `--x\r\n${"a".repeat(20_000)}\r\n\r\nb\r\n--x--`;
   assertEquals(await parts(endless, "boundary=x"), []);
 });
