@@ -459,7 +459,7 @@ const SPOILED: {
     statement:
       `alter policy "users can read their own ai jobs" on public.ai_jobs using (user_id = auth.uid())`,
     case: "ai_jobs: one row by id",
-    fault: /^asks who the caller is for each row/,
+    fault: /^computes the caller for each row/,
   },
   {
     name: "no index for the owner's list",

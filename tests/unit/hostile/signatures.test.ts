@@ -384,7 +384,7 @@ Deno.test("provider-webhook: signed bodies of every form are accepted, and name 
           },
       );
       assertEquals(response.status, 200, await response.text());
-      const job = /"p_job_id":"([^"]*)"/.exec(asked[0] ?? "")?.[1];
+      const job = /"p_job_id":"([^"]*)"/.exec(databaseCalls[0] ?? "")?.[1];
       if (job !== undefined) assert(/^[0-9a-f-]{36}$/i.test(job), job);
     },
   );

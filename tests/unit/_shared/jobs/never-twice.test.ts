@@ -46,7 +46,7 @@ interface Scenario {
   lagSeconds: number;
 }
 
-const CALM: Round = { send: "makes", look: "answers", event: null };
+const CALM: Round = { send: "makes", query: "answers", event: null };
 
 const scenarios: fc.Arbitrary<Scenario> = fc.record({
   rounds: fc.array(
@@ -59,7 +59,7 @@ const scenarios: fc.Arbitrary<Scenario> = fc.record({
         "breaks",
         "refuses",
       ),
-      look: fc.constantFrom(
+      query: fc.constantFrom(
         "answers",
         "fails",
         "is at our concurrency limit",
@@ -111,11 +111,11 @@ class Provider {
   async find(round: Round, reach: () => Promise<void>): Promise<string | null> {
     await reach();
     if (round.query === "is at our concurrency limit") throw AT_LIMIT;
-    if (round.look !== "answers") {
+    if (round.query !== "answers") {
       throw new ProviderFailure(
         "provider_unavailable",
-        round.look === "fails" ? "unknown" : "rejected",
-        { isRetryable: round.look === "fails" },
+        round.query === "fails" ? "unknown" : "rejected",
+        { isRetryable: round.query === "fails" },
       );
     }
     const listed = this.made.find((voice) =>
