@@ -1,14 +1,14 @@
 /** The command line of the benchmark. */
 import { parseArgs } from "@std/cli/parse-args";
 
-/** What `--help` prints. */
+/** The text of `--help`. */
 export const USAGE = `Usage: deno task bench [options]
 
-  --quick            small numbers, under two minutes; for seeing whether it works
+  --quick            small numbers, under two minutes, to see whether it works
   --only NAME        one scenario; may be repeated
   --contender NAME   one contender; may be repeated
-  --runs NUMBER      so many runs, each on a new stack; the tables show medians and ranges (default 1)
-  --publish          write bench/results/latest.jsonl and the tables of docs/benchmarks.md too
+  --runs NUMBER      number of runs, each on a new stack; the tables show medians and ranges (default 1)
+  --publish          also write bench/results/latest.jsonl and the tables of docs/benchmarks.md
   --help             show this
 
 `;
@@ -25,7 +25,7 @@ export interface Invocation {
   contenders: string[];
 }
 
-/** Reads the command line. Throws with a message for a person when it is wrong. */
+/** Parses the command line. Throws an error with a readable message when it is invalid. */
 export function readArguments(
   args: string[],
   known: { scenarios: readonly string[]; contenders: readonly string[] },

@@ -1,4 +1,4 @@
-/** What all contenders run on: one embedded stack with its Postgres, and one simulated provider. */
+/** The environment of all contenders: one embedded stack with its Postgres, and one simulated provider. */
 import { fromFileUrl, join } from "@std/path";
 import postgres from "postgres";
 import { z } from "zod";
@@ -14,8 +14,8 @@ export const MOST_SLOTS = 50;
 export const CREATORS = 16;
 
 /**
- * Connections of contenders that are not on are given back after this time: the server has 150, and all contenders
- * together would want more.
+ * Idle connections of contenders are closed after this time: the server has 150, and all contenders together would use
+ * more.
  */
 export const IDLE_SECONDS = 3;
 
@@ -45,15 +45,15 @@ const ledgerSchema = z.object({
 /** The provider, for the account of one contender. */
 export interface ProviderAccount {
   url: string;
-  /** Forgets everything. */
+  /** Resets the account. */
   reset(delayMs: number): Promise<void>;
-  /** Creates the requested objects immediately, even if the client has disconnected; later calls take `delayMs`. */
+  /** Finishes all open calls immediately, even if the client has disconnected; later calls take `delayMs`. */
   release(delayMs: number): Promise<void>;
-  /** True as soon as so many requests wait for their answer, false after `withinMs`. */
+  /** True as soon as `count` requests wait for their response, false after `withinMs`. */
   waitOpen(atLeast: number, withinMs: number): Promise<boolean>;
-  /** The same for objects created. */
+  /** The same for created objects. */
   waitCreated(atLeast: number, withinMs: number): Promise<boolean>;
-  /** How many objects there are, and for how many jobs it was asked, or has made one, more than once. */
+  /** The number of objects, and of jobs with more than one request or more than one object. */
   ledger(): Promise<z.infer<typeof ledgerSchema>>;
 }
 
@@ -66,13 +66,13 @@ export interface Environment extends AsyncDisposable {
   control: postgres.Sql;
   postgresVersion: string;
   account(name: string): ProviderAccount;
-  /** The address of another database of the same server, as its owner `postgres` or as the superuser of the control. */
+  /** The URL of another database of the same server, as its owner `postgres` or as the superuser of `control`. */
   urlOf(database: string, role: "postgres" | "control"): string;
 }
 
 async function makeDataDir(): Promise<string> {
   const dir = await Deno.makeTempDir({ prefix: "edge-ai-jobs-bench-" });
-  // The server's own user must be able to enter it.
+  // The server's user must be able to access it.
   await Deno.chmod(dir, 0o755);
   return dir;
 }
@@ -88,7 +88,7 @@ async function removeDataDir(dir: string): Promise<void> {
 
 /**
  * Starts the stack with a data folder, so that Postgres is durable (fsync, synchronous commit and full pages as by
- * default), and the provider. Everything is gone when it is disposed.
+ * default), and the provider. Disposing removes everything.
  */
 export async function startEnvironment(): Promise<Environment> {
   await using parts = new AsyncDisposableStack();

@@ -18,7 +18,7 @@ export const CONTENDERS = [
   "pg-boss-tuned",
 ] as const;
 
-/** Makes the contenders with these names, or all. They are disposed with the stack `parts`. */
+/** Creates the contenders with these names, or all. They are disposed with the stack `parts`. */
 export async function makeContenders(
   environment: Environment,
   names: readonly string[],

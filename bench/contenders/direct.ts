@@ -19,7 +19,7 @@ export function directContender(
   let settings: Record<string, unknown> = {};
   let recovering = Promise.resolve();
 
-  /** A worker that follows a killed one listens elsewhere: its port may be someone's by then. */
+  /** A worker that replaces a killed one listens on another port, because its old one may be in use. */
   async function redirect(): Promise<void> {
     const { port } = await worker.ready();
     await database.sendDispatchesTo(addressOf(port));

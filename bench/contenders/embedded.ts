@@ -1,4 +1,4 @@
-/** The product as it is: create-ai-job, pg_net, process-ai-job, the embedded REST and Storage, ElevenLabs' client. */
+/** The unchanged product: create-ai-job, pg_net, process-ai-job, the embedded REST and Storage, ElevenLabs' client. */
 import { z } from "zod";
 import { type Environment, MOST_SLOTS } from "../environment.ts";
 import { wallMs } from "../processes/clock.ts";

@@ -1,4 +1,4 @@
-/** This project's engine as the benchmark sees it in the database: the same for both ways to drive it. */
+/** This project's engine in the database, shared by the two contenders that use it. */
 import { createClient } from "@supabase/supabase-js";
 import postgres from "postgres";
 import { z } from "zod";
@@ -34,7 +34,7 @@ export interface EngineUser {
 export class EngineDatabase {
   readonly users: readonly EngineUser[];
   readonly #control: postgres.Sql;
-  /** As an app's own backend would insert. */
+  /** Inserts like an app's own backend. */
   readonly #app: postgres.Sql;
   #turn = 0;
 
@@ -85,7 +85,7 @@ export class EngineDatabase {
     return new EngineDatabase(users, control, app);
   }
 
-  /** Empty tables, or only finished jobs; so many slots; dispatches go to `functionsUrl`. */
+  /** Prepares a run: empty tables or only finished jobs, the number of slots, and dispatches to `functionsUrl`. */
   async reset(
     { slots, keepHistory }: RunOptions,
     functionsUrl: string,
@@ -104,7 +104,7 @@ export class EngineDatabase {
     await this.sendDispatchesTo(functionsUrl);
   }
 
-  /** Where the database finds `/functions/v1/process-ai-job`. */
+  /** Sets the URL under which the database finds `/functions/v1/process-ai-job`. */
   async sendDispatchesTo(functionsUrl: string): Promise<void> {
     await this.#control`
       select vault.update_secret(s.id, ${functionsUrl}) from vault.secrets as s where s.name = 'project_url'`;
@@ -113,7 +113,7 @@ export class EngineDatabase {
   /** See {@link Contender.insert}. */
   async insert(count: number, owner: Owner): Promise<string[]> {
     const users = this.#usersOf(owner);
-    // Where single jobs are created, each is the next user's, as the other contender's are.
+    // Single jobs are created for one user after the other, as by the other contender.
     const first = this.#turn;
     this.#turn += count;
     const owners = Array.from(

@@ -1,4 +1,4 @@
-/** graphile-worker, as its documentation begins, and with what it has for speed and fairness. */
+/** graphile-worker, with the first settings of its documentation, and tuned for speed and fairness. */
 import { Logger, makeWorkerUtils } from "graphile-worker";
 import { z } from "zod";
 import { type Environment, RECORDING } from "../environment.ts";
@@ -15,7 +15,7 @@ function workerSettings(
   return {
     concurrentJobs: slots,
     ...(isTuned ? { maxPoolSize: 15 } : {}),
-    // With a queue per user a local queue would find one job at a time, and wait for the next poll after each.
+    // With a queue per user, a local queue would find one job at a time, and then wait for the next poll.
     ...(isTuned && !isShared
       ? {
         localQueue: { size: slots + 1 },
@@ -26,7 +26,7 @@ function workerSettings(
   };
 }
 
-/** The contender `graphile-worker` or, tuned, `graphile-worker-tuned`. Makes its database. */
+/** The contender `graphile-worker` or, tuned, `graphile-worker-tuned`. Creates its database. */
 export async function graphileWorkerContender(
   environment: Environment,
   version: string,
@@ -112,7 +112,7 @@ export async function graphileWorkerContender(
     times: (ids) => database.times(ids),
     firstLines: () => worker.firstLines(),
     startedOfFirst: () => database.startedOfFirst(),
-    // The library deletes what is finished.
+    // The library deletes finished jobs.
     fillHistory: (rows) => database.fillHistory(rows),
     dispose: () => database.dispose(),
   };

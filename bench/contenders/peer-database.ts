@@ -1,4 +1,4 @@
-/** A peer's database: the library's own schema beside a table of the app that holds what its users see of a job. */
+/** A peer's database: the library's own schema, and a table of the app with what its users see of a job. */
 import postgres from "postgres";
 import { z } from "zod";
 import { CREATORS, type Environment, IDLE_SECONDS } from "../environment.ts";
@@ -14,7 +14,7 @@ const timesSchema = z.array(z.object({
 }));
 const countSchema = z.tuple([z.object({ count: z.number() })]);
 
-/** What an app needs to show its users their jobs; indexed as `ai_jobs` is for the same purpose. */
+/** The app's table for showing jobs to users, with the same indexes as `ai_jobs`. */
 const TABLE = `
   create schema app;
   create table app.jobs (
@@ -63,7 +63,7 @@ export class PeerDatabase {
     });
   }
 
-  /** Makes the database with the app's table. */
+  /** Creates the database with the app's table. */
   static async create(
     environment: Environment,
     name: string,
@@ -113,7 +113,7 @@ export class PeerDatabase {
     return count;
   }
 
-  /** Empties the app's table, or leaves only what is finished. */
+  /** Empties the app's table, or leaves only finished jobs. */
   async reset(keepHistory: boolean): Promise<void> {
     if (keepHistory) {
       await this.control`delete from app.jobs where completed_at is null`;

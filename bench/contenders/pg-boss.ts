@@ -1,4 +1,4 @@
-/** pg-boss, as its documentation begins, and with what it has for speed, rescue and fairness. */
+/** pg-boss, with the first settings of its documentation, and tuned for speed, rescue and fairness. */
 import { type ConstructorOptions, PgBoss, type WorkOptions } from "pg-boss";
 import type postgres from "postgres";
 import { z } from "zod";
@@ -17,7 +17,7 @@ interface PgBossSettings {
   work: WorkOptions;
 }
 
-/** A batch is fetched as a whole, and the next one when all of it is done. */
+/** Number of jobs that are fetched together; the next batch is fetched when all of them are done. */
 const BATCH = 2;
 
 function settingsOf(
@@ -50,7 +50,7 @@ function settingsOf(
   };
 }
 
-/** The contender `pg-boss` or, tuned, `pg-boss-tuned`. Makes its database. */
+/** The contender `pg-boss` or, tuned, `pg-boss-tuned`. Creates its database. */
 export async function pgBossContender(
   environment: Environment,
   version: string,
@@ -61,7 +61,7 @@ export async function pgBossContender(
     environment,
     name.replaceAll("-", "_"),
   );
-  // Only creates; the worker is another process.
+  // This instance only creates jobs; the worker is another process.
   const producer = new PgBoss({
     connectionString: database.url,
     max: 2,
@@ -147,7 +147,7 @@ export async function pgBossContender(
     startedOfFirst: () => database.startedOfFirst(),
     async fillHistory(rows) {
       await database.fillHistory(rows);
-      // The library keeps what is finished for seven days.
+      // The library keeps finished jobs for seven days.
       await database.control`
         insert into pgboss.job (name, data, state, created_on, started_on, completed_on, output)
         select ${QUEUE}, jsonb_build_object('id', gen_random_uuid()), 'completed', t.at, t.at, t.at, '{}'

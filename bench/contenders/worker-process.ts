@@ -3,7 +3,7 @@ import { z } from "zod";
 import { wallMs } from "../processes/clock.ts";
 import { Program } from "../processes/program.ts";
 
-/** At most one process at a time, always of the same script. */
+/** Runs at most one process at a time, always with the same script. */
 export class WorkerProcess<Facts> {
   readonly #script: string;
   readonly #facts: z.ZodType<Facts>;
@@ -21,7 +21,7 @@ export class WorkerProcess<Facts> {
     this.#sink = sink;
   }
 
-  /** Resolves with what the process says of itself once it takes jobs. */
+  /** Starts the process, and resolves with its facts once it accepts jobs. */
   async start(given: unknown): Promise<Facts> {
     this.#starting = Program.start(
       this.#script,
@@ -44,7 +44,7 @@ export class WorkerProcess<Facts> {
     return at;
   }
 
-  /** Resolves, with what it says of itself, when the process that was started last takes jobs. */
+  /** Resolves with the facts of the newest process once it accepts jobs. */
   async ready(): Promise<Facts> {
     if (this.#starting === undefined) throw new Error("nothing is started");
     return await this.#starting;

@@ -1,5 +1,5 @@
 /**
- * Loads one bundled Edge Function in a fresh process and prints what that costs, as JSON: {@link bootSchema} in boot.ts.
+ * Loads one bundled Edge Function in a fresh process and prints the cost as JSON: {@link bootSchema} in boot.ts.
  * Argument: the path of the bundle. The environment is that of the function.
  */
 import { toFileUrl } from "@std/path";

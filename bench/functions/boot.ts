@@ -5,14 +5,14 @@ import { z } from "zod";
 const root = fromFileUrl(new URL("../../", import.meta.url));
 const probe = fromFileUrl(new URL("./boot-probe.ts", import.meta.url));
 
-/** Of one boot. */
+/** The figures of one boot. */
 const bootSchema = z.object({
   bootMs: z.number(),
   cpuMs: z.number().nullable(),
   memoryBytes: z.number().nullable(),
 });
 
-/** What the functions read at their start; nothing is called. */
+/** The variables that the functions read at their start; nothing is called. */
 const ENV = {
   SUPABASE_URL: "http://127.0.0.1:1",
   SUPABASE_PUBLISHABLE_KEYS: '{"default":"unused"}',
@@ -24,11 +24,11 @@ const ENV = {
 /** Figures of one function. */
 export interface Boot {
   function: string;
-  /** Of the minified bundle, with the modules that are loaded only when a job needs them. */
+  /** Size of the minified bundle, including the modules that are loaded only when a job needs them. */
   bundleBytes: number;
   /**
-   * Shortest time to load it, in milliseconds, from the start of the import until its handler is there: what other work of
-   * the machine adds is not the function's.
+   * Shortest time to load it, in milliseconds, from the start of the import until its handler exists. The shortest,
+   * because other work on the machine only adds time.
    */
   bootMs: number;
   /** Median processor time of this; undefined where there is no `/proc`. */
@@ -64,10 +64,10 @@ async function output(args: string[], env = {}): Promise<string> {
 
 /**
  * Bundles every function into a separate folder in `folder`. Modules that are imported lazily are separate files, as
- * they are loaded by themselves on a hosted project.
+ * they are loaded separately on a hosted project.
  *
  * @returns the names with the paths of the entry files.
- * @throws {Error} with what the bundler says.
+ * @throws {Error} with the bundler's message.
  */
 export async function bundleFunctions(
   folder: string,
@@ -87,7 +87,7 @@ export async function bundleFunctions(
   return bundles;
 }
 
-/** Boots each bundle `runs` times, in turns, so that a busy moment of the machine does not hit one function alone. */
+/** Boots each bundle `runs` times, in turns, so that a busy moment of the machine does not affect only one function. */
 export async function measureBoots(
   bundles: ReadonlyMap<string, string>,
   runs: number,
@@ -132,7 +132,7 @@ async function sizeOf(folder: string): Promise<number> {
   return bytes;
 }
 
-/** The middle of some numbers; undefined of none. */
+/** The median of some numbers; undefined without numbers. */
 export function median(values: readonly number[]): number | undefined {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 }

@@ -1,4 +1,4 @@
-/** What one job of each type takes of its Edge Function: processor time and memory. */
+/** The processor time and memory that one job of each type uses in its Edge Function. */
 import postgres from "postgres";
 import type { JobRequest } from "../../client/mod.ts";
 import { signUp, upload } from "../../dev/demo/as-an-app.ts";
@@ -16,8 +16,8 @@ import {
 } from "../../dev/stack/process/resource-usage.ts";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
 
-/** Longer than any job takes here. */
-const PATIENCE_MS = 120_000;
+/** Longer than any job here. */
+const TIME_LIMIT_MS = 120_000;
 /** After the end of a job its isolate still writes a cache entry and searches for other jobs. */
 const AFTERMATH_MS = 500;
 
@@ -25,11 +25,13 @@ const AFTERMATH_MS = 500;
 export interface JobCost {
   job: string;
   function: string;
-  /** Of the first job of an isolate, which loads what the type needs. Milliseconds of the thread that runs JavaScript. */
+  /**
+   * Of the first job of an isolate, which loads the type's modules. Milliseconds of the thread that runs JavaScript.
+   */
   firstCpuMs: number;
   /** Mean of the jobs after it. */
   laterCpuMs: number;
-  /** The most private memory that the process has had, in bytes, over all of these jobs. */
+  /** Peak of the process's private memory over all of these jobs, in bytes. */
   peakMemoryBytes: number;
 }
 
@@ -152,7 +154,7 @@ function subjects(): Subject[] {
   ];
 }
 
-/** Ends the processes of a function and resolves with the next one, which has done nothing. */
+/** Ends the processes of a function and resolves with the next, fresh one. */
 async function renew(stack: Stack, slug: string): Promise<number> {
   const { pid: old } = await stack.functions.process(slug);
   await stack.functions.kill(slug, "SIGKILL");
@@ -186,7 +188,7 @@ export async function measureJobs(more: number): Promise<JobCost[]> {
     ephemeral: true,
     port: 0,
     wallClockMs: 400_000,
-    // The figures are what is measured; an isolate that ends would begin again.
+    // No limits: an isolate that ends because of one would start from zero.
     cpuMs: 0,
   });
   await using user = await signUp(stack, "bench@example.com");
@@ -200,7 +202,7 @@ export async function measureJobs(more: number): Promise<JobCost[]> {
     const run = async () => {
       const request = await subject.request(user, ++number);
       const job = await user.jobs.create(request);
-      await job.wait({ timeoutMs: PATIENCE_MS });
+      await job.wait({ timeoutMs: TIME_LIMIT_MS });
       await pause(AFTERMATH_MS);
     };
     const pid = await renew(stack, subject.function);

@@ -1,11 +1,12 @@
 // deno-lint-ignore-file no-console -- a program that prints figures
 /**
- * `deno task bench:functions`: what the Edge Functions take of the hosted limits (2 s of processor time and 256 MB an
- * isolate): bundle, cold boot and memory of each function, and processor time and memory of one job of each type.
+ * `deno task bench:functions`: how much of the hosted limits (2 s of processor time and 256 MB per isolate) the Edge
+ * Functions use: bundle, cold boot and memory of each function, and processor time and memory of one job of each type.
  *
  * usage: deno task bench:functions [--only boot|jobs] [--runs 5]
  *
- * Exit code 2 for a wrong argument. A target that is missed is a result. Linux only: the figures come from `/proc`.
+ * Exit code 2 for a wrong argument. A missed target is a result, not an error. Linux only: the figures come from
+ * `/proc`.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { z } from "zod";
@@ -56,7 +57,7 @@ async function printJobs(runs: number): Promise<void> {
   );
   console.log("| --- | --- | ---: | ---: | ---: | --- | --- |");
   for (const cost of costs) {
-    // A book of photos is work of another size; bench:pdf-render has its limits.
+    // A book of photos is much larger work; bench:pdf-render measures it.
     const isKeepsake = cost.function === "render-ai-job";
     const isQuick = Math.max(cost.firstCpuMs, cost.laterCpuMs) <= TARGETS.cpuMs;
     const isSmall = cost.peakMemoryBytes <= TARGETS.megabytes * 1e6;

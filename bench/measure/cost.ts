@@ -1,17 +1,17 @@
-/** What the database had to do for some work: statements from outside, and bytes of its journal (WAL). */
+/** The database's cost of some work: statements from clients, and bytes of its write-ahead log (WAL). */
 import type postgres from "postgres";
 import { z } from "zod";
 
-/** Sums over all jobs of the work that was measured. */
+/** Sums over all jobs of the measured work. */
 export interface Cost {
-  /** Statements that came over a connection, `begin` and `commit` included; what functions do inside is not counted. */
+  /** Statements from clients, including `begin` and `commit`, but not those inside functions. */
   statements: number;
   walBytes: number;
 }
 
 /**
- * The stand-ins of pg_net and pg_cron talk to the database as clients; the real ones are parts of it. Neither they nor
- * the look-ups of a new connection are round trips of anyone's job.
+ * The stand-ins of pg_net and pg_cron are clients of the database; the real ones are parts of it. Neither their
+ * statements nor those of a new connection are round trips of a job.
  */
 const NOT_A_CLIENT = [
   "net\\.(http_request_queue|_http_response)",
@@ -26,8 +26,8 @@ const sumSchema = z.tuple([
 ]);
 
 /**
- * Runs `work` and measures what it cost in `database`. `control` is a superuser whose own statements are left out.
- * The journal is that of the whole server, so nothing else may be at work on it.
+ * Runs `work` and measures its cost in `database`. `control` is a superuser whose own statements are not counted. The
+ * WAL is that of the whole server, so nothing else may use it meanwhile.
  */
 export async function withCost<T>(
   control: postgres.Sql,

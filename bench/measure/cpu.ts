@@ -1,5 +1,5 @@
 /**
- * Processor time by part, from `/proc`: what does not change when the machine has other work too. Linux only.
+ * Processor time by part, from `/proc`. Unlike durations, it hardly depends on other work of the machine. Linux only.
  */
 
 /** Parts of a running benchmark. `gateway` is the embedded stack's own process: REST, Storage, pg_net, pg_cron. */
@@ -18,11 +18,11 @@ interface Process {
   parent: number;
   name: string;
   ms: number;
-  /** Of its children that have ended. */
+  /** Processor time of its children that have ended. */
   childrenMs: number;
 }
 
-/** Of a clock tick of the kernel; 100 a second on all platforms of Linux that Deno runs on. */
+/** Milliseconds of a clock tick of the kernel; 100 ticks a second on all Linux platforms that Deno supports. */
 const TICK_MS = 10;
 
 async function processes(): Promise<Map<number, Process>> {
@@ -33,7 +33,7 @@ async function processes(): Promise<Map<number, Process>> {
     try {
       stat = await Deno.readTextFile(`/proc/${folder}/stat`);
     } catch {
-      continue; // it is over
+      continue; // it has ended
     }
     const name = stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")"));
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ").map(Number);
@@ -51,7 +51,7 @@ async function processes(): Promise<Map<number, Process>> {
   return all;
 }
 
-/** What each process of the benchmark has used so far. */
+/** The processor time that each process of the benchmark has used so far. */
 async function snapshot(
   pids: { provider: number; stack: number },
 ): Promise<Map<number, { part: Part; ms: number }>> {
@@ -64,7 +64,7 @@ async function snapshot(
   return new Map(
     [...all.values()].filter(isOurs).map((process) => {
       const part = partOf(process, pids);
-      // The connections of Postgres that have ended are its own; the children of the others are other parts.
+      // Only for Postgres, whose children are its connections. The children of other parts are parts themselves.
       const ms = process.ms + (part === "postgres" ? process.childrenMs : 0);
       return [process.pid, { part, ms }];
     }),
@@ -82,8 +82,8 @@ function partOf(
 }
 
 /**
- * Runs `work` and says how much processor time each part used meanwhile; undefined where there is no `/proc`. The
- * functions of the stack count as `worker`. A process that ends meanwhile is left out, apart from connections of Postgres.
+ * Runs `work` and returns the processor time that each part used meanwhile; undefined without `/proc`. The functions of
+ * the stack count as `worker`. A process that ends meanwhile is left out, apart from connections of Postgres.
  */
 export async function withCpu<T>(
   pids: { provider: number; stack: number },
@@ -106,7 +106,7 @@ export async function withCpu<T>(
     cpu[part] += ms - (before.get(pid)?.ms ?? 0);
   }
   for (const [pid, { part, ms }] of before) {
-    // A connection that has ended: the server has taken over what it had used before, too.
+    // A connection that has ended: the server's count now includes also its earlier time.
     if (part === "postgres" && !after.has(pid)) cpu.postgres -= ms;
   }
   return { result, cpu };

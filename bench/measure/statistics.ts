@@ -24,7 +24,7 @@ export function distribution(samples: readonly number[]): Distribution {
   };
 }
 
-/** Rounded to so many decimals, two if not said. */
+/** Rounds to `decimals` decimals, two by default. */
 export function round(value: number, decimals = 2): number {
   const factor = 10 ** decimals;
   return Math.round(value * factor) / factor;

@@ -1,11 +1,11 @@
 /**
- * What the console, the metrics and the counting behind them cost the database with 1,000,000 jobs: the server's own time
- * of each statement, and what of a job's time the triggers take that count it.
+ * The cost of the console, the metrics and their counters in a database with 1,000,000 jobs: the server's time for each
+ * statement, and the share of a job's time that the counting triggers use.
  *
  * usage: deno task bench:ops [--jobs N] [--runs N]
  *
- * Prints one line of JSON per measurement, then two tables. Times are planning and execution in milliseconds; the way to
- * the client is not in them.
+ * Prints one line of JSON per measurement, then two tables. Times are planning and execution in milliseconds; without
+ * the transfer to the client.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import postgres from "postgres";
@@ -47,11 +47,11 @@ function percentile(times: readonly number[], share: number): number {
   return value;
 }
 
-/** What is asked, and how often a console that is open, a prober and Prometheus ask together. */
+/** The queries, and how often an open console, a prober and Prometheus together run them. */
 interface Query {
   name: string;
   statement: string;
-  /** Seconds from one to the next; undefined for what a person starts. */
+  /** Seconds between two runs; undefined for a query that a person starts. */
   everySeconds?: number;
 }
 
@@ -102,7 +102,7 @@ function queries(operator: string, user: string): Query[] {
       ),
     },
     {
-      name: "search, a code that there is not",
+      name: "search, an unused code",
       statement: ops("ops_search_jobs", ", p_error_code => 'no_such_code'"),
     },
     { name: "budgets", statement: ops("ops_budgets") },
@@ -110,7 +110,7 @@ function queries(operator: string, user: string): Query[] {
   ];
 }
 
-/** Every bucket that is kept, full: each type and provider with all its series. */
+/** Fills every bucket: each type and provider with all its series. */
 const FULL_COUNTERS = `
   insert into private.ai_counters (resolution, bucket_at, metric, job_type, provider, code, slot, amount)
   select b.resolution, b.bucket_at, m.metric, t.job_type, p.provider, m.code, m.slot, 7
@@ -142,8 +142,8 @@ async function timeOf(sql: postgres.Sql, statement: string): Promise<number> {
   return plan["Planning Time"] + plan["Execution Time"];
 }
 
-/** The lives of `count` jobs, one after the other, in seconds; with the times of functions if they are to be kept. */
-async function liveThrough(
+/** Runs `count` jobs one after the other and returns the seconds; optionally with the times of functions. */
+async function runJobs(
   sql: postgres.Sql,
   user: string,
   count: number,
@@ -205,7 +205,7 @@ const { adminUrl } = await createDatabaseFromTemplate(
   MIGRATED_TEMPLATE,
 );
 const admin = postgres(adminUrl, { max: 1, onnotice: () => {} });
-// A superuser, who may have the times of functions kept.
+// A superuser, who may enable track_functions.
 const sql = postgres(adminUrl, { max: 1, onnotice: () => {} });
 try {
   const users = jobs / 100;
@@ -249,8 +249,7 @@ try {
     print(JSON.stringify(result));
   }
 
-  // The time inside the counting functions themselves, since the difference of two whole lives drowns in what else the
-  // machine does.
+  // The time inside the counting functions themselves, because the difference of two whole runs would be lost in noise.
   const lives = 20 * runs;
   await sql`select private.fold_ai_counters()`;
   const calls = () =>
@@ -258,8 +257,8 @@ try {
       select coalesce(sum(f.total_time), 0)::float8 as milliseconds
       from pg_stat_user_functions as f
       where f.schemaname = 'private' and f.funcname like 'count\\_%'`;
-  await liveThrough(sql, user, 100);
-  const seconds = await liveThrough(sql, user, lives, true);
+  await runJobs(sql, user, 100);
+  const seconds = await runJobs(sql, user, lives, true);
   await sql`select pg_stat_force_next_flush()`;
   const [counted] = await calls();
   const [queued] = await sql`

@@ -4,7 +4,7 @@
  *
  * usage: deno task bench:pdf-render [--only NAME]
  *
- * The function runs in the process that the embedded stack gives it; the figures are those of the whole process, from its
+ * The function runs in a process as in the embedded stack. The figures are those of the whole process, from its
  * readiness to the end of the request, as Linux counts them. Storage is on the same machine, without TLS.
  */
 import { parseArgs } from "@std/cli/parse-args";
@@ -23,7 +23,7 @@ const GOAL = { cpuMs: 1500, megabytes: 180 };
 const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 const SLUG = "render-ai-job";
 /** Time limit of a claim on a busy machine. */
-const PATIENCE_MS = 120_000;
+const TIME_LIMIT_MS = 120_000;
 
 interface Photo {
   bytes: Uint8Array<ArrayBuffer>;
@@ -59,7 +59,7 @@ async function noisyPng(
   };
 }
 
-/** Words that no other place has, so that nothing measured before helps. */
+/** Words that occur nowhere else, so that no cached measurement helps. */
 function words(length: number, seed: number): string {
   let text = "";
   for (let at = 0; text.length < length; at++) {
@@ -133,7 +133,7 @@ const CASES: Case[] = [
     ],
   },
   {
-    name: "captions of 30,000 characters, as many as are taken, no word twice",
+    name: "captions of 30,000 characters, the maximum, no word twice",
     photos: () =>
       Promise.resolve(Array.from({ length: 100 }, () => jpeg(small()))),
     caption: (slide) => words(slide % 2 === 0 ? 500 : 100, slide + 1),
@@ -157,7 +157,7 @@ const CASES: Case[] = [
 const usageSchema = z.object({ cpuMs: z.number(), megabytes: z.number() });
 type Usage = z.infer<typeof usageSchema>;
 
-/** What a process has used so far: proc(5). */
+/** The resources that a process has used so far: proc(5). */
 async function usageOf(pid: number): Promise<Usage> {
   const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ").map(Number);
@@ -198,7 +198,7 @@ async function request(stack: Stack, sql: postgres.Sql, jobId: string) {
         SUPABASE_SECRET_KEYS: JSON.stringify({ default: stack.secretKey }),
         DISPATCH_SECRET: stack.dispatchSecret,
       },
-      // What is measured is what it would take.
+      // No limits, to measure the full need.
       limits: { wallClockMs: 400_000, cpuMs: 0, memoryBytes: 0 },
       bootTimeoutMs: 60_000,
       logs: stack.logs,
@@ -231,7 +231,7 @@ async function request(stack: Stack, sql: postgres.Sql, jobId: string) {
     if (answer.status !== 202 || !text.includes(jobId)) {
       throw new Error(`the job was not claimed: ${answer.status} ${text}`);
     }
-    const deadline = performance.now() + PATIENCE_MS;
+    const deadline = performance.now() + TIME_LIMIT_MS;
     for (;;) {
       const [row] = await sql`
         select status, stage, error_code, error_message, result_data from public.ai_jobs where id = ${jobId}`;
@@ -312,7 +312,7 @@ if (!CASES.some(({ name }) => name.includes(options.only))) {
 }
 
 await using stack = await startStack({ ephemeral: true });
-// Nothing but this program calls the function.
+// Only this program calls the function.
 await stack.net.stop();
 stack.cron.stop();
 await using sql = Object.assign(

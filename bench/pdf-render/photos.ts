@@ -1,6 +1,6 @@
 /**
- * Photos for the benchmark. A JPEG is never decoded on the way into a book, so that these need no picture: they have the
- * segments that a camera writes, and bytes that look like a scan. PNGs are real ones.
+ * Photos for the benchmark. A JPEG is never decoded for a book, so these contain no picture: they have the segments
+ * that a camera writes, and bytes that look like a scan. PNGs are real.
  */
 import { createDeflate } from "node:zlib";
 import { Buffer } from "node:buffer";
@@ -63,7 +63,7 @@ function exif(orientation: number, takenAt: string, thumbnail: number): Bytes {
   return bytes;
 }
 
-/** A profile that says it is for RGB; what is in it nobody reads here. */
+/** A profile for RGB. Its content is not read here. */
 function profile(length: number): Bytes {
   const bytes = new Uint8Array(length);
   bytes.set(ascii("RGB "), 16);
@@ -141,13 +141,13 @@ function chunk(name: string, data: Uint8Array): Bytes {
   new DataView(bytes.buffer).setUint32(0, data.length);
   bytes.set(ascii(name), 4);
   bytes.set(data, 8);
-  // The checksum is not looked at.
+  // The checksum is not checked.
   return bytes;
 }
 
 /**
- * A PNG whose rows come from `row`, which fills one without its filter and may keep it from row to row. Colour type 2 is
- * RGB, 6 has transparency.
+ * A PNG whose rows are filled by `row`, without their filter byte; it may leave the previous row's samples. Colour type
+ * 2 is RGB, 6 has transparency.
  */
 export async function png(
   options: {
@@ -193,7 +193,7 @@ export async function png(
   ]);
 }
 
-/** Rows of a photo as a filter leaves them: small differences, of which each fourth sample is opaque. */
+/** Rows of a photo after filtering: small differences, with every fourth sample opaque. */
 export function photoRow(
   samples: number,
   bytesOfSample: number,
@@ -210,7 +210,7 @@ export function photoRow(
       const step = samples * bytesOfSample;
       for (let at = step - bytesOfSample; at < bytes.length; at += step) {
         for (let byte = 0; byte < bytesOfSample; byte++) {
-          // Filter 1: the difference to the pixel on the left, of which there is none at first.
+          // Filter 1: the difference to the pixel on the left; the first pixel has none.
           bytes[at + byte] = at < step ? 255 : 0;
         }
       }

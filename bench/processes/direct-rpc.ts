@@ -1,6 +1,6 @@
 /**
- * The database's functions over a direct connection, for the same repository as the product's. What differs from the
- * published figures of the product is the cost of the Data API.
+ * The database's functions over a direct connection, for the product's repository. The difference to the product's
+ * figures is the cost of the Data API.
  */
 import postgres from "postgres";
 import type { Json } from "../../supabase/functions/_shared/database.types.ts";
@@ -44,7 +44,7 @@ export async function createDirectRpc(sql: postgres.Sql): Promise<Rpc> {
 }
 
 function toDatabaseError(error: unknown): DatabaseError {
-  // Anything else is a lost connection: no SQLSTATE.
+  // Any other error has no SQLSTATE: it is a lost connection.
   return error instanceof postgres.PostgresError
     ? {
       code: error.code,

@@ -77,12 +77,12 @@ const platform: PlatformDeps = {
     SUPABASE_SECRET_KEYS: '{"default":"unused"}',
     DISPATCH_SECRET: settings.dispatchSecret,
   }),
-  // Written as the function's log lines are, so that both pay for them.
+  // Writes log lines like the function, so that both have their cost.
   writeLine: (line) => void Deno.stderr.writeSync(encoder.encode(`${line}\n`)),
 };
 
 const sql = postgres(settings.dbUrl, {
-  // One call of each kind is in flight at a time, and a claim for each dispatch.
+  // One call of each function is in flight at a time, and a claim for each dispatch.
   max: 6,
   onnotice: () => {},
   connection: { role: "service_role" },
@@ -104,7 +104,7 @@ const worker = createWorker({
   results: "database",
   concurrency: settings.concurrency,
   wallClockMs: settings.wallClockMs,
-  // The jobs of the benchmark depend on nothing.
+  // The jobs of the benchmark have no dependencies.
   dependencyOf: () => Promise.resolve(null),
   removeLostFiles: () => Promise.resolve(0),
   onShutdown: platform.onShutdown,

@@ -17,9 +17,9 @@ interface Settings {
   dbUrl: string;
   providerUrl: string;
   recording: string;
-  /** `worker` of a preset, as the library documents it. */
+  /** The documented `worker` settings of a preset. */
   worker: NonNullable<NonNullable<RunnerOptions["preset"]>["worker"]>;
-  /** Before the start: take back what dead workers hold, which is safe only where there is no other worker. */
+  /** Before the start: unlock the jobs of dead workers, which is safe only without another worker. */
   isAlone: boolean;
 }
 

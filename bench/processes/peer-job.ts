@@ -6,13 +6,13 @@ import type postgres from "postgres";
 import { wallMs } from "./clock.ts";
 import type { VoiceCalls } from "./voice-call.ts";
 
-/** The job's handler, and when it was entered for each job: wall clock in milliseconds, last entry. */
+/** The job's handler, and the time of its last start for each job, by the wall clock in milliseconds. */
 export interface PeerJob {
   run(jobId: string): Promise<void>;
   firstLines: Map<string, number>;
 }
 
-/** The handler over the app's own connection and the provider. */
+/** The handler, with the app's own connection and the provider. */
 export function peerJob(sql: postgres.Sql, voices: VoiceCalls): PeerJob {
   const firstLines = new Map<string, number>();
   return {

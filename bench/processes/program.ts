@@ -1,4 +1,4 @@
-/** A process of the benchmark, as the driver holds it. See serve-commands.ts for its other end. */
+/** A process of the benchmark, from the driver's side. serve-commands.ts is the process's side. */
 import { fromFileUrl } from "@std/path";
 import { z } from "zod";
 import { FULL_LOCK } from "../../dev/tools/lock-rules.ts";
@@ -55,8 +55,8 @@ export class Program implements AsyncDisposable {
   }
 
   /**
-   * Starts a program of this folder and resolves, once it is ready, with it and with what it says of itself. `given`
-   * is its only argument, as JSON. What it writes to standard error is shown, or thrown away with `sink: "null"`.
+   * Starts a program of this folder and resolves, once it is ready, with it and its facts. `given` is its only
+   * argument, as JSON. Its standard error is shown, or discarded with `sink: "null"`.
    *
    * @throws {Error} when it ends before it is ready.
    */
@@ -120,13 +120,13 @@ export class Program implements AsyncDisposable {
     try {
       this.#process.kill("SIGKILL");
     } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // it is over already
+      if (!(error instanceof TypeError)) throw error; // it has ended
     }
     await this.#over;
     await this.#input.abort().catch(() => {});
   }
 
-  /** Lets it end by itself, and kills it when it does not. */
+  /** Waits until it ends by itself, and kills it if it does not. */
   async stop(): Promise<void> {
     await this.#input.close().catch(() => {});
     const late = setTimeout(() => void this.kill(), GRACE_MS);

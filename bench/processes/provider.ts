@@ -1,23 +1,23 @@
 /**
  * The simulated provider of all contenders: the four calls of ElevenLabs that the product makes for a voice clone,
- * under a separate path for each contender (`/<account>/v1/voices/add`). It answers after a set time, creates also
- * when its client has gone away, and keeps a ledger by job. Unlike dev/simulators it does not decode the recording:
- * that would take more of the processor than the engines under test.
+ * under a separate path for each contender (`/<account>/v1/voices/add`). It responds after a set time, creates the
+ * object even if its client has disconnected, and keeps a ledger by job. Unlike dev/simulators it does not decode the
+ * recording, which would need more processor time than the engines under test.
  */
 import { z } from "zod";
 import { serveCommands } from "./serve-commands.ts";
 
 interface Account {
   delayMs: number;
-  /** Requests that wait for their answer. */
+  /** Number of requests that wait for their response. */
   open: number;
-  /** Per job: how often it was asked to create, and the ids of what it created. */
+  /** Per job: the number of requests, and the ids of the created objects. */
   asked: Map<string, number>;
   created: Map<string, string[]>;
   createdCount: number;
-  /** Those who wait for one of the numbers to change. */
+  /** Waiters for a change of the numbers. */
   waiting: Set<() => void>;
-  /** Ends the time that each of the open requests takes. */
+  /** Ends the delay of each open request. */
   release: Set<() => void>;
 }
 
@@ -42,7 +42,7 @@ function accountOf(name: string): Account {
 }
 
 function changed(account: Account): void {
-  for (const look of account.waiting) look();
+  for (const check of account.waiting) check();
 }
 
 async function until(
@@ -53,15 +53,15 @@ async function until(
   if (reached()) return true;
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const timer = setTimeout(() => resolve(false), withinMs);
-  const look = () => {
+  const check = () => {
     if (reached()) resolve(true);
   };
-  account.waiting.add(look);
+  account.waiting.add(check);
   try {
     return await promise;
   } finally {
     clearTimeout(timer);
-    account.waiting.delete(look);
+    account.waiting.delete(check);
   }
 }
 
@@ -136,7 +136,7 @@ await serveCommands({
     const { account, delay_ms } = delaySchema.parse(given);
     accounts.set(account, newAccount(delay_ms));
   },
-  /** What is open is done now, whether its client is still there or not; what comes later takes `delay_ms`. */
+  /** Finishes open requests now, even if their clients have disconnected; later ones take `delay_ms`. */
   release(given) {
     const { account: name, delay_ms } = delaySchema.parse(given);
     const account = accountOf(name);

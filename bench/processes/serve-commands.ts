@@ -1,14 +1,14 @@
 /**
- * The inside of a process of the benchmark: it obeys commands on its standard input, one JSON object a line, and ends
- * with it, so that none outlives the driver. Runs under Deno and under Node, since the peers are made for Node.
+ * The process's side of the protocol: it executes commands from its standard input, one JSON object per line, and ends
+ * with it, so that no process outlives the driver. Runs under Deno and Node, because the peers are made for Node.
  */
 import process from "node:process";
 import { createInterface } from "node:readline";
 
-/** Lines that begin so are for the driver; a library may print what it likes beside them. */
+/** Prefix of lines for the driver. Libraries may print other lines. */
 export const LINE_MARKER = "@bench ";
 
-/** What a process can be asked, by name. What a command returns or throws goes back to the driver. */
+/** The commands of a process by name. Their results and errors are returned to the driver. */
 export type Commands = Readonly<Record<string, (given: unknown) => unknown>>;
 
 function send(message: Record<string, unknown>): void {
@@ -32,7 +32,7 @@ async function answer(commands: Commands, line: string): Promise<void> {
 
 /**
  * Reports to the driver that the process is ready, with `facts`, and answers commands until standard input ends.
- * Commands run as they come, not one after another.
+ * Commands run concurrently.
  */
 export async function serveCommands(
   commands: Commands,

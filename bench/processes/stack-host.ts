@@ -20,7 +20,7 @@ const stack = await startStack({
   dataDir: settings.dataDir,
   env: settings.env,
   wallClockMs: settings.wallClockMs,
-  // The others that are measured have none.
+  // The other contenders have none.
   cpuMs: 0,
   memoryMb: 0,
   simulators: false,
@@ -29,7 +29,7 @@ const stack = await startStack({
 const firstLineSchema = z.object({ time: z.iso.datetime(), job_id: z.uuid() });
 let firstLines = new Map<string, number>();
 
-/** The runner's first report comes from the first line of the processor. */
+/** The processor's first line causes the worker's first report. */
 function noteFirstLine({ source, line }: LogRecord): void {
   if (source !== `function:${SLUG}`) return;
   if (!line.includes('"job_progress"') || !line.includes('"fetching_input"')) {
@@ -40,7 +40,7 @@ function noteFirstLine({ source, line }: LogRecord): void {
 }
 stack.logs.watch(noteFirstLine);
 
-/** Resolves with the process that takes requests, once it is another one than `old`. */
+/** Resolves with the process that serves requests, once it is not `old`. */
 async function successor(old: number | undefined): Promise<number> {
   for (;;) {
     const { pid } = await stack.functions.process(SLUG);
@@ -58,7 +58,7 @@ await serveCommands({
   sign: (claims) =>
     stack.signToken(z.record(z.string(), z.unknown()).parse(claims)),
   kill,
-  /** A worker that has not lived yet, and has taken nothing. */
+  /** Replaces the worker by a fresh one without jobs. */
   async renew() {
     firstLines = new Map();
     const { pid } = await stack.functions.process(SLUG);
@@ -72,7 +72,7 @@ await serveCommands({
     stack.cron.resume();
     stack.net.resume();
   },
-  /** What the worker has complained about, newest last. */
+  /** The worker's warnings and errors, newest last. */
   complaints: () =>
     stack.logs.records().filter(({ source, stream, line }) =>
       (source === "services" || source === "net" || source === "cron" ||

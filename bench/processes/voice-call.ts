@@ -1,14 +1,14 @@
-/** The provider's two calls, as the workers make them that do not use the product's own client. Deno and Node. */
+/** The provider's two calls, for the workers that do not use the product's own client. Deno and Node. */
 
 /** The simulated provider for one contender. */
 export interface VoiceCalls {
-  /** Creates a voice for the job and answers with its id. */
+  /** Creates a voice for the job and returns its id. */
   create(jobId: string, signal?: AbortSignal): Promise<string>;
   /** The id of a voice that was created for the job, or null. */
   find(jobId: string, signal?: AbortSignal): Promise<string | null>;
 }
 
-/** The calls at `baseUrl`, with this recording for every voice. They throw when the provider answers no 200. */
+/** The calls at `baseUrl`, with this recording for every voice. They throw unless the provider responds with 200. */
 export function voiceCalls(
   baseUrl: string,
   recording: Uint8Array<ArrayBuffer>,

@@ -1,11 +1,11 @@
-/** What a result depends on besides the code: kind of machine, versions, commit. No names of machines or people. */
+/** The conditions of a result: type of machine, versions, commit. No names of machines or people. */
 import { fromFileUrl } from "@std/path";
 import { z } from "zod";
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
 const importMapSchema = z.object({ imports: z.record(z.string(), z.string()) });
 
-/** Kind of machine. */
+/** The type of machine. */
 export interface Machine {
   cores: number;
   memory_gb: number;
@@ -13,7 +13,7 @@ export interface Machine {
   arch: string;
 }
 
-/** The machine this runs on. */
+/** The current machine. */
 export function machine(): Machine {
   return {
     cores: navigator.hardwareConcurrency,
@@ -23,12 +23,12 @@ export function machine(): Machine {
   };
 }
 
-/** Processes that wanted to run, on average over the last minute. */
+/** The load average of the last minute. */
 export function load(): number {
   return Math.round((Deno.loadavg()[0] ?? 0) * 10) / 10;
 }
 
-/** The version of a package, from import_map.json. Throws when it is not there. */
+/** The version of a package, from import_map.json. Throws when it is missing. */
 export async function versionOf(name: string): Promise<string> {
   const { imports } = importMapSchema.parse(
     JSON.parse(await Deno.readTextFile(`${root}import_map.json`)),
@@ -40,7 +40,7 @@ export async function versionOf(name: string): Promise<string> {
   return version;
 }
 
-/** The commit, with `+` when something is not committed; `unknown` outside a repository. */
+/** The commit, with `+` if there are uncommitted changes; `unknown` outside a repository. */
 export async function commit(): Promise<string> {
   const git = async (...args: string[]) => {
     const { success, stdout } = await new Deno.Command("git", {

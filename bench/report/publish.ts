@@ -1,4 +1,4 @@
-/** The results of a run as the ones that are shown: results/latest.jsonl and the tables of docs/benchmarks.md. */
+/** Publishes the results of a run: results/latest.jsonl and the tables of docs/benchmarks.md. */
 import { fromFileUrl } from "@std/path";
 import type { Result } from "./record.ts";
 import { renderRun, renderTables } from "./tables.ts";
@@ -10,7 +10,7 @@ const document = new URL("../../docs/benchmarks.md", import.meta.url);
 const BEGIN = "<!-- engine results: written by deno task bench --publish -->";
 const END = "<!-- end of engine results -->";
 
-/** Puts `text` between the two marks of the document. Throws when the marks are not there. */
+/** Replaces the text between the two marks of the document. Throws when the marks are missing. */
 export function replaceResults(markdown: string, text: string): string {
   const begin = markdown.indexOf(BEGIN), end = markdown.indexOf(END);
   if (begin === -1 || end < begin) {

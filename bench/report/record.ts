@@ -1,4 +1,4 @@
-/** Results as they are kept: one JSON object a line. */
+/** The stored format of results: one JSON object per line. */
 import { z } from "zod";
 
 /** One contender in one scenario. */
@@ -25,9 +25,9 @@ export const resultSchema = z.object({
     os: z.string(),
     arch: z.string(),
   }),
-  /** Load average over a minute when the scenario's figures were taken; the benchmark itself is in it. */
+  /** Load average of the last minute when the scenario was measured, including the benchmark itself. */
   load: z.number(),
-  /** The same before the run began: what others did. */
+  /** The same before the run, which shows the load of others. */
   load_before: z.number(),
 });
 

@@ -10,15 +10,15 @@ export interface Summary {
   contender: string;
   title: string;
   /**
-   * The median of the runs. Of a fault (`stuck`, `billed_twice`, ...) and of a longest wait it is the worst run. A
+   * The median of the runs. For a fault (`stuck`, `billed_twice`, ...) and a longest wait it is the worst run. A
    * boolean is true if it is true in every run. Null if any run did not reach the figure.
    */
   figures: Figures;
-  /** The least and the greatest value of a figure, if the runs differ. */
+  /** The minimum and maximum of a figure, if the runs differ. */
   ranges: Record<string, readonly [least: number, greatest: number]>;
 }
 
-/** Figures that count a fault or state a maximum: one bad run must show. */
+/** Figures that count faults or are a maximum, so that one bad run must be visible. */
 const WORST_OF_RUNS = new Set([
   "stuck",
   "asked_twice",
@@ -29,7 +29,7 @@ const WORST_OF_RUNS = new Set([
   "max_ms",
 ]);
 
-/** The middle value, or the mean of the two in the middle. Throws without values. */
+/** The median. Throws without values. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const upper = sorted[Math.floor(sorted.length / 2)];

@@ -4,7 +4,7 @@ import { byRun, summarize, type Summary } from "./summary.ts";
 
 type Figure = Result["figures"][string];
 
-/** A column: its heading, and what it says of a contender. */
+/** A column: its heading, and its cell for a contender. */
 type Column = [heading: string, cell: (summary: Summary) => string];
 
 interface Table {
@@ -24,7 +24,7 @@ function of(name: string, unit?: string): Column[1] {
   return ({ figures }) => text(figures[name], unit);
 }
 
-/** The same, with the least and the greatest value if the runs differ. */
+/** The same, with the minimum and maximum if the runs differ. */
 function withRange(name: string, unit?: string): Column[1] {
   return ({ figures, ranges }) => {
     const range = ranges[name];
@@ -33,7 +33,7 @@ function withRange(name: string, unit?: string): Column[1] {
   };
 }
 
-/** Three figures that differ in their percentile only, the first one with its range. */
+/** Three figures that differ only in their percentile, the first one with its range. */
 function percentiles(prefix: string): Column[1] {
   return (summary) =>
     [
@@ -172,7 +172,7 @@ function order({ contender }: Summary): number {
   return ORDER.indexOf(contender);
 }
 
-/** The runs that the results are of, in a sentence or two. Throws without results. */
+/** Describes the runs of the results in a sentence or two. Throws without results. */
 export function renderRun(results: readonly Result[]): string {
   const [first] = results;
   if (first === undefined) throw new RangeError("there are no results");

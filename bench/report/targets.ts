@@ -1,13 +1,13 @@
-/** What we want of the engine, as ratios within one run, and whether the runs show it. */
+/** The targets for the engine, as ratios within one run, and whether the runs meet them. */
 import { round } from "../measure/statistics.ts";
 import type { Result } from "./record.ts";
 import { byRun, median } from "./summary.ts";
 
-/** A target for one of our two ways to run, and how it came out. */
+/** A target for one of our two contenders, and its result. */
 export interface Verdict {
   target: string;
   contender: "embedded" | "direct";
-  /** What was measured, for people; undefined when a run did not measure or reach it. */
+  /** The measured value as text; undefined when a run did not measure or reach it. */
   measured: string | undefined;
   isMet: boolean;
 }
@@ -29,7 +29,7 @@ interface Target {
   /** Judges the median of the runs. */
   isMet(value: number): boolean;
   describe(value: number): string;
-  /** A fault of a single run, which misses the target with any median. */
+  /** A fault in any single run, which misses the target regardless of the median. */
   fault?(run: Run): string | undefined;
 }
 
@@ -154,7 +154,10 @@ function runOf(
   };
 }
 
-/** The verdicts for both ways to run, in the order of the targets. A ratio is taken within each run, then the median. */
+/**
+ * The verdicts for both contenders, in the order of the targets. The ratio is computed within each run, then the
+ * median.
+ */
 export function judge(results: readonly Result[]): Verdict[] {
   const runs = byRun(results);
   return (["embedded", "direct"] as const).flatMap((contender) =>

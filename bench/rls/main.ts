@@ -1,12 +1,12 @@
 /**
- * What Row Level Security and size cost: the owner's first page, one row by id and the sweep, with 1,000,000 jobs and
- * 1,000,000 media of 10,000 users, beside the same query without Row Level Security and beside tables of 1,000 rows, all
- * in one run on the embedded Postgres.
+ * The cost of Row Level Security and of size: the owner's first page, one row by id and the sweep, with 1,000,000 jobs
+ * and 1,000,000 media of 10,000 users, compared with the same query without Row Level Security and with tables of 1,000
+ * rows, all in one run on the embedded Postgres.
  *
  * usage: deno task bench:rls [--jobs N] [--runs N]
  *
  * Prints one line of JSON per measurement, then a table. Times are the server's own, planning and execution of one
- * statement in milliseconds; the way to the client is not in them.
+ * statement in milliseconds; without the transfer to the client.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import postgres from "postgres";
@@ -53,9 +53,9 @@ type Access = "rls" | "no rls";
 
 interface Query {
   name: string;
-  /** Without it the query is the service's own and knows no owner. */
+  /** Without it the query is one of the service, without an owner. */
   hasOwner: boolean;
-  /** The statement; without Row Level Security the owner is named in it. */
+  /** The statement; without Row Level Security it names the owner. */
   statement(sample: Sample, access: Access): string;
 }
 
@@ -116,7 +116,7 @@ function percentile(sorted: number[], share: number): number {
   return Number(value.toFixed(4));
 }
 
-/** One database with its samples and one session of a superuser, which takes on the roles. */
+/** One database with its samples, and a session of a superuser that switches to the roles. */
 interface Subject {
   rows: number;
   sql: postgres.Sql;
@@ -185,7 +185,7 @@ async function time(
   return milliseconds;
 }
 
-/** Takes turns between all variants, so that what else the machine does hits them alike. */
+/** Measures all variants in turns, so that other work of the machine affects them alike. */
 async function measure(
   subjects: Subject[],
   runs: number,

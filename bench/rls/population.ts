@@ -1,32 +1,34 @@
 /**
- * A database as it looks after some years: many users with jobs and media of all ages, a few jobs that are due or being
- * worked on. Rows are written past the triggers, which would dispatch each job, and for speed past the checks, which
- * stay unvalidated, and the indexes, which are built afterwards. A test loads a small one and validates the checks.
+ * A database as after some years: many users with jobs and media of all ages, and a few due or running jobs. Rows are
+ * written without triggers, which would dispatch each job, and for speed without checks, which stay unvalidated, and
+ * without indexes, which are built afterwards. A test loads a small one and validates the checks.
  */
 import type postgres from "postgres";
 
-/** How much of everything. */
+/** The numbers of rows. */
 export interface Population {
   users: number;
   jobs: number;
   media: number;
-  /** Of the jobs: due, with their place in the queue. As many again wait for a later time. */
+  /** Number of jobs that are due, with their place in the queue. The same number waits for a later time. */
   dueJobs: number;
-  /** Of the jobs: in the hands of a runner whose lease ran out a minute ago. */
+  /** Number of running jobs whose lease expired a minute ago. */
   stalledJobs: number;
 }
 
-/** The id of the nth user, from 1. Spread like random ones, so that neighbours in time are none in an index. */
+/**
+ * The id of the nth user, from 1. Spread like random ids, so that neighbours in time are not neighbours in an index.
+ */
 export function userIdSql(n: string): string {
   return `md5('user ' || ${n})::uuid`;
 }
 
-/** Users drawn at random; nobody has much more than anyone else. */
+/** Random users, each with about the same number of rows. */
 const randomUser = (users: number) =>
   userIdSql(`(1 + floor(random() * ${users}))::bigint`);
 
 function jobs({ users, jobs, dueJobs, stalledJobs }: Population): string {
-  // The youngest jobs are those under way; the others ended, one in fifty badly.
+  // The newest jobs are waiting or running; the others have ended, one in fifty failed.
   return `
     insert into public.ai_jobs (
       user_id, job_type, provider, status, progress_percentage, input_url, input_hash, metadata, result_data, error_code,
@@ -83,7 +85,7 @@ function media({ users, media }: Population): string {
   } as user_id from generate_series(1, ${media}) as n) as m`;
 }
 
-/** Statements that take away what makes loading slow, and those that bring it back. */
+/** Statements that drop everything that makes loading slow, and those that restore it. */
 async function shortcuts(
   sql: postgres.TransactionSql,
 ): Promise<{ before: string[]; after: string[] }> {
@@ -108,7 +110,7 @@ async function shortcuts(
 
 /**
  * Fills an empty, migrated database and brings its statistics and visibility map up to date. `admin` is one connection
- * of a superuser. What else is wanted can be given as further statements, which run without triggers as well.
+ * of a superuser. Further statements also run without triggers.
  */
 export async function populate(
   admin: postgres.Sql,
@@ -130,7 +132,7 @@ export async function populate(
         }, n || '@example.com' from generate_series(1, ${population.users}) as n`,
         jobs(population),
         media(population),
-        // What the triggers would have counted.
+        // The counts that the triggers would have made.
         `insert into public.ai_limits (user_id, active_jobs_at_most)
          select user_id, count(*) filter (where status in ('pending', 'processing')) from public.ai_jobs group by user_id`,
         ...further,

@@ -19,7 +19,7 @@ export const SCENARIOS: readonly Scenario[] = [
   history,
 ];
 
-/** What is published: under ten minutes on two cores. */
+/** The published sizes: under ten minutes on two cores. */
 export const FULL: Sizes = {
   latencyJobs: 100,
   latencySeconds: 15,
@@ -34,7 +34,7 @@ export const FULL: Sizes = {
   historyJobs: 500,
 };
 
-/** Enough to see whether something is broken: under two minutes. */
+/** Sizes to see whether something is broken: under two minutes. */
 export const QUICK: Sizes = {
   latencyJobs: 10,
   latencySeconds: 2,

@@ -1,4 +1,4 @@
-/** Jobs that are all there already, inserted in one transaction, and a provider that takes no time: the engine alone. */
+/** A backlog that was inserted in one transaction, and a provider without delay: measures only the engine. */
 import { withCost } from "../measure/cost.ts";
 import { type Part, withCpu } from "../measure/cpu.ts";
 import { round } from "../measure/statistics.ts";

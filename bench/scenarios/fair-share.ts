@@ -1,6 +1,6 @@
 /**
- * One user has thousands of jobs waiting, another one comes with a single job: how many of the first user's jobs are
- * begun before it. In slots: 1 means that every slot was given to the first user once more.
+ * One user has thousands of waiting jobs, another one submits a single job: how many jobs of the first user start
+ * before it. In slots: 1 means that every slot was given to the first user once more.
  */
 import type { Contender } from "../contenders/contender.ts";
 import { distribution, round } from "../measure/statistics.ts";
@@ -14,10 +14,10 @@ import {
 } from "./scenario.ts";
 
 const OPTIONS = { slots: 5, providerMs: 50, isShared: true };
-/** The backlog is being worked on when the other user comes. */
+/** Jobs of the backlog that have started before the other user submits. */
 const RUNNING_JOBS = 20;
 const RUNNING_WITHIN_MS = 20_000;
-const LOOK_EVERY_MS = 3;
+const POLL_MS = 3;
 
 async function single(
   contender: Contender,
@@ -34,7 +34,7 @@ async function single(
       const ahead = await contender.startedOfFirst() - before;
       return { waitMs: Math.max(0, startedAt - at), ahead };
     }
-    await pause(LOOK_EVERY_MS);
+    await pause(POLL_MS);
   }
   return { waitMs: null, ahead: await contender.startedOfFirst() - before };
 }
@@ -52,35 +52,35 @@ async function share(
       RUNNING_WITHIN_MS,
     );
     if (!isRunning) {
-      throw new Error(`${contender.name}: the backlog is not worked on`);
+      throw new Error(`${contender.name}: no job of the backlog was started`);
     }
     const waits: number[] = [];
-    const aheads: number[] = [];
-    let isEachBegun = true;
-    while (isEachBegun && waits.length < sizes.singleJobs) {
+    const countsAhead: number[] = [];
+    let isEachStarted = true;
+    while (isEachStarted && waits.length < sizes.singleJobs) {
       const { waitMs, ahead } = await single(
         contender,
         sizes.singleSeconds * 1000,
       );
-      isEachBegun = waitMs !== null;
+      isEachStarted = waitMs !== null;
       if (waitMs === null) break;
       waits.push(waitMs);
-      aheads.push(ahead / OPTIONS.slots);
+      countsAhead.push(ahead / OPTIONS.slots);
     }
     const wait = waits.length === 0 ? undefined : distribution(waits);
-    const slots = waits.length === 0 ? undefined : distribution(aheads);
+    const slots = waits.length === 0 ? undefined : distribution(countsAhead);
     return {
       backlog: sizes.backlogJobs,
       insert_seconds: round(insertSeconds),
       begun: waits.length,
-      is_each_begun: isEachBegun,
-      not_begun_after_seconds: isEachBegun ? null : sizes.singleSeconds,
-      // First in, first out: all that was there before.
+      is_each_begun: isEachStarted,
+      not_begun_after_seconds: isEachStarted ? null : sizes.singleSeconds,
+      // First in, first out: the whole backlog.
       slots_by_order: sizes.backlogJobs / OPTIONS.slots,
       wait_p50_ms: wait?.p50 ?? null,
-      wait_max_ms: isEachBegun ? wait?.max ?? null : null,
+      wait_max_ms: isEachStarted ? wait?.max ?? null : null,
       slots_p50: slots?.p50 ?? null,
-      slots_max: isEachBegun ? slots?.max ?? null : null,
+      slots_max: isEachStarted ? slots?.max ?? null : null,
     };
   });
 }

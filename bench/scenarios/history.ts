@@ -1,4 +1,4 @@
-/** The throughput again with a million finished rows, beside the same without them, one right after the other. */
+/** The throughput with a million finished rows, compared with the same without them, one right after the other. */
 import { round } from "../measure/statistics.ts";
 import type { Scenario } from "./scenario.ts";
 import { measureThroughput } from "./throughput.ts";
@@ -20,9 +20,9 @@ export const history: Scenario = {
         sizes.historyJobs,
         sizes.throughputSeconds * 1000,
       );
-    // A library's defaults that poll for each job show nothing here.
+    // Default settings that poll for each job would show nothing here.
     const measured = contenders.filter(({ isPolling }) => !isPolling);
-    // Two contenders share a database, so everyone's empty tables come first.
+    // Two contenders share a database, so all measure with empty tables first.
     const without = new Map<string, number>();
     for (const contender of measured) {
       const { jobs_per_second } = await measure(contender, false);

@@ -11,13 +11,13 @@ import {
 } from "./scenario.ts";
 
 const JOBS = 50;
-/** Longer than it takes until all 50 are inside the call, on a busy machine too. */
+/** Longer than all 50 need to be inside the call, also on a busy machine. */
 const OPTIONS = { slots: JOBS, providerMs: 60_000 };
 const IN_FLIGHT_WITHIN_MS = 45_000;
 /** After the kill the provider continues for a moment and completes the requests of the dead worker. */
-const PROVIDER_GOES_ON_MS = 1_000;
+const PROVIDER_CONTINUES_MS = 1_000;
 const AFTERWARDS_MS = 200;
-const LOOK_EVERY_MS = 100;
+const POLL_MS = 100;
 
 async function killOne(
   { environment, sizes }: ScenarioContext,
@@ -30,7 +30,7 @@ async function killOne(
       throw new Error(`${contender.name}: not ${JOBS} calls at the same time`);
     }
     const killedAt = await contender.kill();
-    const providerIsDone = pause(PROVIDER_GOES_ON_MS).then(() =>
+    const providerIsDone = pause(PROVIDER_CONTINUES_MS).then(() =>
       provider.release(AFTERWARDS_MS)
     );
     await contender.recovered();
@@ -40,8 +40,8 @@ async function killOne(
     for (;;) {
       const times = [...(await contender.times(ids)).values()];
       const ends = times.flatMap(({ completedAt }) => completedAt ?? []);
-      const isOver = ends.length === JOBS;
-      if (isOver || wallMs() >= deadline) {
+      const isDone = ends.length === JOBS;
+      if (isDone || wallMs() >= deadline) {
         const { asked_twice, billed_twice } = await provider.ledger();
         return {
           jobs: JOBS,
@@ -55,12 +55,12 @@ async function killOne(
           billed_twice,
         };
       }
-      await pause(LOOK_EVERY_MS);
+      await pause(POLL_MS);
     }
   });
 }
 
-/** The scenario `kill`. Those that do not share a database wait at the same time; nothing here is about speed. */
+/** The scenario `kill`. Contenders with separate databases run in parallel, because it does not measure speed. */
 export const kill: Scenario = {
   name: "kill",
   async run(context) {

@@ -6,7 +6,7 @@ import { pause, type Scenario, whileRunning } from "./scenario.ts";
 
 const OPTIONS = { slots: 10, providerMs: 0 };
 const WARM_UP_JOBS = 3;
-/** The first of a worker may be slow for reasons that are no engine's; none waits longer than this. */
+/** Time limit of a job. The first one of a worker may be slow for reasons outside the engine. */
 const LOST_AFTER_MS = 15_000;
 
 async function completionOf(contender: Contender, id: string): Promise<number> {
@@ -19,8 +19,8 @@ async function completionOf(contender: Contender, id: string): Promise<number> {
   throw new Error(`${contender.name}: a single job is not done after 15 s`);
 }
 
-/** Between two jobs, of uneven length, so that no poller happens to be in step. */
-function breath(): Promise<void> {
+/** A pause of random length between two jobs, so that no poller is in step with them. */
+function randomPause(): Promise<void> {
   return pause(40 + Math.random() * 60);
 }
 
@@ -37,11 +37,11 @@ export const latency: Scenario = {
         const total: number[] = [];
         const inserted = new Map<string, number>();
         while (total.length < sizes.latencyJobs && wallMs() < deadline) {
-          await breath();
+          await randomPause();
           const created = wallMs();
           const id = await contender.create();
           total.push(await completionOf(contender, id) - created);
-          await breath();
+          await randomPause();
           const at = wallMs();
           const [other] = await contender.insert(1, "anyone");
           if (other === undefined) throw new Error("no job was inserted");

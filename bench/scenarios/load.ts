@@ -1,4 +1,4 @@
-/** Making jobs and waiting for their ends. */
+/** Creates jobs and waits for their ends. */
 import type { Contender } from "../contenders/contender.ts";
 import { CREATORS, type Environment } from "../environment.ts";
 import { wallMs } from "../processes/clock.ts";
@@ -11,11 +11,11 @@ const WARM_UP_MS = 15_000;
 /** How a number of jobs ended. Times by the wall clock in milliseconds. */
 export interface Finish {
   finished: number;
-  /** Of the last one that is finished; 0 when none is. */
+  /** Time of the last finished job; 0 when none is. */
   lastCompletedAt: number;
 }
 
-/** Creates `count` jobs as an app does, by several clients, or as many as there is time for. */
+/** Creates `count` jobs like an app, with several clients, or fewer if the time is up. */
 export async function createAll(
   contender: Contender,
   count: number,
@@ -35,8 +35,8 @@ export async function createAll(
 }
 
 /**
- * Some jobs before those that count: what a worker does once in its life (compiling, importing a client, preparing
- * statements) is not part of the figures of a scenario with a fixed pace. Resolves with how many the provider has made.
+ * Runs some jobs before the measured ones, so that one-time work (compiling, importing a client, preparing statements)
+ * does not count in scenarios with a fixed pace. Resolves with the number of objects at the provider.
  */
 export async function warmUp(
   environment: Environment,
@@ -59,8 +59,8 @@ export async function warmUp(
 }
 
 /**
- * Waits until all jobs are finished or the time is up. The provider's ledger is watched first, so that the database is
- * not asked again and again while it works; `already` is what it had made before these jobs.
+ * Waits until all jobs are finished or the time is up. First it watches the provider's ledger, so that it does not poll
+ * the database meanwhile; `already` is the number of earlier objects.
  */
 export async function waitFinished(
   environment: Environment,

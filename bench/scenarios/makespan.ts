@@ -1,4 +1,4 @@
-/** A provider that takes 200 ms and 50 slots: how near the whole comes to what the provider alone would take. */
+/** A provider that takes 200 ms, and 50 slots: compares the total time with that of the provider alone. */
 import { round } from "../measure/statistics.ts";
 import { wallMs } from "../processes/clock.ts";
 import { waitFinished, warmUp } from "./load.ts";

@@ -1,13 +1,13 @@
-/** What a scenario is given and what it reports. */
+/** The input and the results of a scenario. */
 import type { Contender, RunOptions } from "../contenders/contender.ts";
 import type { Environment } from "../environment.ts";
 
-/** How much is done. */
+/** The size of each scenario. */
 export interface Sizes {
-  /** Jobs one at a time, and the most seconds to spend on them. */
+  /** Number of jobs, one at a time, and the time limit in seconds. */
   latencyJobs: number;
   latencySeconds: number;
-  /** Jobs of a throughput, and the most seconds to wait for them. */
+  /** Jobs of the throughput scenarios, and the time limit in seconds. */
   jobs: number;
   throughputSeconds: number;
   /** Jobs of the makespan. */
@@ -27,7 +27,7 @@ export interface Sizes {
 /** The figures of one contender in one scenario; null is "not reached" or "does not apply". */
 export type Figures = Record<string, number | boolean | null>;
 
-/** What a scenario works with. */
+/** The context of a scenario. */
 export interface ScenarioContext {
   environment: Environment;
   contenders: readonly Contender[];
@@ -39,7 +39,7 @@ export interface ScenarioContext {
   ): Promise<void>;
 }
 
-/** A question, answered for each contender in turn. */
+/** A measurement, done for each contender in turn. */
 export interface Scenario {
   readonly name: string;
   run(context: ScenarioContext): Promise<void>;
@@ -59,7 +59,7 @@ export async function whileRunning<T>(
   }
 }
 
-/** Resolves after so many milliseconds. */
+/** Resolves after `ms` milliseconds. */
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -10,7 +10,7 @@ import { type Figures, type Scenario, whileRunning } from "./scenario.ts";
 
 const OPTIONS = { slots: 50, providerMs: 0 };
 
-/** One run of {@link throughput}; figures per job are over the jobs that were created. */
+/** One run of {@link throughput}; figures per job refer to the created jobs. */
 export async function measureThroughput(
   environment: Environment,
   contender: Contender,
