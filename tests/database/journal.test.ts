@@ -297,7 +297,7 @@ Deno.test("begin_provider_calls: a repeated call that is lost is unknown again, 
       update public.ai_provider_calls set unknown_since = clock_timestamp() - interval '50 seconds'`;
     const repeat = { repeatWithinSeconds: 600 };
     assertEquals((await beginCall(db.sql, job, repeat))?.decision, "repeat");
-    const next = await changeOwner(bench, job);
+    const next = await changeWorker(bench, job);
     const [age] = await db.sql<{ seconds: number }[]>`
       select extract(epoch from clock_timestamp() - unknown_since)::float8 as seconds from public.ai_provider_calls`;
     assert(

@@ -433,7 +433,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
 
 Deno.test("heygen: a submission that never arrived is repeated after an empty query, with the same key", async () => {
   const stack = running();
-  await atOnce(stack, "heygen");
+  await withInstantProvider(stack, "heygen");
   await stack.simulator.fail({
     provider: "heygen",
     operation: "videos.create",
@@ -463,7 +463,7 @@ Deno.test("heygen: a submission that never arrived is repeated after an empty qu
 
 Deno.test("heygen: a 503 after the video was made, and a list that lags: repeated, it is still one creation", async () => {
   const stack = running();
-  await atOnce(stack, "heygen", { list_lag_ms: 600_000 });
+  await withInstantProvider(stack, "heygen", { list_lag_ms: 600_000 });
   await stack.simulator.fail({
     provider: "heygen",
     operation: "videos.create",

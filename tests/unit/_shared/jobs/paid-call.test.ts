@@ -298,7 +298,7 @@ Deno.test("makePaidCall: a conclusive empty query spends the attempt, and only t
 const repeat = { withinSeconds: 600, pauseSeconds: 15 };
 
 Deno.test("makePaidCall: where the provider knows its key, the call is repeated after an empty query", async () => {
-  const { attempt, repository, row, outcomes, asked } = bench();
+  const { attempt, repository, row, outcomes, providerCalls } = bench();
   const snooze = await assertRejects(
     () =>
       attempt({
@@ -325,13 +325,13 @@ Deno.test("makePaidCall: where the provider knows its key, the call is repeated 
     },
   });
   assertEquals(id, "voice-1");
-  assertEquals([outcomes(), asked], [["succeeded"], ["send", "find", "send"]]);
+  assertEquals([outcomes(), providerCalls], [["succeeded"], ["send", "find", "send"]]);
 });
 
 Deno.test("makePaidCall: an object that the query finds is adopted, also where the call could be repeated", async () => {
-  const { attempt, outcomes, asked } = await withUnknownOutcome();
+  const { attempt, outcomes, providerCalls } = await withUnknownOutcome();
   assertEquals(await attempt({ repeat, find: answers("voice-1") }), "voice-1");
-  assertEquals([outcomes(), asked], [["adopted"], ["find"]]);
+  assertEquals([outcomes(), providerCalls], [["adopted"], ["find"]]);
 });
 
 for (
@@ -343,7 +343,7 @@ for (
   ] as const
 ) {
   Deno.test(`makePaidCall: a repeated call that ends with ${code} proves nothing about the first`, async () => {
-    const { attempt, repository, row, outcomes, asked } =
+    const { attempt, repository, row, outcomes, providerCalls } =
       await withUnknownOutcome();
     const since = repository.journal.calls[0]?.unknownSince ?? 0;
     repository.pass(20);
@@ -356,7 +356,7 @@ for (
         }),
       Snooze,
     );
-    assertEquals([outcomes(), asked], [["unknown"], ["find", "send"]]);
+    assertEquals([outcomes(), providerCalls], [["unknown"], ["find", "send"]]);
     // An empty query becomes conclusive only when the last sender has been gone for long enough.
     const [call] = repository.journal.calls;
     assertEquals((call?.unknownSince ?? 0) >= since + 20_000, true);
@@ -365,7 +365,7 @@ for (
 }
 
 Deno.test("makePaidCall: a call that was first sent too long ago is not repeated, only queried", async () => {
-  const { attempt, outcomes, asked } = await withUnknownOutcome();
+  const { attempt, outcomes, providerCalls } = await withUnknownOutcome();
   await assertRejects(
     () =>
       attempt({
@@ -374,11 +374,11 @@ Deno.test("makePaidCall: a call that was first sent too long ago is not repeated
       }),
     Snooze,
   );
-  assertEquals([outcomes(), asked], [["unknown"], ["find"]]);
+  assertEquals([outcomes(), providerCalls], [["unknown"], ["find"]]);
 });
 
 Deno.test("makePaidCall: a repetition whose lease has expired is not sent, and the outcome stays unknown", async () => {
-  const { attempt, outcomes, asked } = await withUnknownOutcome();
+  const { attempt, outcomes, providerCalls } = await withUnknownOutcome();
   const stopping = new AbortController();
   await assertRejects(
     () =>
@@ -395,7 +395,7 @@ Deno.test("makePaidCall: a repetition whose lease has expired is not sent, and t
       ),
     Snooze,
   );
-  assertEquals([outcomes(), asked], [["unknown"], ["find"]]);
+  assertEquals([outcomes(), providerCalls], [["unknown"], ["find"]]);
 });
 
 Deno.test("makePaidCall: a call that succeeded is reused without a query", async () => {
