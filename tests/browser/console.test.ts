@@ -252,7 +252,7 @@ browserTest(
     assertEquals(await asOf.count(), 2, "the tiles and the cards say of when");
     await page.getByRole("region", { name: "HeyGen" })
       .getByText("Only for a provider that is down.").waitFor();
-    await card.getByText("2 jobs waiting").waitFor(PATIENCE);
+    await card.getByText("2 jobs waiting").waitFor(TIME_LIMIT);
     await page.getByText("Jobs for ElevenLabs wait until it works again.")
       .first().waitFor();
     await page.getByText("ElevenLabs is down: too many calls failed")
@@ -341,7 +341,7 @@ browserTest(
     await card.getByRole("button", { name: "Pause ElevenLabs" }).click();
     await card.locator(".badge", { hasText: "Paused" }).waitFor();
     await speak(owner.page, "Wait for me.");
-    await card.getByText("1 job waiting").waitFor(PATIENCE);
+    await card.getByText("1 job waiting").waitFor(TIME_LIMIT);
     await card.getByRole("button", { name: "Resume ElevenLabs" }).click();
     await card.locator(".badge", { hasText: "Working" }).waitFor();
     await settled(owner.page, "Wait for me.");
@@ -401,7 +401,9 @@ browserTest(
     await hold("now()");
     try {
       const needs = page.getByRole("region", { name: "Needs a person" });
-      await needs.getByRole("button", { name: "Open the job" }).click(PATIENCE);
+      await needs.getByRole("button", { name: "Open the job" }).click(
+        TIME_LIMIT,
+      );
       const panel = page.getByRole("dialog").first();
       const answer = async () => {
         await panel.getByRole("button", { name: "It was not made" }).click();
