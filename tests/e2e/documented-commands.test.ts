@@ -45,7 +45,10 @@ Deno.test({
   async fn(t) {
     await using clone = await cloneRepository();
     for (
-      const { page, line, text } of commandsBy("run", (one) => !isOfSimulators(one))
+      const { page, line, text } of commandsBy(
+        "run",
+        (one) => !isOfSimulators(one),
+      )
     ) {
       await t.step(`${page}:${line} ${text}`, async () => {
         const { code, stdout, stderr } = await runAsWritten(text, {

@@ -140,87 +140,88 @@ const ofType = fc.constantFrom(...CHECKED_TYPES);
 const binaryTypes = CHECKED_TYPES.filter((type) => type !== "text/plain");
 
 /** Files that are not of their claimed type, by the kind of fault. */
-const falseFiles: fc.Arbitrary<{ type: CheckedType; bytes: Uint8Array }> = fc.oneof(
-  // An empty file.
-  fc.record({ type: ofType, bytes: fc.constant(new Uint8Array()) }),
-  // Random bytes.
-  fc.record({
-    type: fc.constantFrom(...binaryTypes),
-    bytes: fc.uint8Array({ minLength: 1, maxLength: 600 }),
-  }).filter(({ type, bytes }) =>
-    // Two letters may happen to be JSON.
-    type !== "application/json" ||
-    !/^\s*[[{]/.test(String.fromCharCode(...bytes))
-  ),
-  // A valid file of another type, or an error page.
-  fc.record({
-    type: fc.constantFrom(...binaryTypes),
-    other: fc.constantFrom<Uint8Array>(
-      ...Object.values(REAL),
-      ...Object.values(PICTURES),
-      HTML,
+const falseFiles: fc.Arbitrary<{ type: CheckedType; bytes: Uint8Array }> = fc
+  .oneof(
+    // An empty file.
+    fc.record({ type: ofType, bytes: fc.constant(new Uint8Array()) }),
+    // Random bytes.
+    fc.record({
+      type: fc.constantFrom(...binaryTypes),
+      bytes: fc.uint8Array({ minLength: 1, maxLength: 600 }),
+    }).filter(({ type, bytes }) =>
+      // Two letters may happen to be JSON.
+      type !== "application/json" ||
+      !/^\s*[[{]/.test(String.fromCharCode(...bytes))
     ),
-  }).filter(({ type, other }) => REAL[type] !== other)
-    .map(({ type, other }) => ({ type, bytes: other })),
-  // A truncated file.
-  fc.constantFrom(
-    ...binaryTypes.filter((type) => type !== "application/json"),
-  ).chain((type) =>
-    fc.nat((REAL[type].length) - 8).map((length) => ({
-      type,
-      bytes: REAL[type].slice(0, length),
-    }))
-  ).filter(({ type, bytes }) =>
-    // An MP3 that is cut between two frames is valid.
-    type !== "audio/mpeg" || verdict(type, bytes, 1) !== null
-  ),
-  // Two files in one: the beginning of its type, and something else after it.
-  fc.record({
-    type: fc.constantFrom<CheckedType>(
-      "audio/mpeg",
-      "video/mp4",
-      "application/json",
+    // A valid file of another type, or an error page.
+    fc.record({
+      type: fc.constantFrom(...binaryTypes),
+      other: fc.constantFrom<Uint8Array>(
+        ...Object.values(REAL),
+        ...Object.values(PICTURES),
+        HTML,
+      ),
+    }).filter(({ type, other }) => REAL[type] !== other)
+      .map(({ type, other }) => ({ type, bytes: other })),
+    // A truncated file.
+    fc.constantFrom(
+      ...binaryTypes.filter((type) => type !== "application/json"),
+    ).chain((type) =>
+      fc.nat((REAL[type].length) - 8).map((length) => ({
+        type,
+        bytes: REAL[type].slice(0, length),
+      }))
+    ).filter(({ type, bytes }) =>
+      // An MP3 that is cut between two frames is valid.
+      type !== "audio/mpeg" || verdict(type, bytes, 1) !== null
     ),
-    second: fc.constantFrom<Uint8Array>(
-      HTML,
-      PICTURES.png,
-      text("PK\u0003\u0004 and so on"),
-      text("#!/bin/sh\necho"),
-      REAL["application/pdf"],
+    // Two files in one: the beginning of its type, and something else after it.
+    fc.record({
+      type: fc.constantFrom<CheckedType>(
+        "audio/mpeg",
+        "video/mp4",
+        "application/json",
+      ),
+      second: fc.constantFrom<Uint8Array>(
+        HTML,
+        PICTURES.png,
+        text("PK\u0003\u0004 and so on"),
+        text("#!/bin/sh\necho"),
+        REAL["application/pdf"],
+      ),
+    }).map(({ type, second }) => ({ type, bytes: concat(REAL[type], second) })),
+    fc.record({
+      type: fc.constantFrom(...binaryTypes),
+      first: fc.constantFrom<Uint8Array>(
+        HTML,
+        PICTURES.png,
+        text("GIF89a"),
+        text("\n"),
+        text("#!"),
+      ),
+    }).filter(({ type, first }) =>
+      // A JSON parser ignores leading space.
+      type !== "application/json" || first[0] !== 0x0a
+    ).map(({ type, first }) => ({ type, bytes: concat(first, REAL[type]) })),
+    // A header that claims more bytes than the file has, or an impossible number.
+    fc.constantFrom<{ type: CheckedType; bytes: Uint8Array }>(
+      { type: "audio/mpeg", bytes: latin("ID3\x04\0\0\x7f\x7f\x7f\x7f") },
+      { type: "audio/mpeg", bytes: latin("ID3\x04\0\x10\x7f\x7f\x7f\x7fab") },
+      { type: "audio/wav", bytes: latin("RIFF\xfe\xff\xff\xffWAVEfmt ") },
+      { type: "audio/wav", bytes: latin("RIFF\xff\xff\xff\x7fWAVEfmt ") },
+      { type: "video/mp4", bytes: latin("\xff\xff\xff\xffftypisom") },
+      {
+        type: "video/mp4",
+        bytes: latin("\0\0\0\x01ftyp\xff\xff\xff\xff\xff\xff\xff\xffisom"),
+      },
+      {
+        type: "video/mp4",
+        bytes: latin("\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x07moov"),
+      },
+      { type: "video/mp4", bytes: latin("\0\0\0\0ftypisom") },
+      { type: "video/mp4", bytes: latin("\0\0\0\x01ftyp\0\0\0\0\0\0\0\0") },
     ),
-  }).map(({ type, second }) => ({ type, bytes: concat(REAL[type], second) })),
-  fc.record({
-    type: fc.constantFrom(...binaryTypes),
-    first: fc.constantFrom<Uint8Array>(
-      HTML,
-      PICTURES.png,
-      text("GIF89a"),
-      text("\n"),
-      text("#!"),
-    ),
-  }).filter(({ type, first }) =>
-    // A JSON parser ignores leading space.
-    type !== "application/json" || first[0] !== 0x0a
-  ).map(({ type, first }) => ({ type, bytes: concat(first, REAL[type]) })),
-  // A header that claims more bytes than the file has, or an impossible number.
-  fc.constantFrom<{ type: CheckedType; bytes: Uint8Array }>(
-    { type: "audio/mpeg", bytes: latin("ID3\x04\0\0\x7f\x7f\x7f\x7f") },
-    { type: "audio/mpeg", bytes: latin("ID3\x04\0\x10\x7f\x7f\x7f\x7fab") },
-    { type: "audio/wav", bytes: latin("RIFF\xfe\xff\xff\xffWAVEfmt ") },
-    { type: "audio/wav", bytes: latin("RIFF\xff\xff\xff\x7fWAVEfmt ") },
-    { type: "video/mp4", bytes: latin("\xff\xff\xff\xffftypisom") },
-    {
-      type: "video/mp4",
-      bytes: latin("\0\0\0\x01ftyp\xff\xff\xff\xff\xff\xff\xff\xffisom"),
-    },
-    {
-      type: "video/mp4",
-      bytes: latin("\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x07moov"),
-    },
-    { type: "video/mp4", bytes: latin("\0\0\0\0ftypisom") },
-    { type: "video/mp4", bytes: latin("\0\0\0\x01ftyp\0\0\0\0\0\0\0\0") },
-  ),
-);
+  );
 
 Deno.test("createFileCheck: twin: real files pass, in pieces of any size", async () => {
   await tryCases(

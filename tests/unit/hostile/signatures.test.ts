@@ -261,7 +261,8 @@ for (
 
 Deno.test("provider-webhook: HeyGen: a replay under another event id or time is recognized by its body", async () => {
   const right = await heyGen();
-  const digestOf = (databaseCalls: string) => /sha256:[0-9a-f]{64}/.exec(databaseCalls)?.[0];
+  const digestOf = (databaseCalls: string) =>
+    /sha256:[0-9a-f]{64}/.exec(databaseCalls)?.[0];
   const { send, databaseCalls } = receiver();
   await (await send(right)).body?.cancel();
   const known = digestOf(databaseCalls[0] ?? "");

@@ -119,7 +119,7 @@ Deno.test("answer check: while the provider cannot be queried, only unchecked an
   }
 });
 
-Deno.test("answer check: without a searchable marker, the operator's \"nothing was created\" is accepted", async () => {
+Deno.test('answer check: without a searchable marker, the operator\'s "nothing was created" is accepted', async () => {
   const unsearchable = {
     find: () => Promise.reject(ProviderFailure.rejected("outcome_unknown")),
   };

@@ -82,8 +82,13 @@ interface Case {
 
 /** Runs a job whose submission always succeeds; the transcript is not ready. */
 async function run(
-  { size = 1000, spend = "none", ageSeconds = 0, acceptsFiles = false, ...given }:
-    Case,
+  {
+    size = 1000,
+    spend = "none",
+    ageSeconds = 0,
+    acceptsFiles = false,
+    ...given
+  }: Case,
 ) {
   const requests: string[] = [];
   const submissions: TranscriptOrder[] = [];
@@ -195,7 +200,10 @@ Deno.test("transcription: a small but long recording is submitted with a webhook
       size,
       deps: { waitMaxBytes: 10_000_000, hasWebhook },
     });
-    assertEquals([submissions.length, bodies.length], isOrdered ? [1, 0] : [0, 1]);
+    assertEquals(
+      [submissions.length, bodies.length],
+      isOrdered ? [1, 0] : [0, 1],
+    );
   }
 });
 
@@ -216,7 +224,13 @@ Deno.test("transcription: a larger recording without a webhook is refused before
     context: { pay: () => Promise.resolve(String(++paid)) },
   });
   assert(ending instanceof JobFailure);
-  assertEquals([ending.code, ending.isRetryable, paid, requests, submissions.length], [
+  assertEquals([
+    ending.code,
+    ending.isRetryable,
+    paid,
+    requests,
+    submissions.length,
+  ], [
     "provider_webhook_missing",
     false,
     0,

@@ -75,8 +75,7 @@ const cases: {
   },
   {
     rule: "layer",
-    why:
-      "storage does not import the queue: it throws the errors of failures/",
+    why: "storage does not import the queue: it throws the errors of failures/",
     bad: [
       `${shared}/storage/a.ts`,
       `import { a } from "../jobs/outcome.ts";`,

@@ -137,7 +137,9 @@ for (
   ]
 ) {
   Deno.test(`createResultCache: ${JSON.stringify(invalidEntry)} is not a job's id: a miss and a warning`, async () => {
-    const { cache, platform } = cacheOn({ get: () => Promise.resolve(invalidEntry) });
+    const { cache, platform } = cacheOn({
+      get: () => Promise.resolve(invalidEntry),
+    });
     assertEquals(await cache.find(HASH), null);
     assertObjectMatch(platform.logged()[0] ?? {}, {
       level: "warn",

@@ -163,10 +163,22 @@ for (
       `//evil.test${ROUTE}/${OBJECT}`,
     ],
     ["the metadata service", "http://169.254.169.254/latest/meta-data/"],
-    ["the metadata service as a decimal number", "http://2852039166/latest/meta-data/"],
-    ["the metadata service in octal", "http://0251.0376.0251.0376/latest/meta-data/"],
-    ["the metadata service in hexadecimal", "http://0xA9FEA9FE/latest/meta-data/"],
-    ["the metadata service as mapped IPv6", "http://[::ffff:169.254.169.254]/latest/"],
+    [
+      "the metadata service as a decimal number",
+      "http://2852039166/latest/meta-data/",
+    ],
+    [
+      "the metadata service in octal",
+      "http://0251.0376.0251.0376/latest/meta-data/",
+    ],
+    [
+      "the metadata service in hexadecimal",
+      "http://0xA9FEA9FE/latest/meta-data/",
+    ],
+    [
+      "the metadata service as mapped IPv6",
+      "http://[::ffff:169.254.169.254]/latest/",
+    ],
     ["loopback in IPv6", `http://[::1]:54321${ROUTE}/${OBJECT}`],
     ["loopback, any address", `http://0.0.0.0:54321${ROUTE}/${OBJECT}`],
     ["data:", "data:audio/mpeg;base64,AAAA"],

@@ -35,7 +35,11 @@ const outage = () =>
 
 Deno.test("createCheckpoints: a save is repeated, unchanged, while the database is unavailable", async () => {
   using timers = heldTimers();
-  const { bodies, checkpoints } = checkpointsWith(outage(), outage(), Response.json(true));
+  const { bodies, checkpoints } = checkpointsWith(
+    outage(),
+    outage(),
+    Response.json(true),
+  );
   const saved = checkpoints.save(LEASE, { data: { page: 2 }, uploadId: "u" });
   await timers.pass(3_000);
   await saved;

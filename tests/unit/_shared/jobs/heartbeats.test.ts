@@ -101,7 +101,11 @@ Deno.test("Heartbeats: a job with a shorter lease shortens the period without de
       .toISOString(),
   });
   await turn();
-  assertEquals(at.repository.beats, [1], "beats that were due soon are sent now");
+  assertEquals(
+    at.repository.beats,
+    [1],
+    "beats that were due soon are sent now",
+  );
   await at.pass(1_000);
   assertEquals(at.repository.beats, [1, 2]);
   assertEquals([row.status, ended], ["processing", []]);

@@ -6,8 +6,8 @@ import {
   bench,
   DONE,
   fullWork,
-  withPaidCall,
   untilAborted,
+  withPaidCall,
 } from "../../_support/run-bench.ts";
 
 /** A provider's client whose request ends with its signal, with an unknown outcome. */
@@ -40,7 +40,9 @@ Deno.test("JobRun: a job whose owner cancels stops within a heartbeat and ends a
 Deno.test("JobRun: a job that was cancelled before its paid call sends none", async () => {
   const { run, row, repository, platform } = bench((context) => {
     repository.requestCancel(row);
-    return withPaidCall(() => Promise.reject(new Error("not to be sent")))(context);
+    return withPaidCall(() => Promise.reject(new Error("not to be sent")))(
+      context,
+    );
   });
   await run();
   assertEquals(row.status, "cancelled");

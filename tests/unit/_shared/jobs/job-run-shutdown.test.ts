@@ -15,8 +15,8 @@ import {
   bench,
   DEADLINE_MS,
   DONE,
-  withPaidCall,
   untilAborted,
+  withPaidCall,
 } from "../../_support/run-bench.ts";
 
 Deno.test("JobRun: a shutdown stops unpaid work and releases the job without spending the attempt", async () => {

@@ -73,7 +73,9 @@ Deno.test("JobRun: progress reaches the job soon, without delaying the processor
 Deno.test("JobRun: a report is sent with the begin of a paid call, and with the completion", async () => {
   const { run, repository } = bench(async (context) => {
     context.progress(10, "fetching_input");
-    const completion = await withPaidCall(() => Promise.resolve("voice-1"))(context);
+    const completion = await withPaidCall(() => Promise.resolve("voice-1"))(
+      context,
+    );
     context.progress(90, "storing");
     return completion;
   });

@@ -247,7 +247,8 @@ for (
 }
 
 Deno.test("makePaidCall: an object that the provider created is adopted, and nothing is sent", async () => {
-  const { attempt, repository, row, providerCalls } = await withUnknownOutcome();
+  const { attempt, repository, row, providerCalls } =
+    await withUnknownOutcome();
   assertEquals(await attempt({ find: answers("voice-1") }), "voice-1");
   const [call] = repository.journal.calls;
   assertEquals([call?.outcome, call?.providerObjectId], ["adopted", "voice-1"]);
@@ -325,7 +326,11 @@ Deno.test("makePaidCall: where the provider knows its key, the call is repeated 
     },
   });
   assertEquals(id, "voice-1");
-  assertEquals([outcomes(), providerCalls], [["succeeded"], ["send", "find", "send"]]);
+  assertEquals([outcomes(), providerCalls], [["succeeded"], [
+    "send",
+    "find",
+    "send",
+  ]]);
 });
 
 Deno.test("makePaidCall: an object that the query finds is adopted, also where the call could be repeated", async () => {
@@ -602,7 +607,11 @@ Deno.test("makePaidCall: the object of a call aborted by a cancellation is found
       {
         send: abortedRequest(stop),
         find: (signal) => {
-          assertEquals(signal.aborted, false, "the query has its own time limit");
+          assertEquals(
+            signal.aborted,
+            false,
+            "the query has its own time limit",
+          );
           return Promise.resolve("voice-1");
         },
         undo: (id, signal) => {
@@ -615,7 +624,9 @@ Deno.test("makePaidCall: the object of a call aborted by a cancellation is found
       stop.signal,
     )
   );
-  assertEquals([providerCalls, undone], [["send", "find", "undo"], ["voice-1"]]);
+  assertEquals([providerCalls, undone], [["send", "find", "undo"], [
+    "voice-1",
+  ]]);
   const [call] = repository.journal.calls;
   assertEquals([call?.outcome, call?.providerObjectId], ["adopted", "voice-1"]);
   assertEquals(row.progress, 30);
@@ -635,7 +646,9 @@ Deno.test("makePaidCall: an object that cannot be removed is recorded", async ()
       stop.signal,
     )
   );
-  assertEquals([providerCalls, outcomes()], [["send", "find", "undo"], ["adopted"]]);
+  assertEquals([providerCalls, outcomes()], [["send", "find", "undo"], [
+    "adopted",
+  ]]);
 });
 
 for (
@@ -696,7 +709,9 @@ Deno.test("makePaidCall: cancelled during a query, the object is found, removed 
       ),
     CancelRequested,
   );
-  assertEquals([providerCalls, undone], [["find", "find", "undo"], ["voice-1"]]);
+  assertEquals([providerCalls, undone], [["find", "find", "undo"], [
+    "voice-1",
+  ]]);
   assertEquals(outcomes(), ["adopted"]);
 });
 

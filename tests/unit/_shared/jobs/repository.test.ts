@@ -33,7 +33,10 @@ function repositoryWith(status: number, answer: unknown) {
 }
 
 Deno.test("complete: result, output and product are sent in one call", async () => {
-  const { repository, sent } = repositoryWith(200, [{ job_id: LEASE.id, error: null }]);
+  const { repository, sent } = repositoryWith(200, [{
+    job_id: LEASE.id,
+    error: null,
+  }]);
   assertEquals(
     await repository.complete(LEASE, {
       resultData: { pages: 24 },

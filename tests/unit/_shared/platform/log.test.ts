@@ -111,7 +111,9 @@ for (
     ["a list in an object", { a: { b: [1, [SECRET]] } }],
     ["an error's message", { error: new Error(`key ${SECRET} is wrong`) }],
     ["an error's causes", { error: nested }],
-    ["a cause that is not an error", { error: new Error("x", { cause: SECRET }) }],
+    ["a cause that is not an error", {
+      error: new Error("x", { cause: SECRET }),
+    }],
     ["an address object", { url: new URL(`https://x.test/${SECRET}`) }],
   ] as const
 ) {

@@ -163,7 +163,10 @@ Deno.test("createElevenLabsSpeech: a speech is found by voice, model, text and s
       { ...speechRequest, model: "eleven_flash_v2_5" as const },
       { ...speechRequest, providerVoiceId: "21m00Tcm4TlvDq8ikWAM" },
       { ...speechRequest, voiceSettings: { stability: 0.5 } },
-      { ...speechRequest, voiceSettings: { stability: 0.4, use_speaker_boost: false } },
+      {
+        ...speechRequest,
+        voiceSettings: { stability: 0.4, use_speaker_boost: false },
+      },
     ]
   ) {
     assertEquals(await find(other), []);
@@ -345,7 +348,9 @@ Deno.test("createElevenLabsSpeech: an invalid response or refusal of the history
     "provider_answer_invalid",
   );
   at.fail({ kind: "status", error: "needs_authorization" }, "history.list");
-  const failure = await failureOf(at.speech.find(speechRequest, LONG_AGO, never));
+  const failure = await failureOf(
+    at.speech.find(speechRequest, LONG_AGO, never),
+  );
   assertEquals([failure.code, failure.isRetryable], [
     "provider_unauthorized",
     false,
