@@ -4212,6 +4212,37 @@ declare
   v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid));
   v_settled uuid[];
 begin
+  if jsonb_path_exists(p_items, '$[*] ? (@.outcome == "adopted")') then
+    -- Equal speeches have no marker of their job: two lookups may find the same one.
+    perform pg_advisory_xact_lock(hashtextextended('provider_object:' || k.provider || ':' || k.object_id, 0))
+    from (
+      select distinct c.provider, b.provider_object_id as object_id
+      from jsonb_to_recordset(p_items) as b (job_id uuid, call_id uuid, outcome text, provider_object_id text)
+      join public.ai_provider_calls as c on c.id = b.call_id and c.job_id = b.job_id
+      where b.outcome = 'adopted' and b.provider_object_id is not null
+      order by 1, 2
+    ) as k;
+    if exists (
+      select 1
+      from jsonb_to_recordset(p_items) as b (job_id uuid, call_id uuid, outcome text, provider_object_id text)
+      join public.ai_provider_calls as c on c.id = b.call_id and c.job_id = b.job_id
+      where b.outcome = 'adopted' and (
+        exists (
+          select 1 from public.ai_provider_calls as o
+          where o.provider = c.provider and o.provider_object_id = b.provider_object_id
+            and (o.job_id <> c.job_id or o.operation <> c.operation)
+        ) or exists (
+          select 1
+          from jsonb_to_recordset(p_items) as i (job_id uuid, call_id uuid, outcome text, provider_object_id text)
+          join public.ai_provider_calls as o on o.id = i.call_id and o.job_id = i.job_id
+          where i.outcome = 'adopted' and o.provider = c.provider and i.provider_object_id = b.provider_object_id
+            and o.id <> c.id
+        )
+      )
+    ) then
+      raise exception 'another call has created this object' using errcode = 'AJ098', detail = 'provider_object_id';
+    end if;
+  end if;
   with settled as (
     update public.ai_provider_calls as c
     set outcome = b.outcome,
@@ -4235,7 +4266,7 @@ end;
 $$;
 comment on function private.write_call_outcomes(jsonb) is
   'Writes the outcome of open calls into the journal, for jobs that the caller has locked, and returns the jobs whose call '
-  'was open. Security definer because security definer functions call it.';
+  'was open. Raises AJ098 for a call that adopts what another step or job has recorded or adopts too. Security definer because security definer functions call it.';
 
 create function private.settle_leased_calls(p_calls jsonb)
 returns table (job_id uuid, is_settled boolean)
@@ -4319,7 +4350,7 @@ begin
   begin
     return query select r.*, null::jsonb from private.settle_leased_calls(p_calls) as r;
     return;
-  exception when data_exception or integrity_constraint_violation then
+  exception when data_exception or integrity_constraint_violation or sqlstate 'AJ098' then
     null;
   end;
   -- An item cannot be written: repeat them one by one, so that it fails alone. Ordered by user, as limits are locked.
@@ -4331,7 +4362,7 @@ begin
   loop
     begin
       return query select r.*, null::jsonb from private.settle_leased_calls(jsonb_build_array(v_call)) as r;
-    exception when data_exception or integrity_constraint_violation then
+    exception when data_exception or integrity_constraint_violation or sqlstate 'AJ098' then
       get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
         v_constraint = constraint_name;
       return query

@@ -13,6 +13,7 @@ import {
   refusalOf,
   withQueue,
 } from "./_support/factories.ts";
+import { settleCall } from "./_support/protocol.ts";
 import type { ClaimedJob } from "./_support/queue.ts";
 
 /** A job that failed with paid calls of unknown outcome. */
@@ -392,6 +393,71 @@ Deno.test("doubt_provider_call: an object that was named and that the provider d
     assertEquals(row?.code, "provider_object_missing");
     assertEquals(await resolveWith(db.sql, job.id, "voice-2"), true);
   });
+});
+
+Deno.test("settle_provider_calls: two lost calls never adopt the same object, in one call or from two sessions", async (t) => {
+  const lost = async (bench: Bench) => {
+    const job = await insertClaimedJob(bench);
+    const call = await bench.queue.begin(job);
+    assert(call !== undefined);
+    await bench.queue.settle(job, call.call_id, "unknown");
+    return { job, callId: call.call_id };
+  };
+  const adopts = async (db: TestDatabase) =>
+    (await db.sql<{ n: number }[]>`
+    select count(*)::integer as n from public.ai_provider_calls
+    where outcome = 'adopted' and provider_object_id = 'speech-1'`)[0]?.n;
+
+  await t.step("in one call", () =>
+    withQueue(async (bench) => {
+      const { db, queue } = bench;
+      const calls = [await lost(bench), await lost(bench)];
+      const rows = await db.sql<{ is_settled: boolean; code: string | null }[]>`
+        select is_settled, error ->> 'code' as code from public.settle_provider_calls(${
+        db.sql.json(calls.map(({ job, callId }) => ({
+          job_id: job.id,
+          lease_token: job.lease_token,
+          call_id: callId,
+          outcome: "adopted",
+          provider_object_id: "speech-1",
+          progress: 50,
+        })))
+      }) order by 1`;
+      assertEquals(rows.map(({ is_settled, code }) => [is_settled, code]), [
+        [false, "AJ098"],
+        [true, null],
+      ]);
+      assertEquals(await adopts(db), 1);
+      const [second] = await db.sql<{ id: string; job_id: string }[]>`
+        select id, job_id from public.ai_provider_calls where outcome = 'unknown'`;
+      const job = calls.find((one) => one.job.id === second?.job_id)?.job;
+      assert(job !== undefined && second !== undefined);
+      assertEquals(
+        await queue.settle(job, second.id, "adopted", "speech-2"),
+        true,
+      );
+    }));
+
+  await t.step("from two sessions", () =>
+    withQueue(async (bench) => {
+      const { db } = bench;
+      const calls = [await lost(bench), await lost(bench)];
+      const sessions = await db.connections(2, "service_role");
+      const answers = await Promise.allSettled(
+        calls.map(({ job, callId }, index) => {
+          const sql = sessions[index];
+          assert(sql !== undefined);
+          return settleCall(sql, job, callId, "adopted", {
+            objectId: "speech-1",
+          });
+        }),
+      );
+      assertEquals(
+        answers.map(({ status }) => status).sort(),
+        ["fulfilled", "rejected"],
+      );
+      assertEquals(await adopts(db), 1);
+    }));
 });
 
 Deno.test("doubt_provider_call: an object that may still be in the making is not doubted", async () => {

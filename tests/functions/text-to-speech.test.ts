@@ -12,7 +12,12 @@ import {
   uploadRecording,
 } from "../_support/as-user.ts";
 import { type TestStack, useStack } from "../_support/stack.ts";
-import { sweepJob, waitForEvent, waitForJob } from "../_support/wait-for.ts";
+import {
+  sweepJob,
+  waitForEvent,
+  waitForJob,
+  waitUntil,
+} from "../_support/wait-for.ts";
 
 const ADAM = "pNInz6obpgDQGcFmaJgB";
 const running = useStack({ env: { AI_API_TIMEOUT: "5" } });
@@ -493,6 +498,50 @@ Deno.test("speech: a part that was never created is sent again only when the his
     "absent",
     "succeeded",
   ]);
+});
+
+Deno.test("speech: two jobs whose equal speeches were lost adopt two speeches, not the same one", async () => {
+  const stack = running();
+  const { text, marker } = textOf();
+  await stack.simulator.fail({
+    operation: "speech",
+    times: 2,
+    fault: { kind: "close_after" },
+  });
+  const jobs = [
+    await newJob({ text }),
+    await newJob({ text }, await signUp(stack)),
+  ];
+  for (const { jobId } of jobs) await waitForEvent(stack, jobId, "snoozed");
+  // Both read the history before either has adopted anything.
+  await stack.simulator.fail({
+    operation: "history.list",
+    times: 2,
+    fault: { kind: "delay", ms: 2000 },
+  });
+  await Promise.all(jobs.map(({ jobId }) => sweepJob(stack, jobId)));
+  await Promise.all(
+    jobs.map(({ jobId }) =>
+      waitForEvent(stack, jobId, ["completed", "snoozed"], { nth: 2 })
+    ),
+  );
+  await waitUntil("both jobs are completed", async () => {
+    for (const { jobId } of jobs) await sweepJob(stack, jobId);
+    const [row] = await stack.sql<{ n: number }>`
+      select count(*)::integer as n from public.ai_jobs
+      where id = any (${
+      jobs.map(({ jobId }) => jobId)
+    }) and status = 'completed'`;
+    return row?.n === 2;
+  });
+  const adopted = new Set<string | null | undefined>();
+  for (const { jobId } of jobs) {
+    const { journal, paid, sent } = await facts(stack, jobId, marker);
+    assertEquals([paid.length, sent], [2, 2]);
+    assertEquals(journal.map(({ outcome }) => outcome), ["adopted"]);
+    adopted.add(journal[0]?.provider_object_id);
+  }
+  assertEquals(adopted.size, 2, "no call has the result of the other");
 });
 
 Deno.test("speech: an equal text of another job is not adopted for a call that created nothing", async () => {

@@ -4,6 +4,7 @@
  * query; any other only after a conclusive one.
  */
 import { generate as uuidV7 } from "@std/uuid/v7";
+import { AppError } from "../failures/app-error.ts";
 import { isOutage, isTransient } from "../failures/catalogue.ts";
 import { JobFailure } from "../failures/job-failure.ts";
 import { ProviderFailure } from "../failures/provider-failure.ts";
@@ -272,14 +273,7 @@ class PaidStep {
         ? snoozeToReconcile({ failure: jobFailureOf(error) }, error)
         : attemptEndOf(error, "reconciling");
     }
-    if (found !== null) {
-      await this.#settle(open.call_id, {
-        outcome: "adopted",
-        providerObjectId: found,
-        progress: this.#call.progressAfter,
-      });
-      return found;
-    }
+    if (found !== null) return await this.#adopt(open, found);
     if (!open.is_lookup_conclusive) return await this.#repeat();
     await this.#settle(open.call_id, {
       outcome: "absent",
@@ -287,6 +281,25 @@ class PaidStep {
     });
     // The lost call costs this attempt. No call is open any more, so the next attempt may send.
     throw JobFailure.retryable("provider_unavailable");
+  }
+
+  async #adopt(open: OpenCall, providerObjectId: string): Promise<string> {
+    try {
+      await this.#settle(open.call_id, {
+        outcome: "adopted",
+        providerObjectId,
+        progress: this.#call.progressAfter,
+      });
+      return providerObjectId;
+    } catch (error) {
+      const isTaken = error instanceof AppError &&
+        error.code === "provider_object_mismatch";
+      if (!isTaken) throw error;
+      // An equal call of another job adopted it in the meantime. The next query leaves it out.
+      throw new Snooze(RECONCILE_PAUSE_SECONDS, "reconciling", {
+        cause: error,
+      });
+    }
   }
 
   /**

@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
 import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
 import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import {
@@ -254,6 +255,21 @@ Deno.test("makePaidCall: an object that the provider created is adopted, and not
   assertEquals([call?.outcome, call?.providerObjectId], ["adopted", "voice-1"]);
   assertEquals(row.progress, 70);
   assertEquals(providerCalls, ["find"]);
+});
+
+Deno.test("makePaidCall: an object that another job adopted in the meantime is left to it, and queried again", async () => {
+  const { attempt, repository, outcomes } = await withUnknownOutcome();
+  repository.settleProviderCall = () =>
+    Promise.reject(new AppError("provider_object_mismatch"));
+  const snooze = await assertRejects(
+    () => attempt({ find: answers("speech-1") }),
+    Snooze,
+  );
+  assertEquals(
+    [snooze.seconds, snooze.stage],
+    [RECONCILE_PAUSE_SECONDS, "reconciling"],
+  );
+  assertEquals(outcomes(), ["unknown"]);
 });
 
 Deno.test("makePaidCall: while the provider's listing may lag, an empty query makes the job wait", async () => {
