@@ -57,6 +57,8 @@ browserTest(
   },
 );
 
+const IN_MOTION = { reducedMotion: "no-preference" } as const;
+
 for (
   const [format, initScript] of [["WebM", undefined], [
     "MP4",
@@ -67,7 +69,8 @@ for (
     `voice: recorded as ${format} by the microphone, cloned, and heard`,
     async () => {
       await using visitor = await visit(site(), {
-        ...(initScript === undefined ? {} : { initScript }),
+        // One of them with all motion.
+        ...(initScript === undefined ? IN_MOTION : { initScript }),
       });
       const { page } = visitor;
       await signUp(page);
@@ -651,7 +654,10 @@ browserTest(
 browserTest(
   "page: the visitor's choices of light, dark and motion are kept",
   async () => {
-    await using visitor = await visit(site(), { colorScheme: "light" });
+    await using visitor = await visit(site(), {
+      ...IN_MOTION,
+      colorScheme: "light",
+    });
     const { page } = visitor;
     const email = await signUp(page);
     const menu = page.locator("summary[aria-label=Appearance]");

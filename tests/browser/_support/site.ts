@@ -51,7 +51,8 @@ export interface Site {
 export interface VisitOptions {
   colorScheme?: "light" | "dark";
   viewport?: { width: number; height: number };
-  reducedMotion?: "reduce";
+  /** Without it, `reduce`. */
+  reducedMotion?: "reduce" | "no-preference";
   /** Runs in every page before its own scripts. */
   initScript?: string;
   /** Messages of the browser's console that the test expects. */
@@ -147,6 +148,8 @@ export async function visit(
   const context = await browser.newContext({
     viewport: { width: 1280, height: 900 },
     permissions: ["microphone"],
+    // Without a graphics card, the processor draws every frame of a spinner.
+    reducedMotion: "reduce",
     ...rest,
   });
   context.setDefaultTimeout(60_000);
