@@ -101,7 +101,7 @@ export async function dropDatabase(
   // Not through the database `postgres`: a session on it would make its copies fail.
   const url = new URL(cluster.adminUrl);
   url.pathname = "/template1";
-  const sql = postgres(url.href, { max: 1 });
+  const sql = postgres(url.href, { max: 1, fetch_types: false });
   try {
     await sql.unsafe(`drop database ${name} with (force)`);
   } finally {

@@ -246,7 +246,11 @@ export async function createDatabaseFromTemplate(
     return changed.href;
   };
   // Connected to another database, because no session may use the template.
-  const sql = postgres(at(cluster.adminUrl, "template1"), { max: 1 });
+  const sql = postgres(at(cluster.adminUrl, "template1"), {
+    max: 1,
+    // Half of the work of a short session, for arrays, of which there is none.
+    fetch_types: false,
+  });
   try {
     await sql.unsafe(
       `create database ${name} template ${template} owner postgres strategy file_copy`,
