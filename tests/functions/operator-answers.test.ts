@@ -258,6 +258,9 @@ Deno.test("answers: a transcript that is still being made is waited for, and not
   const stack = running();
   const subject = SUBJECTS["transcription"];
   assert(subject !== undefined);
+  // The lost calls of the other tests count as failures in a row, since an operator's answer ends no count.
+  await stack
+    .sql`update public.ai_providers set breaker_failures = 0 where provider = 'elevenlabs'`;
   const { jobId, id } = await park(stack, subject);
   await stack.simulator.fail({
     provider: "elevenlabs",
