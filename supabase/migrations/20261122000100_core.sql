@@ -682,6 +682,10 @@ set search_path = ''
 set plan_cache_mode = force_generic_plan
 as $$
 begin
+  -- One item is passed on without its large values. To take it apart would start a statement.
+  if jsonb_array_length(p_items) = 1 then
+    return (p_items #- '{0,result_data}' #- '{0,product}')::text;
+  end if;
   return (
     select coalesce(jsonb_agg(to_jsonb(i)), '[]')::text
     from jsonb_to_recordset(p_items) as i (job_id uuid, progress integer, report_progress integer, report_stage text)
@@ -691,80 +695,6 @@ $$;
 comment on function private.carried_changes(jsonb) is
   'What the items of a write carry besides its own change: a settlement (progress) and a report (report_progress, '
   'report_stage). The write sets it as private.carried_changes for its update of ai_jobs.';
-
-create function private.record_updated_ai_jobs()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-declare
-  v_carried constant jsonb := nullif(current_setting('private.carried_changes', true), '')::jsonb;
-begin
-  -- Most writes carry nothing; starting the statement below would take most of their time here.
-  if v_carried is null then
-    insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
-    select n.id, n.event_seq, n.user_id, n.last_event, n.attempt,
-      -- Inline rather than a function, which Postgres would not inline, and this runs at each step of each job.
-      jsonb_strip_nulls(jsonb_build_object(
-        'status', n.status,
-        'progress', n.progress_percentage,
-        'stage', n.stage,
-        -- While it runs, the row still has the code that it waited with.
-        'error_code', case when n.status <> 'processing' then n.error_code end,
-        -- Of the call that was settled last.
-        'outcome', case when n.last_event = 'settled' then (
-          select c.outcome from public.ai_provider_calls as c where c.job_id = n.id
-          order by coalesce(c.settled_at, c.unknown_since) desc nulls last limit 1
-        ) end,
-        'scheduled_at', case when n.status = 'pending' then n.scheduled_at end
-      ))
-    from updated as n
-    join outdated as o on o.id = n.id
-    where n.event_seq <> o.event_seq;
-    return null;
-  end if;
-  -- One insert, so that the events reach a listener in their order.
-  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
-  select n.id, n.event_seq, n.user_id, n.last_event, n.attempt,
-    jsonb_strip_nulls(jsonb_build_object(
-      'status', n.status,
-      'progress', n.progress_percentage,
-      'stage', n.stage,
-      'error_code', case when n.status <> 'processing' then n.error_code end,
-      'scheduled_at', case when n.status = 'pending' then n.scheduled_at end
-    ))
-  from updated as n
-  join outdated as o on o.id = n.id
-  where n.event_seq <> o.event_seq
-  union all
-  select n.id, e.seq, n.user_id, e.event, n.attempt,
-    -- Progress never decreases, so that of the row and of the previous event counts too.
-    jsonb_strip_nulls(jsonb_build_object('status', o.status, 'progress', e.progress, 'stage', e.stage))
-  from jsonb_to_recordset(v_carried) as c (job_id uuid, progress integer, report_progress integer, report_stage text)
-  join updated as n on n.id = c.job_id
-  join outdated as o on o.id = n.id
-  cross join lateral (
-    select n.event_seq - o.event_seq - 1 - (c.report_stage is not null)::integer > 0 as has_settlement
-  ) as k
-  cross join lateral (
-    select o.event_seq + 1 as seq, 'settled' as event, greatest(o.progress_percentage, c.progress) as progress, null as stage
-    where k.has_settlement
-    union all
-    select n.event_seq - 1, 'progress',
-      greatest(o.progress_percentage, case when k.has_settlement then c.progress end, least(c.report_progress, 99)),
-      c.report_stage
-    where c.report_stage is not null
-  ) as e
-  where n.event_seq > o.event_seq + 1
-  order by 1, 2;
-  return null;
-end;
-$$;
-comment on function private.record_updated_ai_jobs() is
-  'Statement trigger: writes one event for each job whose event_seq the statement changed, and the events of what the '
-  'statement carried (private.carried_changes), which raised event_seq too. Security definer because no role may insert into '
-  'ai_job_events.';
 
 -- ===== supabase/schemas/jobs/live_progress.sql
 
@@ -1448,22 +1378,6 @@ comment on function private.abandon_upload() is
   'Row trigger: records an upload that its job will not finish, because the job has ended without a result, was '
   'deleted, or has started another upload. Security definer because no role has rights in schema private.';
 
-create function private.forget_checkpoints(p_job_ids uuid[])
-returns void
-language plpgsql
-volatile
-security definer
-set search_path = ''
-set plan_cache_mode = force_generic_plan
-as $$
-begin
-  delete from public.ai_job_checkpoints as c where c.job_id = any (p_job_ids);
-end;
-$$;
-comment on function private.forget_checkpoints(uuid[]) is
-  'Deletes the checkpoints of ended jobs; a retry starts from the beginning. Security definer because an owner who '
-  'cancels may not delete checkpoints.';
-
 create function public.save_ai_job_checkpoint(
   p_job_id uuid,
   p_lease_token uuid,
@@ -1577,6 +1491,10 @@ comment on column public.ai_limits.spent_micros is
 comment on column public.ai_limits.reserved_micros is
   'Estimated cost of the paid calls that are in flight or have an unknown outcome, regardless of when they were sent.';
 
+-- Serves each claim: the few users whose jobs may not start.
+create index ai_limits_blocked_idx on public.ai_limits (user_id)
+  where user_id is not null and (paused_at is not null or max_concurrent_jobs = 0);
+
 alter table public.ai_limits enable row level security;
 
 create policy "users can read the default limits and their own"
@@ -1665,73 +1583,8 @@ grant select on public.ai_provider_spend to service_role;
 
 -- ===== supabase/schemas/costs/settlement.sql
 
--- Charges or releases the reservation of a paid call when its outcome is known.
-
-create function private.settle_reserved_costs()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-set enable_nestloop = off
-as $$
-declare
-  v_month constant date := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
-  v_sum record;
-begin
-  if not exists (select 1 from updated as n where n.price_micros > 0) then
-    return null;
-  end if;
-  -- Locks are taken by user and then by provider, as everywhere.
-  for v_sum in
-    select k.user_id, sum(k.reserved)::bigint as reserved, sum(k.spent)::bigint as spent
-    from (
-      select o.user_id,
-        case when n.outcome in ('sent', 'unknown') then n.estimated_cost_micros else 0 end
-          - case when o.outcome in ('sent', 'unknown') then o.estimated_cost_micros else 0 end as reserved,
-        -- A past month is no longer counted.
-        case when date_trunc('month', n.settled_at at time zone 'UTC') = v_month then n.cost_micros else 0 end
-          - case when date_trunc('month', o.settled_at at time zone 'UTC') = v_month then o.cost_micros else 0 end as spent
-      from updated as n
-      join outdated as o on o.id = n.id
-      where n.outcome <> o.outcome or n.cost_micros is distinct from o.cost_micros
-    ) as k
-    where k.reserved <> 0 or k.spent <> 0
-    group by k.user_id
-    order by k.user_id
-  loop
-    update public.ai_limits as l
-    set reserved_micros = greatest(l.reserved_micros + v_sum.reserved, 0),
-        spent_micros = greatest(case when l.budget_month >= v_month then l.spent_micros else 0 end + v_sum.spent, 0),
-        budget_month = greatest(l.budget_month, v_month)
-    where l.user_id = v_sum.user_id;
-  end loop;
-
-  for v_sum in
-    select k.provider, k.slot, sum(k.spent)::bigint as spent
-    from (
-      select o.provider, hashtextextended(o.user_id::text, 0) & 15 as slot,
-        case when date_trunc('month', n.settled_at at time zone 'UTC') = v_month then n.cost_micros else 0 end
-          - case when date_trunc('month', o.settled_at at time zone 'UTC') = v_month then o.cost_micros else 0 end as spent
-      from updated as n
-      join outdated as o on o.id = n.id
-      where n.outcome <> o.outcome or n.cost_micros is distinct from o.cost_micros
-    ) as k
-    where k.spent <> 0
-    group by k.provider, k.slot
-    order by k.provider, k.slot
-  loop
-    insert into public.ai_provider_spend as s (provider, slot, month, spent_micros)
-    values (v_sum.provider, v_sum.slot, v_month, greatest(v_sum.spent, 0))
-    on conflict (provider, slot) do update
-    set spent_micros = greatest(case when s.month >= v_month then s.spent_micros else 0 end + v_sum.spent, 0),
-        month = greatest(s.month, v_month);
-  end loop;
-  return null;
-end;
-$$;
-comment on function private.settle_reserved_costs() is
-  'Statement trigger: the reservation of a settled call is charged, or released when nothing was created. Security '
-  'definer because every caller that settles must update the counts of owners and providers.';
+-- Releases the reservation of a paid call that is deleted, and records usage that is known late. What settles a call charges
+-- it (private.follow_updated_provider_calls).
 
 create function private.release_reserved_cost()
 returns trigger
@@ -1782,10 +1635,6 @@ comment on function public.revise_provider_call(uuid, uuid, text, bigint) is
   'service_role only.';
 revoke execute on function public.revise_provider_call(uuid, uuid, text, bigint) from public, anon, authenticated;
 grant execute on function public.revise_provider_call(uuid, uuid, text, bigint) to service_role;
-
-create trigger ai_provider_calls_settle_cost
-after update on public.ai_provider_calls referencing old table as outdated new table as updated
-for each statement execute function private.settle_reserved_costs();
 
 create trigger ai_provider_calls_release_cost
 after delete on public.ai_provider_calls
@@ -2499,23 +2348,27 @@ declare
   v_is_first_write constant boolean := pg_current_xact_id_if_assigned() is null;
   v_turn bigint;
 begin
-  -- Behind the user's own waiting jobs …
-  select j.queue_key + 1 into v_turn
-  from public.ai_jobs as j
-  where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
-    and j.status = 'pending' and j.queue_key is not null
-  order by j.queue_key desc
-  limit 1;
-  if v_turn is null then
+  v_turn := coalesce(
+    -- Behind the user's own waiting jobs …
+    (
+      select j.queue_key + 1
+      from public.ai_jobs as j
+      where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+        and j.status = 'pending' and j.queue_key is not null
+      order by j.queue_key desc
+      limit 1
+    ),
     -- … or, if there is none, in the turn that is being served.
-    select j.queue_key into v_turn
-    from public.ai_jobs as j
-    where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
-      and j.status = 'pending' and j.queue_key is not null
-    order by j.queue_key
-    limit 1;
-    v_turn := coalesce(v_turn, 0);
-  end if;
+    (
+      select j.queue_key
+      from public.ai_jobs as j
+      where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+        and j.status = 'pending' and j.queue_key is not null
+      order by j.queue_key
+      limit 1
+    ),
+    0
+  );
   -- One reservation for a transaction: all sessions share one table of locks, and a bulk insert would fill it.
   if v_is_first_write then
     for v_try in 1..50 loop
@@ -2805,12 +2658,6 @@ declare
   v_dependents uuid[];
   v_due uuid[];
 begin
-  if not exists (
-    select 1 from public.ai_jobs as j
-    where j.depends_on_job_id = any (p_job_ids) and (j.is_blocked or j.error_code = 'dependency_failed')
-  ) then
-    return;
-  end if;
   select
     array_agg(j.id) filter (where j.status = 'completed'),
     array_agg(j.id) filter (where j.status = 'pending'),
@@ -3110,13 +2957,17 @@ set search_path = ''
 as $$
 begin
   return case
-    when jsonb_typeof(p_metadata -> 'text') = 'string' and not private.has_visible_text(p_metadata ->> 'text') then 'text'
-    when jsonb_typeof(p_metadata -> 'voice_name') = 'string' and not private.has_visible_text(p_metadata ->> 'voice_name')
-      then 'voice_name'
-    when jsonb_typeof(p_metadata -> 'name') = 'string' and not private.has_visible_text(p_metadata ->> 'name') then 'name'
-    when jsonb_typeof(p_metadata -> 'description') = 'string' and not private.has_visible_text(p_metadata ->> 'description')
-      then 'description'
-    when jsonb_typeof(p_metadata -> 'title') = 'string' and not private.has_visible_text(p_metadata ->> 'title') then 'title'
+    -- Only a condition that is false ends the evaluation of the others: one that is null does not.
+    when p_metadata ? 'text' and jsonb_typeof(p_metadata -> 'text') = 'string'
+      and not private.has_visible_text(p_metadata ->> 'text') then 'text'
+    when p_metadata ? 'voice_name' and jsonb_typeof(p_metadata -> 'voice_name') = 'string'
+      and not private.has_visible_text(p_metadata ->> 'voice_name') then 'voice_name'
+    when p_metadata ? 'name' and jsonb_typeof(p_metadata -> 'name') = 'string'
+      and not private.has_visible_text(p_metadata ->> 'name') then 'name'
+    when p_metadata ? 'description' and jsonb_typeof(p_metadata -> 'description') = 'string'
+      and not private.has_visible_text(p_metadata ->> 'description') then 'description'
+    when p_metadata ? 'title' and jsonb_typeof(p_metadata -> 'title') = 'string'
+      and not private.has_visible_text(p_metadata ->> 'title') then 'title'
   end;
 end;
 $$;
@@ -3173,7 +3024,10 @@ begin
     raise exception '% does not exist; upload it first', p_name using errcode = 'AJ012', detail = p_field;
   end if;
 
-  v_mime_type := private.canonical_mime_type(v_mime_type);
+  -- The types that are accepted have canonical names.
+  if (v_mime_type = any (p_mime_types)) is not true then
+    v_mime_type := private.canonical_mime_type(v_mime_type);
+  end if;
   if v_mime_type is null or v_mime_type <> all (p_mime_types) then
     raise exception '% has the content type %; % accepts %',
       p_name, coalesce(v_mime_type, 'unknown'), p_taker, array_to_string(p_mime_types, ', ')
@@ -3434,22 +3288,19 @@ security invoker
 set search_path = ''
 as $$
 begin
-  return (
-    select coalesce(array_agg(u.user_id), '{}')
-    from (
-      select r.user_id
-      from (
-        select j.user_id, count(*) as running from public.ai_jobs as j where j.status = 'processing' group by j.user_id
-      ) as r
-      left join public.ai_limits as l on l.user_id = r.user_id
-      where r.running >= coalesce(
-        l.max_concurrent_jobs, (select d.max_concurrent_jobs from public.ai_limits as d where d.user_id is null)
-      )
-      union
-      select l.user_id
-      from public.ai_limits as l
-      where l.user_id is not null and (l.paused_at is not null or l.max_concurrent_jobs = 0)
-    ) as u
+  return array(
+    select j.user_id
+    from public.ai_jobs as j
+    where j.status = 'processing'
+    group by j.user_id
+    having count(*) >= coalesce(
+      (select l.max_concurrent_jobs from public.ai_limits as l where l.user_id = j.user_id),
+      (select d.max_concurrent_jobs from public.ai_limits as d where d.user_id is null)
+    )
+    union all
+    select l.user_id
+    from public.ai_limits as l
+    where l.user_id is not null and (l.paused_at is not null or l.max_concurrent_jobs = 0)
   );
 end;
 $$;
@@ -3483,6 +3334,9 @@ declare
   -- One claim in eight begins with the job that waits longest, so that neither priority nor turns can starve one.
   v_is_oldest_first boolean := nextval('private.ai_job_claims') % 8 = 0;
   v_open_providers text[];
+  v_is_waiting boolean;
+  v_setting text;
+  v_ids uuid[];
   v_claimed record;
   v_job public.ai_jobs;
 begin
@@ -3494,17 +3348,32 @@ begin
   end if;
   -- Losing a claim in a crash of Postgres is harmless: nothing paid is sent before begin_provider_calls, whose commit
   -- waits for the disk and includes this one. The next claim need not wait either.
-  perform set_config('synchronous_commit', 'off', true);
+  v_setting := set_config('synchronous_commit', 'off', true);
   -- One claim at a time, so that the caps are exact. Released at the end of the transaction, which holds no other
   -- lock.
   perform pg_advisory_xact_lock(hashtextextended('claim_ai_jobs', 0));
   perform private.ready_due_ai_jobs(200);
 
-  select l.max_concurrent_jobs into v_default_cap from public.ai_limits as l where l.user_id is null;
+  -- Many claims find nothing; the statements below would take most of their time.
+  select
+    exists (
+      select 1
+      from public.ai_job_types as t
+      cross join lateral (
+        select 1 from public.ai_jobs as j where j.job_type = t.job_type and j.status = 'pending' and j.queue_key is not null limit 1
+      ) as j
+      where t.worker = p_worker
+    ),
+    l.max_concurrent_jobs,
+    array(select p.provider from public.ai_providers as p where p.breaker_opened_at is not null)
+  into v_is_waiting, v_default_cap, v_open_providers
+  from public.ai_limits as l
+  where l.user_id is null;
+  if not v_is_waiting then
+    return;
+  end if;
   v_blocked_users := private.users_without_room();
-  select coalesce(array_agg(p.provider), '{}') into v_open_providers from public.ai_providers as p where p.breaker_opened_at is not null;
 
-  for v_claimed in
   with
   -- Counted once, not for each row that is read.
   running as materialized (
@@ -3512,7 +3381,7 @@ begin
   ),
   -- Job types of this worker that may run, with one lane for each of their providers and the room that it has.
   lanes as materialized (
-    select t.job_type, p.provider, t.lease_seconds,
+    select t.job_type, p.provider,
       p.max_concurrent - coalesce((select sum(r.jobs) from running as r where r.provider = p.provider), 0) as room
     from public.ai_job_types as t
     join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
@@ -3537,7 +3406,7 @@ begin
   -- Only one, however many are claimed: the others of a batch follow the turns; otherwise one user's backlog would
   -- fill the batch.
   oldest as materialized (
-    select c.*, l.job_type, l.provider, l.room, l.lease_seconds
+    select c.*, l.job_type, l.provider, l.room
     from lanes as l
     cross join lateral (
       select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
@@ -3559,7 +3428,7 @@ begin
   candidates as (
     select 0 as rank, o.* from oldest as o
     union all
-    select 1, c.*, l.job_type, l.provider, l.room, l.lease_seconds
+    select 1, c.*, l.job_type, l.provider, l.room
     from lanes as l
     cross join lateral (
       select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
@@ -3587,10 +3456,10 @@ begin
     from in_lane as c
   ),
   chosen as (
-    select j.id, n.lease_seconds
+    select j.id
     -- Sorted here, so that only the rows that are taken are looked up and locked.
     from (
-      select c.id, c.lease_seconds
+      select c.id
       from numbered as c
       left join public.ai_limits as l on l.user_id = c.user_id
       where c.of_provider <= c.room
@@ -3610,22 +3479,28 @@ begin
       for update skip locked
     ) as j
     limit p_limit
-  ),
-  claimed as (
+  )
+  select array_agg(c.id) into v_ids from chosen as c;
+  if v_ids is null then
+    return;
+  end if;
+
+  for v_claimed in
+  with claimed as (
     update public.ai_jobs as j
     set status = 'processing',
         attempt = j.attempt + 1,
         queue_key = null,
         lease_token = gen_random_uuid(),
-        lease_expires_at = clock_timestamp() + make_interval(secs => chosen.lease_seconds),
+        lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
         -- Never before created_at: after a failover to a machine whose clock is behind, one such row would otherwise
         -- fail its check and with it every claim.
         started_at = coalesce(j.started_at, greatest(clock_timestamp(), j.created_at)),
         stage = 'claimed',
         event_seq = j.event_seq + 1,
         last_event = 'claimed'
-    from chosen
-    where j.id = chosen.id and j.id = any (array(select c.id from chosen as c))
+    from public.ai_job_types as t
+    where j.id = any (v_ids) and t.job_type = j.job_type
     returning j.*
   )
   select c as job,
@@ -3740,7 +3615,7 @@ grant execute on function public.poll_ai_jobs(uuid, integer, boolean, text) to s
 -- have grown.
 
 create function private.lock_leased_ai_jobs(p_items jsonb)
-returns void
+returns uuid[]
 language plpgsql
 volatile
 security definer
@@ -3749,25 +3624,28 @@ set search_path = ''
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
-declare
-  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid));
 begin
-  if cardinality(v_ids) > 1 and (select count(*) <> count(distinct i.id) from unnest(v_ids) as i (id)) then
-    raise exception 'each job may occur only once in a call' using errcode = '22023';
+  -- Two conditions would be one statement, which is started even for a single item.
+  if jsonb_array_length(p_items) > 1 then
+    if (select count(*) <> count(distinct i.job_id) from jsonb_to_recordset(p_items) as i (job_id uuid)) then
+      raise exception 'each job may occur only once in a call' using errcode = '22023';
+    end if;
   end if;
-  perform 1
-  from jsonb_to_recordset(p_items) as b (job_id uuid, lease_token uuid)
-  join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
-  where j.id = any (v_ids)
-  order by j.id
-  for no key update of j;
+  return array(
+    select j.id
+    from jsonb_to_recordset(p_items) as b (job_id uuid, lease_token uuid)
+    join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+    where j.id = any (array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid)))
+    order by j.id
+    for no key update of j
+  );
 end;
 $$;
 comment on function private.lock_leased_ai_jobs(jsonb) is
   'Locks the jobs of [{job_id, lease_token, …}] whose lease is held, ordered by id, as every function that locks '
-  'several jobs does. Refuses two items of one job (22023). The lock is not stronger than that of an update, so that '
-  'inserting a job that depends on one of them does not wait. Security definer because security definer functions call '
-  'it.';
+  'several jobs does, and returns their ids. Refuses two items of one job (22023). The lock is not stronger than that of '
+  'an update, so that inserting a job that depends on one of them does not wait. Security definer because security definer '
+  'functions call it.';
 
 create function private.item_error(p_sqlstate text, p_message text, p_detail text, p_constraint text)
 returns jsonb
@@ -3797,10 +3675,11 @@ set search_path = ''
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
-begin
+declare
   -- If a crash of Postgres shortens a lease, the job is only rescued sooner.
-  perform set_config('synchronous_commit', 'off', true);
-  perform private.lock_leased_ai_jobs(p_beats);
+  v_setting constant text := set_config('synchronous_commit', 'off', true);
+  v_job_ids constant uuid[] := private.lock_leased_ai_jobs(p_beats);
+begin
   return query
   update public.ai_jobs as j
   set lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
@@ -3812,7 +3691,7 @@ begin
   from jsonb_to_recordset(p_beats) as b (job_id uuid, lease_token uuid, progress integer, stage text),
     public.ai_job_types as t
   where j.id = b.job_id
-    and j.id = any (array(select i.job_id from jsonb_to_recordset(p_beats) as i (job_id uuid)))
+    and j.id = any (v_job_ids)
     and j.lease_token = b.lease_token
     and t.job_type = j.job_type
   returning j.id, j.cancel_requested_at is not null;
@@ -3838,14 +3717,9 @@ set search_path = ''
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-  -- Checked first, because an update of no rows would still fire the triggers of the journal.
-  if exists (
-    select 1 from public.ai_provider_calls as c where c.job_id = any (p_job_ids) and c.outcome = 'sent'
-  ) then
-    update public.ai_provider_calls as c
-    set outcome = 'unknown'
-    where c.job_id = any (p_job_ids) and c.outcome = 'sent';
-  end if;
+  update public.ai_provider_calls as c
+  set outcome = 'unknown'
+  where c.job_id = any (p_job_ids) and c.outcome = 'sent';
 end;
 $$;
 comment on function private.mark_open_calls_unknown(uuid[]) is
@@ -3975,7 +3849,7 @@ comment on function private.reserve_call_costs(jsonb) is
   'jobs whose call does not fit, and into which budget: over_budget (the owner''s) or over_provider_budget. Locks '
   'limits by user, then budgets by provider. Security definer because security definer functions call it.';
 
-create function private.begin_leased_calls(p_calls jsonb)
+create function private.begin_leased_calls(p_calls jsonb, p_job_ids uuid[])
 returns table (job_id uuid, call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean)
 language plpgsql
 volatile
@@ -3986,19 +3860,19 @@ set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
-  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_calls) as i (job_id uuid));
   v_over_budget uuid[] := '{}';
   v_over_provider_budget uuid[] := '{}';
   v_sent uuid[];
   v_repeated uuid[] := '{}';
   v_is_carrying constant boolean := jsonb_path_exists(p_calls, '$[*].report_stage');
+  v_setting text;
 begin
   if exists (
     select 1
     from jsonb_to_recordset(p_calls) as b (job_id uuid)
     join public.ai_jobs as j on j.id = b.job_id
     join public.ai_prices as p on p.job_type = j.job_type and p.provider = j.provider
-    where p.price_micros > 0 and j.id = any (v_ids)
+    where p.price_micros > 0 and j.id = any (p_job_ids)
   ) then
     select
       coalesce(array_agg(r.job_id) filter (where r.decision = 'over_budget'), '{}'),
@@ -4020,10 +3894,12 @@ begin
     cross join lateral (
       select private.units_to_reserve(j, b.operation, b.units) as units,
         coalesce(p.price_micros, 0) as price_micros, coalesce(p.per_units, 1) as price_units
+      -- Otherwise the units would be computed for each of the columns that use them.
+      offset 0
     ) as u
     -- Nothing is sent for an owner who has cancelled.
     where j.cancel_requested_at is null and j.id <> all (v_over_budget) and j.id <> all (v_over_provider_budget)
-      and j.id = any (v_ids)
+      and j.id = any (p_job_ids)
       and (
         select o.id from public.ai_provider_calls as o
         where o.job_id = b.job_id and o.operation = b.operation
@@ -4040,7 +3916,7 @@ begin
     set outcome = 'unknown'
     from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, call_id uuid, operation text)
     join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
-    where c.job_id = b.job_id and c.job_id = any (v_ids) and j.id = any (v_ids) and c.operation = b.operation
+    where c.job_id = b.job_id and c.job_id = any (p_job_ids) and j.id = any (p_job_ids) and c.operation = b.operation
       and c.outcome = 'sent' and c.discarded_at is null and c.id <> b.call_id;
     -- Items that write nothing: refused ones, and calls that are repeated because the first response was lost.
     return query
@@ -4063,7 +3939,7 @@ begin
         and o.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and o.discarded_at is null
       limit 1
     ) as c on true
-    where j.id = any (v_ids) and j.id <> all (v_sent) and (c.id is null or (c.id = b.call_id and c.outcome = 'sent'));
+    where j.id = any (p_job_ids) and j.id <> all (v_sent) and (c.id is null or (c.id = b.call_id and c.outcome = 'sent'));
     if jsonb_path_exists(p_calls, '$[*].repeat_within_seconds') then
       -- The provider knows the request by its key. The call is in flight again, so that unknown_since counts from the
       -- end of its last sender: an empty lookup must not be conclusive while that request is being processed.
@@ -4074,7 +3950,7 @@ begin
             as b (job_id uuid, lease_token uuid, operation text, repeat_within_seconds integer)
           join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
           join public.ai_job_types as t on t.job_type = j.job_type
-        where c.job_id = b.job_id and c.job_id = any (v_ids) and j.id = any (v_ids) and c.operation = b.operation
+        where c.job_id = b.job_id and c.job_id = any (p_job_ids) and j.id = any (p_job_ids) and c.operation = b.operation
           and c.outcome = 'unknown' and c.discarded_at is null and j.cancel_requested_at is null
           and c.sent_at > clock_timestamp() - make_interval(secs => b.repeat_within_seconds)
           and c.unknown_since > clock_timestamp() - make_interval(secs => t.reconcile_seconds)
@@ -4087,11 +3963,11 @@ begin
   if cardinality(v_sent || v_repeated) > 0 and current_setting('synchronous_commit') = 'off' then
     -- The next step sends the call, which cannot be undone, so this commit must survive a crash of Postgres, even in
     -- a project that has disabled this for speed.
-    perform set_config('synchronous_commit', 'on', true);
+    v_setting := set_config('synchronous_commit', 'on', true);
   end if;
 
   if v_is_carrying then
-    perform set_config('private.carried_changes', private.carried_changes(p_calls), true);
+    v_setting := set_config('private.carried_changes', private.carried_changes(p_calls), true);
   end if;
   return query
   update public.ai_jobs as j
@@ -4111,7 +3987,7 @@ begin
       limit 1
     ) as c,
     public.ai_job_types as t
-  where j.id = b.job_id and j.id = any (v_ids) and j.lease_token = b.lease_token and t.job_type = j.job_type
+  where j.id = b.job_id and j.id = any (p_job_ids) and j.lease_token = b.lease_token and t.job_type = j.job_type
     and (j.id = any (v_sent || v_repeated) or c.outcome <> 'sent')
   returning
     j.id,
@@ -4126,13 +4002,13 @@ begin
     coalesce(c.unknown_since <= clock_timestamp() - make_interval(secs => t.reconcile_seconds), false);
 
   if v_is_carrying then
-    perform set_config('private.carried_changes', '', true);
+    v_setting := set_config('private.carried_changes', '', true);
   end if;
 end;
 $$;
-comment on function private.begin_leased_calls(jsonb) is
-  'The work of begin_provider_calls, for jobs that it has locked. Security definer because security definer functions '
-  'call it.';
+comment on function private.begin_leased_calls(jsonb, uuid[]) is
+  'The work of begin_provider_calls, for the jobs p_job_ids, which it has locked. Security definer because security definer '
+  'functions call it.';
 
 create function public.begin_provider_calls(p_calls jsonb)
 returns table (
@@ -4152,13 +4028,16 @@ declare
   v_detail text;
   v_constraint text;
 begin
-  perform private.lock_leased_ai_jobs(p_calls);
   begin
-    return query select r.*, null::jsonb from private.begin_leased_calls(p_calls) as r;
+    -- Locked in here: to update rows in a subtransaction that the transaction itself has locked takes a multixact.
+    return query
+    select r.*, null::jsonb from private.begin_leased_calls(p_calls, private.lock_leased_ai_jobs(p_calls)) as r;
     return;
   exception when data_exception or integrity_constraint_violation then
     null;
   end;
+  -- What was locked above is not any more.
+  perform private.lock_leased_ai_jobs(p_calls);
   -- An item cannot be written: repeat them one by one, so that it fails alone. Ordered by user, as limits are locked.
   for v_call in
     select i.item
@@ -4167,7 +4046,10 @@ begin
     order by j.user_id, j.id
   loop
     begin
-      return query select r.*, null::jsonb from private.begin_leased_calls(jsonb_build_array(v_call)) as r;
+      return query
+      select r.*, null::jsonb from private.begin_leased_calls(
+        jsonb_build_array(v_call), array[(v_call ->> 'job_id')::uuid]
+      ) as r;
     exception when data_exception or integrity_constraint_violation then
       get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
         v_constraint = constraint_name;
@@ -4199,7 +4081,7 @@ grant execute on function public.begin_provider_calls(jsonb) to service_role;
 
 -- The outcome of paid calls.
 
-create function private.write_call_outcomes(p_items jsonb)
+create function private.write_call_outcomes(p_items jsonb, p_job_ids uuid[])
 returns uuid[]
 language plpgsql
 volatile
@@ -4209,7 +4091,6 @@ set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid));
   v_settled uuid[];
 begin
   if jsonb_path_exists(p_items, '$[*] ? (@.outcome == "adopted")') then
@@ -4256,7 +4137,7 @@ begin
         error_code text, units bigint
       )
       join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
-    where c.id = b.call_id and c.job_id = b.job_id and c.job_id = any (v_ids) and j.id = any (v_ids)
+    where c.id = b.call_id and c.job_id = b.job_id and c.job_id = any (p_job_ids) and j.id = any (p_job_ids)
       and (c.outcome = 'sent' or (c.outcome = 'unknown' and b.outcome is distinct from 'unknown'))
     returning c.job_id
   )
@@ -4264,11 +4145,12 @@ begin
   return v_settled;
 end;
 $$;
-comment on function private.write_call_outcomes(jsonb) is
-  'Writes the outcome of open calls into the journal, for jobs that the caller has locked, and returns the jobs whose call '
-  'was open. Raises AJ098 for a call that adopts what another step or job has recorded or adopts too. Security definer because security definer functions call it.';
+comment on function private.write_call_outcomes(jsonb, uuid[]) is
+  'Writes the outcome of open calls into the journal, for the jobs p_job_ids, which the caller has locked, and returns those '
+  'whose call was open. Raises AJ098 for a call that adopts what another step or job has recorded or adopts too. Security '
+  'definer because security definer functions call it.';
 
-create function private.settle_leased_calls(p_calls jsonb)
+create function private.settle_leased_calls(p_calls jsonb, p_job_ids uuid[])
 returns table (job_id uuid, is_settled boolean)
 language plpgsql
 volatile
@@ -4279,7 +4161,7 @@ set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
-  v_settled uuid[] := private.write_call_outcomes(p_calls);
+  v_settled uuid[] := private.write_call_outcomes(p_calls, p_job_ids);
 begin
   if cardinality(v_settled) > 0 then
     update public.ai_jobs as j
@@ -4322,12 +4204,12 @@ begin
   from jsonb_to_recordset(p_calls)
     as b (job_id uuid, lease_token uuid, call_id uuid, outcome text, provider_object_id text)
   join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
-  where j.id = any (array(select i.job_id from jsonb_to_recordset(p_calls) as i (job_id uuid)));
+  where j.id = any (p_job_ids);
 end;
 $$;
-comment on function private.settle_leased_calls(jsonb) is
-  'The work of settle_provider_calls, for jobs that it has locked. Security definer because security definer functions '
-  'call it.';
+comment on function private.settle_leased_calls(jsonb, uuid[]) is
+  'The work of settle_provider_calls, for the jobs p_job_ids, which it has locked. Security definer because security definer '
+  'functions call it.';
 
 create function public.settle_provider_calls(p_calls jsonb)
 returns table (job_id uuid, is_settled boolean, error jsonb)
@@ -4345,14 +4227,17 @@ declare
   v_detail text;
   v_constraint text;
 begin
-  -- Only the holder of the lease settles, and no other worker can take the job over in between.
-  perform private.lock_leased_ai_jobs(p_calls);
   begin
-    return query select r.*, null::jsonb from private.settle_leased_calls(p_calls) as r;
+    -- Only the holder of the lease settles, and no other worker can take the job over in between. Locked in here, as in
+    -- begin_provider_calls.
+    return query
+    select r.*, null::jsonb from private.settle_leased_calls(p_calls, private.lock_leased_ai_jobs(p_calls)) as r;
     return;
   exception when data_exception or integrity_constraint_violation or sqlstate 'AJ098' then
     null;
   end;
+  -- What was locked above is not any more.
+  perform private.lock_leased_ai_jobs(p_calls);
   -- An item cannot be written: repeat them one by one, so that it fails alone. Ordered by user, as limits are locked.
   for v_call in
     select i.item
@@ -4361,7 +4246,10 @@ begin
     order by j.user_id, j.id
   loop
     begin
-      return query select r.*, null::jsonb from private.settle_leased_calls(jsonb_build_array(v_call)) as r;
+      return query
+      select r.*, null::jsonb from private.settle_leased_calls(
+        jsonb_build_array(v_call), array[(v_call ->> 'job_id')::uuid]
+      ) as r;
     exception when data_exception or integrity_constraint_violation or sqlstate 'AJ098' then
       get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
         v_constraint = constraint_name;
@@ -4403,7 +4291,7 @@ revoke all on private.ai_job_products from public, anon, authenticated, service_
 
 -- Completes jobs together with the rows of their results.
 
-create function private.complete_leased_jobs(p_jobs jsonb)
+create function private.complete_leased_jobs(p_jobs jsonb, p_job_ids uuid[])
 returns uuid[]
 language plpgsql
 volatile
@@ -4413,20 +4301,20 @@ set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_jobs) as i (job_id uuid));
   v_settled uuid[] := '{}';
   v_is_carrying boolean;
   v_done uuid[];
   v_kind text;
   v_is_known boolean;
+  v_setting text;
 begin
   if jsonb_path_exists(p_jobs, '$[*].call_id') then
-    v_settled := private.write_call_outcomes(p_jobs);
+    v_settled := private.write_call_outcomes(p_jobs, p_job_ids);
   end if;
 
   v_is_carrying := cardinality(v_settled) > 0 or jsonb_path_exists(p_jobs, '$[*].report_stage');
   if v_is_carrying then
-    perform set_config('private.carried_changes', private.carried_changes(p_jobs), true);
+    v_setting := set_config('private.carried_changes', private.carried_changes(p_jobs), true);
   end if;
   with done as (
     update public.ai_jobs as j
@@ -4460,7 +4348,7 @@ begin
         from public.ai_provider_calls as c
         where c.job_id = b.job_id
       ) as k on b.job_id = any (v_settled)
-    where j.id = b.job_id and j.id = any (v_ids) and j.lease_token = b.lease_token
+    where j.id = b.job_id and j.id = any (p_job_ids) and j.lease_token = b.lease_token
       and (
         b.call_id is null
         -- Settled by this write, or identically before.
@@ -4475,7 +4363,7 @@ begin
   select coalesce(array_agg(d.id), '{}') into v_done from done as d;
 
   if v_is_carrying then
-    perform set_config('private.carried_changes', '', true);
+    v_setting := set_config('private.carried_changes', '', true);
   end if;
 
   for v_kind, v_is_known in
@@ -4506,9 +4394,9 @@ begin
   return v_done;
 end;
 $$;
-comment on function private.complete_leased_jobs(jsonb) is
-  'The work of complete_ai_jobs, for accounts and jobs that it has locked; returns the completed jobs. Security '
-  'definer because security definer functions call it.';
+comment on function private.complete_leased_jobs(jsonb, uuid[]) is
+  'The work of complete_ai_jobs, for the jobs p_job_ids, which it has locked like their accounts; returns the completed '
+  'jobs. Security definer because security definer functions call it.';
 
 create function public.complete_ai_jobs(p_jobs jsonb)
 returns table (job_id uuid, error jsonb)
@@ -4521,6 +4409,7 @@ as $$
 #variable_conflict use_column
 declare
   v_job jsonb;
+  v_job_ids uuid[];
   v_code text;
   v_message text;
   v_detail text;
@@ -4539,13 +4428,17 @@ begin
   ))
   order by u.id
   for key share;
-  perform private.lock_leased_ai_jobs(p_jobs);
   begin
-    return query select d.id, null::jsonb from unnest(private.complete_leased_jobs(p_jobs)) as d (id);
+    -- Locked in here, as in begin_provider_calls.
+    return query
+    select d.id, null::jsonb
+    from unnest(private.complete_leased_jobs(p_jobs, private.lock_leased_ai_jobs(p_jobs))) as d (id);
     return;
   exception when data_exception or integrity_constraint_violation or sqlstate 'AJ080' or sqlstate 'AJ081' then
     null;
   end;
+  -- What was locked above is not any more.
+  perform private.lock_leased_ai_jobs(p_jobs);
   -- An item cannot be written: repeat them one by one, so that it fails alone. By user, since settlements lock limits.
   for v_job in
     select i.item
@@ -4553,14 +4446,15 @@ begin
     join public.ai_jobs as j on j.id = (i.item ->> 'job_id')::uuid and j.lease_token = (i.item ->> 'lease_token')::uuid
     order by j.user_id, j.id
   loop
+    v_job_ids := array[(v_job ->> 'job_id')::uuid];
     begin
       -- In its own block, so that the settlement is kept even if the result cannot be saved.
       if v_job ? 'call_id' then
-        perform private.settle_leased_calls(jsonb_build_array(v_job));
+        perform private.settle_leased_calls(jsonb_build_array(v_job), v_job_ids);
       end if;
       begin
         return query
-        select d.id, null::jsonb from unnest(private.complete_leased_jobs(jsonb_build_array(v_job))) as d (id);
+        select d.id, null::jsonb from unnest(private.complete_leased_jobs(jsonb_build_array(v_job), v_job_ids)) as d (id);
       exception when data_exception or integrity_constraint_violation or sqlstate 'AJ080' or sqlstate 'AJ081' then
         get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
           v_constraint = constraint_name;
@@ -5603,52 +5497,6 @@ comment on function private.note_snoozed_job(public.ai_jobs, text) is
   'not finished yet. A job that waits to query a lost call says nothing. Returns, after a failure, when the next probe '
   'may start if the breaker is open. Security definer because it calls a security definer function.';
 
-create function private.note_settled_calls()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-set enable_nestloop = off
-as $$
-declare
-  v_call record;
-begin
-  for v_call in
-    select c.provider, c.job_id, case when c.is_failure then c.error_code end as error_code
-    from (
-      select n.provider, n.job_id, n.error_code, f.is_failure, bool_or(f.is_failure) over (partition by n.provider) as has_failure
-      from updated as n
-      join outdated as o on o.id = n.id
-      cross join lateral (
-        select n.outcome in ('rejected', 'unknown') and private.is_provider_failure(n.error_code) as is_failure
-      ) as f
-      -- An operator's answer, or taking it back, says nothing about the provider.
-      where n.outcome <> o.outcome and o.settled_at is null and n.answered_at is null
-        and case
-          -- A call that its owner cancelled says nothing about the provider.
-          when f.is_failure then not exists (
-            select 1 from public.ai_jobs as j where j.id = n.job_id and j.cancel_requested_at is not null
-          )
-          -- An absent object only proves that the provider's listing works.
-          else n.outcome in ('succeeded', 'adopted')
-            or (n.outcome = 'rejected' and n.error_code not in ('lease_expired', 'provider_concurrency_limited'))
-        end
-    ) as c
-    join public.ai_providers as p on p.provider = c.provider
-    -- A healthy provider's row is not written.
-    where c.has_failure or p.breaker_failures > 0 or p.breaker_opened_at is not null
-    -- Normal responses come last: a provider that has answered any of these calls is not down.
-    order by c.provider, c.is_failure desc, c.job_id
-  loop
-    perform private.note_provider_answer(v_call.provider, v_call.job_id, false, v_call.error_code);
-  end loop;
-  return null;
-end;
-$$;
-comment on function private.note_settled_calls() is
-  'Statement trigger: counts the outcomes of paid calls for the breakers of their providers. Security definer because '
-  'it calls a security definer function.';
-
 create function private.note_completed_jobs(p_job_ids uuid[])
 returns void
 language plpgsql
@@ -5699,10 +5547,6 @@ from public.ai_providers as p;
 comment on view private.ai_provider_states is
   'Each provider: working, paused, open (its jobs wait) or probing (one job at a time tries it). For the operator.';
 revoke all on private.ai_provider_states from public, anon, authenticated, service_role;
-
-create trigger ai_provider_calls_note_settled
-after update on public.ai_provider_calls referencing old table as outdated new table as updated
-for each statement execute function private.note_settled_calls();
 
 -- ===== supabase/schemas/providers/webhooks.sql
 
@@ -5932,7 +5776,7 @@ comment on function private.check_voice_room(uuid, integer, text[]) is
 
 -- ===== supabase/schemas/jobs/changes.sql
 
--- Consequences of new jobs, and of status changes for dependents, quotas, breakers, calls and checkpoints.
+-- What follows from new jobs: events, counts, dispatches, quotas, turns and room for voices. updates.sql: from changed ones.
 
 create function private.follow_inserted_ai_jobs()
 returns trigger
@@ -6078,51 +5922,465 @@ comment on function private.follow_inserted_ai_jobs() is
   'lets at most 500 jobs of an owner wait for other jobs. One trigger, because each one and each of its statements costs '
   'time at every insert. Security definer because owners insert jobs but may not write events, counts or quotas.';
 
-create function private.follow_changed_ai_jobs()
+-- ===== supabase/schemas/jobs/updates.sql
+
+-- What follows from changed jobs: dependents, quotas, breakers, calls, checkpoints, counts and events.
+
+create function private.follow_updated_ai_jobs()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
+-- Of a transition table the planner knows no size, and it would keep a plan that compares each row with each.
 set enable_nestloop = off
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_carried constant jsonb := nullif(current_setting('private.carried_changes', true), '')::jsonb;
+  v_job record;
   v_stopped uuid[];
   v_ended uuid[];
   v_reopened uuid[];
+  v_has record;
+  v_item jsonb;
+  v_has_settlement boolean;
+  v_has_report boolean;
+  v_data jsonb;
+  v_millis bigint;
 begin
-  -- Claims, heartbeats and the steps of a paid call have no consequences.
-  if not exists (select 1 from updated as n where n.status <> 'processing') then
+  -- The first row of each: both tables have one row in most statements.
+  select (select count(*) from updated) as jobs,
+    n.id, n.user_id, n.job_type, n.provider, n.status, n.attempt, n.progress_percentage, n.stage, n.error_code, n.scheduled_at,
+    n.event_seq, n.last_event, n.depends_on_job_id, n.started_at, n.completed_at, o.status as old_status,
+    o.event_seq as old_event_seq, o.progress_percentage as old_progress, o.scheduled_at as old_scheduled_at
+  into v_job
+  from updated as n
+  cross join outdated as o;
+  if not found then
     return null;
   end if;
-  select
-    array_agg(n.id) filter (where o.status = 'processing'),
-    array_agg(n.id) filter (where n.status in ('completed', 'failed', 'cancelled')),
-    array_agg(n.id) filter (where o.status in ('completed', 'failed', 'cancelled'))
-  into v_stopped, v_ended, v_reopened
+
+  if v_job.jobs = 1 then
+    if v_job.status <> v_job.old_status then
+      v_stopped := case when v_job.old_status = 'processing' then array[v_job.id] end;
+      v_ended := case when v_job.status in ('completed', 'failed', 'cancelled') then array[v_job.id] end;
+      v_reopened := case when v_job.old_status in ('completed', 'failed', 'cancelled') then array[v_job.id] end;
+    end if;
+  -- Claims, heartbeats and the steps of a paid call have no consequences.
+  elsif exists (select 1 from updated as n where n.status <> 'processing') then
+    select
+      array_agg(n.id) filter (where o.status = 'processing'),
+      array_agg(n.id) filter (where n.status in ('completed', 'failed', 'cancelled')),
+      array_agg(n.id) filter (where o.status in ('completed', 'failed', 'cancelled'))
+    into v_stopped, v_ended, v_reopened
+    from updated as n
+    join outdated as o on o.id = n.id
+    where n.status <> o.status;
+  end if;
+  if v_stopped is not null or v_ended is not null or v_reopened is not null then
+    -- One statement that says what there is to do: most jobs have neither dependents nor an open call, and so on.
+    select
+      exists (
+        select 1 from public.ai_jobs as j
+        where j.depends_on_job_id = any (v_ended || v_reopened) and (j.is_blocked or j.error_code = 'dependency_failed')
+      ) as dependents,
+      -- A healthy provider's row is not written.
+      exists (
+        select 1 from public.ai_providers as p where p.breaker_poll_failures > 0 or p.breaker_opened_at is not null
+      ) as failing_provider,
+      -- An update of no rows would still fire the triggers of the journal.
+      exists (
+        select 1 from public.ai_provider_calls as c where c.job_id = any (v_stopped) and c.outcome = 'sent'
+      ) as open_call,
+      exists (select 1 from public.ai_job_checkpoints as c where c.job_id = any (v_ended)) as checkpoint
+    into v_has;
+    if v_has.dependents and v_ended is not null then
+      perform private.follow_ai_job_dependency(v_ended);
+    end if;
+    if v_reopened is not null then
+      if v_has.dependents then
+        perform private.follow_ai_job_dependency(v_reopened);
+      end if;
+      perform private.charge_reopened_ai_jobs(v_reopened);
+    end if;
+    if v_has.failing_provider and v_stopped is not null then
+      perform private.note_completed_jobs(v_stopped);
+    end if;
+    if v_has.open_call then
+      perform private.mark_open_calls_unknown(v_stopped);
+    end if;
+    if v_has.checkpoint then
+      -- A retry starts from the beginning.
+      delete from public.ai_job_checkpoints as c where c.job_id = any (v_ended);
+    end if;
+  end if;
+
+  -- For one row: the statements below, which join and group rows, would take most of the time of a step.
+  if v_job.jobs = 1 then
+    if v_job.status <> v_job.old_status then
+      v_millis := case
+        when v_job.status = 'processing' and (v_job.attempt > 1 or v_job.depends_on_job_id is null)
+          then greatest(extract(epoch from clock_timestamp() - v_job.old_scheduled_at) * 1000, 0)::bigint
+        when v_job.status = 'completed'
+          then greatest(extract(epoch from v_job.completed_at - coalesce(v_job.started_at, v_job.completed_at)) * 1000, 0)::bigint
+      end;
+      insert into private.ai_counter_queue (
+        counted_at, event, job_type, provider, code, from_status, to_status, slot, millis, amount
+      )
+      values (
+        date_trunc('minute', clock_timestamp()),
+        case
+          when v_job.old_status = 'pending' and v_job.status = 'failed' and v_job.error_code = 'outcome_unknown' then 'taken_back'
+          else v_job.last_event
+        end,
+        v_job.job_type, v_job.provider,
+        case when v_job.status = 'failed' or v_job.last_event in ('retried', 'rescued') then coalesce(v_job.error_code, '') else '' end,
+        v_job.old_status, v_job.status, private.duration_slot(v_millis), coalesce(v_millis, 0), 1
+      );
+    end if;
+    if v_job.event_seq = v_job.old_event_seq then
+      return null;
+    end if;
+    v_data := jsonb_strip_nulls(jsonb_build_object(
+      'status', v_job.status,
+      'progress', v_job.progress_percentage,
+      'stage', v_job.stage,
+      'error_code', case when v_job.status <> 'processing' then v_job.error_code end,
+      'scheduled_at', case when v_job.status = 'pending' then v_job.scheduled_at end
+    ));
+    if v_carried is null or v_job.event_seq = v_job.old_event_seq + 1 then
+      if v_job.last_event = 'settled' then
+        v_data := v_data || jsonb_strip_nulls(jsonb_build_object('outcome', (
+          select c.outcome from public.ai_provider_calls as c where c.job_id = v_job.id
+          order by coalesce(c.settled_at, c.unknown_since) desc nulls last limit 1
+        )));
+      end if;
+      insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+      values (v_job.id, v_job.event_seq, v_job.user_id, v_job.last_event, v_job.attempt, v_data);
+      return null;
+    end if;
+    v_item := jsonb_path_query_first(v_carried, '$[*] ? (@.job_id == $id)', jsonb_build_object('id', v_job.id));
+    v_has_report := v_item ->> 'report_stage' is not null;
+    v_has_settlement := v_item is not null and v_job.event_seq - v_job.old_event_seq - 1 - v_has_report::integer > 0;
+    insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+    select v_job.id, e.seq, v_job.user_id, e.event, v_job.attempt, e.data
+    from (values
+      (
+        v_has_settlement, v_job.old_event_seq + 1, 'settled',
+        jsonb_build_object('status', v_job.old_status, 'progress', greatest(v_job.old_progress, (v_item ->> 'progress')::integer))
+      ),
+      (
+        v_has_report, v_job.event_seq - 1, 'progress',
+        jsonb_strip_nulls(jsonb_build_object(
+          'status', v_job.old_status,
+          'progress', greatest(
+            v_job.old_progress,
+            case when v_has_settlement then (v_item ->> 'progress')::integer end,
+            least((v_item ->> 'report_progress')::integer, 99)
+          ),
+          'stage', v_item ->> 'report_stage'
+        ))
+      ),
+      (true, v_job.event_seq, v_job.last_event, v_data)
+    ) as e (is_written, seq, event, data)
+    where e.is_written;
+    return null;
+  end if;
+
+  -- The steps of a running job end here: a job comes into processing by a claim alone, which says so.
+  if exists (select 1 from updated as n where n.status <> 'processing' or n.last_event = 'claimed') then
+    insert into private.ai_counter_queue (
+      counted_at, event, job_type, provider, code, from_status, to_status, slot, millis, amount
+    )
+    select date_trunc('minute', clock_timestamp()), c.last_event, c.job_type, c.provider, c.code, c.from_status, c.to_status,
+      private.duration_slot(c.millis), coalesce(sum(c.millis), 0), count(*)
+    from (
+      select
+        case
+          -- It has failed once, and an operator's answer that is taken back is no other failure.
+          when o.status = 'pending' and n.status = 'failed' and n.error_code = 'outcome_unknown' then 'taken_back'
+          else n.last_event
+        end as last_event,
+        n.job_type, n.provider, o.status as from_status, n.status as to_status,
+        case when n.status = 'failed' or n.last_event in ('retried', 'rescued') then coalesce(n.error_code, '') else '' end
+          as code,
+        case
+          -- One that waited for another job was due before it could run.
+          when n.status = 'processing' and (n.attempt > 1 or n.depends_on_job_id is null)
+            then greatest(extract(epoch from clock_timestamp() - o.scheduled_at) * 1000, 0)::bigint
+          when n.status = 'completed'
+            then greatest(extract(epoch from n.completed_at - coalesce(n.started_at, n.completed_at)) * 1000, 0)::bigint
+        end as millis
+      from updated as n
+      join outdated as o on o.id = n.id
+      where n.status <> o.status
+    ) as c
+    group by 2, 3, 4, 5, 6, 7, 8;
+  end if;
+  -- Most writes carry nothing; starting the statement below would take most of their time here.
+  if v_carried is null then
+    insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+    select n.id, n.event_seq, n.user_id, n.last_event, n.attempt,
+      -- Inline rather than a function, which Postgres would not inline, and this runs at each step of each job.
+      jsonb_strip_nulls(jsonb_build_object(
+        'status', n.status,
+        'progress', n.progress_percentage,
+        'stage', n.stage,
+        -- While it runs, the row still has the code that it waited with.
+        'error_code', case when n.status <> 'processing' then n.error_code end,
+        -- Of the call that was settled last.
+        'outcome', case when n.last_event = 'settled' then (
+          select c.outcome from public.ai_provider_calls as c where c.job_id = n.id
+          order by coalesce(c.settled_at, c.unknown_since) desc nulls last limit 1
+        ) end,
+        'scheduled_at', case when n.status = 'pending' then n.scheduled_at end
+      ))
+    from updated as n
+    join outdated as o on o.id = n.id
+    where n.event_seq <> o.event_seq;
+    return null;
+  end if;
+  -- One insert, so that the events reach a listener in their order.
+  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+  select n.id, n.event_seq, n.user_id, n.last_event, n.attempt,
+    jsonb_strip_nulls(jsonb_build_object(
+      'status', n.status,
+      'progress', n.progress_percentage,
+      'stage', n.stage,
+      'error_code', case when n.status <> 'processing' then n.error_code end,
+      'scheduled_at', case when n.status = 'pending' then n.scheduled_at end
+    ))
   from updated as n
   join outdated as o on o.id = n.id
-  where n.status <> o.status;
-  if v_ended is not null then
-    perform private.follow_ai_job_dependency(v_ended);
-  end if;
-  if v_reopened is not null then
-    perform private.follow_ai_job_dependency(v_reopened);
-    perform private.charge_reopened_ai_jobs(v_reopened);
-  end if;
-  if v_stopped is not null then
-    perform private.note_completed_jobs(v_stopped);
-    perform private.mark_open_calls_unknown(v_stopped);
-  end if;
-  if v_ended is not null then
-    perform private.forget_checkpoints(v_ended);
-  end if;
+  where n.event_seq <> o.event_seq
+  union all
+  select n.id, e.seq, n.user_id, e.event, n.attempt,
+    -- Progress never decreases, so that of the row and of the previous event counts too.
+    jsonb_strip_nulls(jsonb_build_object('status', o.status, 'progress', e.progress, 'stage', e.stage))
+  from jsonb_to_recordset(v_carried) as c (job_id uuid, progress integer, report_progress integer, report_stage text)
+  join updated as n on n.id = c.job_id
+  join outdated as o on o.id = n.id
+  cross join lateral (
+    select n.event_seq - o.event_seq - 1 - (c.report_stage is not null)::integer > 0 as has_settlement
+  ) as k
+  cross join lateral (
+    select o.event_seq + 1 as seq, 'settled' as event, greatest(o.progress_percentage, c.progress) as progress, null as stage
+    where k.has_settlement
+    union all
+    select n.event_seq - 1, 'progress',
+      greatest(o.progress_percentage, case when k.has_settlement then c.progress end, least(c.report_progress, 99)),
+      c.report_stage
+    where c.report_stage is not null
+  ) as e
+  where n.event_seq > o.event_seq + 1
+  order by 1, 2;
   return null;
 end;
 $$;
-comment on function private.follow_changed_ai_jobs() is
-  'Statement trigger: applies the consequences of status changes to dependents, quotas, the provider''s breaker, open '
-  'calls and checkpoints. One trigger, because each one costs time at every step of a job. Security definer because it '
-  'calls security definer functions.';
+comment on function private.follow_updated_ai_jobs() is
+  'Statement trigger: applies the consequences of status changes to dependents, quotas, the provider''s breaker, open calls '
+  'and checkpoints, counts the jobs whose status changed, with how long they waited to be claimed or ran, and writes one '
+  'event for each job whose event_seq changed, and the events of what the statement carried (private.carried_changes). One '
+  'trigger, because each one and each of its statements costs time at every step of a job. Security definer because the '
+  'roles that change jobs may not write dependents, quotas, breakers, counts and events.';
+
+-- ===== supabase/schemas/jobs/call_updates.sql
+
+-- What follows from settled paid calls: counts, the breakers of their providers, and what their owners have spent.
+
+create function private.follow_updated_provider_calls()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+-- Of a transition table the planner knows no size, and it would keep a plan that compares each row with each.
+set enable_nestloop = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_month constant date := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
+  v_changed record;
+  v_call record;
+  v_millis bigint;
+  v_sum record;
+begin
+  -- The first row of each: both tables have one row in most statements.
+  select a.*, n.provider, n.job_id, n.outcome, n.error_code, n.sent_at, n.settled_at, n.repeated_at, o.outcome as old_outcome,
+    coalesce(n.cost_micros, 0) - coalesce(o.cost_micros, 0) as micros
+  into v_changed
+  from (
+    select count(*) as calls, bool_or(u.price_micros > 0) as has_price,
+      -- A healthy provider's row is not written.
+      bool_or(u.outcome in ('rejected', 'unknown'))
+        or exists (
+          select 1 from public.ai_providers as p where p.breaker_failures > 0 or p.breaker_opened_at is not null
+        ) as concerns_breaker
+    from updated as u
+  ) as a
+  cross join updated as n
+  cross join outdated as o;
+  if not found then
+    return null;
+  end if;
+
+  if v_changed.calls = 1 then
+    -- The steps are those below, for one row: joining and grouping would take most of their time.
+    if v_changed.outcome = v_changed.old_outcome and v_changed.micros = 0 then
+      return null;
+    end if;
+    v_millis := case
+      when v_changed.old_outcome = 'sent' and v_changed.repeated_at is null and v_changed.outcome in ('succeeded', 'rejected')
+        then greatest(extract(epoch from v_changed.settled_at - v_changed.sent_at) * 1000, 0)::bigint
+    end;
+    -- A repeated call has had its response, and its outcome is unknown until it is known.
+    if v_changed.repeated_at is null or v_changed.old_outcome not in ('sent', 'unknown')
+      or v_changed.outcome not in ('sent', 'unknown') then
+      insert into private.ai_counter_queue (
+        counted_at, event, job_type, provider, code, slot, millis, micros, amount
+      )
+      values (
+        date_trunc('minute', clock_timestamp()),
+        case
+          when v_changed.outcome = v_changed.old_outcome or v_changed.old_outcome not in ('sent', 'unknown') then 'revised'
+          when v_changed.old_outcome = 'sent' and v_changed.repeated_at is null then 'call'
+          else 'reconciled'
+        end,
+        coalesce((select j.job_type from public.ai_jobs as j where j.id = v_changed.job_id), ''),
+        v_changed.provider,
+        case
+          when v_changed.outcome in ('rejected', 'unknown') and private.is_provider_failure(v_changed.error_code) then 'unavailable'
+          else v_changed.outcome
+        end,
+        private.duration_slot(v_millis), coalesce(v_millis, 0), v_changed.micros, 1
+      );
+    end if;
+  else
+    insert into private.ai_counter_queue (
+      counted_at, event, job_type, provider, code, slot, millis, micros, amount
+    )
+    select date_trunc('minute', clock_timestamp()), c.event, c.job_type, c.provider, c.code, private.duration_slot(c.millis),
+      coalesce(sum(c.millis), 0), sum(c.micros), count(*)
+    from (
+      select n.provider,
+        -- Each call counts once, when its response arrives or is known to be lost.
+        case
+          when n.outcome = o.outcome or o.outcome not in ('sent', 'unknown') then 'revised'
+          when o.outcome = 'sent' and n.repeated_at is null then 'call'
+          else 'reconciled'
+        end as event,
+        -- Looked up one by one: a join would have to read all jobs, since it must not be a nested loop here.
+        coalesce((select j.job_type from public.ai_jobs as j where j.id = n.job_id), '') as job_type,
+        case
+          when n.outcome in ('rejected', 'unknown') and private.is_provider_failure(n.error_code) then 'unavailable'
+          else n.outcome
+        end as code,
+        case
+          when o.outcome = 'sent' and n.repeated_at is null and n.outcome in ('succeeded', 'rejected')
+            then greatest(extract(epoch from n.settled_at - n.sent_at) * 1000, 0)::bigint
+        end as millis,
+        coalesce(n.cost_micros, 0) - coalesce(o.cost_micros, 0) as micros
+      from updated as n
+      join outdated as o on o.id = n.id
+      where (n.outcome <> o.outcome or coalesce(n.cost_micros, 0) <> coalesce(o.cost_micros, 0))
+        -- A repeated call has had its response, and its outcome is unknown until it is known.
+        and not (n.repeated_at is not null and o.outcome in ('sent', 'unknown') and n.outcome in ('sent', 'unknown'))
+    ) as c
+    group by 2, 3, 4, 5, 6;
+  end if;
+
+  if v_changed.concerns_breaker then
+    for v_call in
+      select c.provider, c.job_id, case when c.is_failure then c.error_code end as error_code
+      from (
+        select n.provider, n.job_id, n.error_code, f.is_failure, bool_or(f.is_failure) over (partition by n.provider) as has_failure
+        from updated as n
+        join outdated as o on o.id = n.id
+        cross join lateral (
+          select n.outcome in ('rejected', 'unknown') and private.is_provider_failure(n.error_code) as is_failure
+        ) as f
+        -- An operator's answer, or taking it back, says nothing about the provider.
+        where n.outcome <> o.outcome and o.settled_at is null and n.answered_at is null
+          and case
+            -- A call that its owner cancelled says nothing about the provider.
+            when f.is_failure then not exists (
+              select 1 from public.ai_jobs as j where j.id = n.job_id and j.cancel_requested_at is not null
+            )
+            -- An absent object only proves that the provider's listing works.
+            else n.outcome in ('succeeded', 'adopted')
+              or (n.outcome = 'rejected' and n.error_code not in ('lease_expired', 'provider_concurrency_limited'))
+          end
+      ) as c
+      join public.ai_providers as p on p.provider = c.provider
+      -- A healthy provider's row is not written.
+      where c.has_failure or p.breaker_failures > 0 or p.breaker_opened_at is not null
+      -- Normal responses come last: a provider that has answered any of these calls is not down.
+      order by c.provider, c.is_failure desc, c.job_id
+    loop
+      perform private.note_provider_answer(v_call.provider, v_call.job_id, false, v_call.error_code);
+    end loop;
+  end if;
+  if not v_changed.has_price then
+    return null;
+  end if;
+  -- Locks are taken by user and then by provider, as everywhere.
+  for v_sum in
+    select k.user_id, sum(k.reserved)::bigint as reserved, sum(k.spent)::bigint as spent
+    from (
+      select o.user_id,
+        case when n.outcome in ('sent', 'unknown') then n.estimated_cost_micros else 0 end
+          - case when o.outcome in ('sent', 'unknown') then o.estimated_cost_micros else 0 end as reserved,
+        -- A past month is no longer counted.
+        case when date_trunc('month', n.settled_at at time zone 'UTC') = v_month then n.cost_micros else 0 end
+          - case when date_trunc('month', o.settled_at at time zone 'UTC') = v_month then o.cost_micros else 0 end as spent
+      from updated as n
+      join outdated as o on o.id = n.id
+      where n.outcome <> o.outcome or n.cost_micros is distinct from o.cost_micros
+    ) as k
+    where k.reserved <> 0 or k.spent <> 0
+    group by k.user_id
+    order by k.user_id
+  loop
+    update public.ai_limits as l
+    set reserved_micros = greatest(l.reserved_micros + v_sum.reserved, 0),
+        spent_micros = greatest(case when l.budget_month >= v_month then l.spent_micros else 0 end + v_sum.spent, 0),
+        budget_month = greatest(l.budget_month, v_month)
+    where l.user_id = v_sum.user_id;
+  end loop;
+
+  for v_sum in
+    select k.provider, k.slot, sum(k.spent)::bigint as spent
+    from (
+      select o.provider, hashtextextended(o.user_id::text, 0) & 15 as slot,
+        case when date_trunc('month', n.settled_at at time zone 'UTC') = v_month then n.cost_micros else 0 end
+          - case when date_trunc('month', o.settled_at at time zone 'UTC') = v_month then o.cost_micros else 0 end as spent
+      from updated as n
+      join outdated as o on o.id = n.id
+      where n.outcome <> o.outcome or n.cost_micros is distinct from o.cost_micros
+    ) as k
+    where k.spent <> 0
+    group by k.provider, k.slot
+    order by k.provider, k.slot
+  loop
+    insert into public.ai_provider_spend as s (provider, slot, month, spent_micros)
+    values (v_sum.provider, v_sum.slot, v_month, greatest(v_sum.spent, 0))
+    on conflict (provider, slot) do update
+    set spent_micros = greatest(case when s.month >= v_month then s.spent_micros else 0 end + v_sum.spent, 0),
+        month = greatest(s.month, v_month);
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.follow_updated_provider_calls() is
+  'Statement trigger: counts each paid call once, by its response or the lack of one, with the provider''s response time, and '
+  'separately the final outcome of calls with an unknown outcome, and the cost; counts the outcomes for the breakers of their '
+  'providers; then charges the reservation of a settled call to its owner and provider, or releases it when nothing was '
+  'created. One trigger, because each one and each of its statements costs time at every call. Security definer because '
+  'every role that settles calls must cause this, and none may write counts, breakers and limits.';
+
+create trigger ai_provider_calls_after_update_follow
+after update on public.ai_provider_calls referencing old table as outdated new table as updated
+for each statement execute function private.follow_updated_provider_calls();
 
 -- ===== supabase/schemas/ops/schedule_runs.sql
 
@@ -6282,53 +6540,6 @@ comment on function private.slot_quantiles(smallint[], bigint[], double precisio
 
 -- What appends to the counters: statement triggers with transition tables, so that a batch costs as much as one job.
 
-create function private.count_updated_ai_jobs()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
--- Of a transition table the planner knows no size, and it would keep a plan that compares each row with each.
-set enable_nestloop = off
-as $$
-begin
-  -- The steps of a running job end here: a job comes into processing by a claim alone, which says so.
-  if not exists (select 1 from updated as n where n.status <> 'processing' or n.last_event = 'claimed') then
-    return null;
-  end if;
-  insert into private.ai_counter_queue (
-    counted_at, event, job_type, provider, code, from_status, to_status, slot, millis, amount
-  )
-  select date_trunc('minute', clock_timestamp()), c.last_event, c.job_type, c.provider, c.code, c.from_status, c.to_status,
-    private.duration_slot(c.millis), coalesce(sum(c.millis), 0), count(*)
-  from (
-    select
-      case
-        -- It has failed once, and an operator's answer that is taken back is no other failure.
-        when o.status = 'pending' and n.status = 'failed' and n.error_code = 'outcome_unknown' then 'taken_back'
-        else n.last_event
-      end as last_event,
-      n.job_type, n.provider, o.status as from_status, n.status as to_status,
-      case when n.status = 'failed' or n.last_event in ('retried', 'rescued') then coalesce(n.error_code, '') else '' end
-        as code,
-      case
-        -- One that waited for another job was due before it could run.
-        when n.status = 'processing' and (n.attempt > 1 or n.depends_on_job_id is null)
-          then greatest(extract(epoch from clock_timestamp() - o.scheduled_at) * 1000, 0)::bigint
-        when n.status = 'completed'
-          then greatest(extract(epoch from n.completed_at - coalesce(n.started_at, n.completed_at)) * 1000, 0)::bigint
-      end as millis
-    from updated as n
-    join outdated as o on o.id = n.id
-    where n.status <> o.status
-  ) as c
-  group by 2, 3, 4, 5, 6, 7, 8;
-  return null;
-end;
-$$;
-comment on function private.count_updated_ai_jobs() is
-  'Statement trigger: counts the jobs whose status the statement changed, with how long they waited to be claimed or ran. '
-  'Security definer because the roles that change jobs may not write counts.';
-
 create function private.count_deleted_ai_jobs()
 returns trigger
 language plpgsql
@@ -6347,57 +6558,6 @@ $$;
 comment on function private.count_deleted_ai_jobs() is
   'Statement trigger: jobs that are deleted while they wait or run no longer count as such. Security definer because the '
   'roles that delete accounts may not write counts.';
-
-create function private.count_updated_provider_calls()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-set enable_nestloop = off
-as $$
-begin
-  insert into private.ai_counter_queue (
-    counted_at, event, job_type, provider, code, slot, millis, micros, amount
-  )
-  select date_trunc('minute', clock_timestamp()), c.event, c.job_type, c.provider, c.code, private.duration_slot(c.millis),
-    coalesce(sum(c.millis), 0), sum(c.micros), count(*)
-  from (
-    select n.provider,
-      -- Each call counts once, when its response arrives or is known to be lost.
-      case
-        when n.outcome = o.outcome or o.outcome not in ('sent', 'unknown') then 'revised'
-        when o.outcome = 'sent' and n.repeated_at is null then 'call'
-        else 'reconciled'
-      end as event,
-      -- Looked up one by one: a join would have to read all jobs, since it must not be a nested loop here.
-      coalesce((select j.job_type from public.ai_jobs as j where j.id = n.job_id), '') as job_type,
-      case
-        when n.outcome in ('rejected', 'unknown') and private.is_provider_failure(n.error_code) then 'unavailable'
-        else n.outcome
-      end as code,
-      case
-        when o.outcome = 'sent' and n.repeated_at is null and n.outcome in ('succeeded', 'rejected')
-          then greatest(extract(epoch from n.settled_at - n.sent_at) * 1000, 0)::bigint
-      end as millis,
-      coalesce(n.cost_micros, 0) - coalesce(o.cost_micros, 0) as micros
-    from updated as n
-    join outdated as o on o.id = n.id
-    where (n.outcome <> o.outcome or coalesce(n.cost_micros, 0) <> coalesce(o.cost_micros, 0))
-      -- A repeated call has had its response, and its outcome is unknown until it is known.
-      and not (n.repeated_at is not null and o.outcome in ('sent', 'unknown') and n.outcome in ('sent', 'unknown'))
-  ) as c
-  group by 2, 3, 4, 5, 6;
-  return null;
-end;
-$$;
-comment on function private.count_updated_provider_calls() is
-  'Statement trigger: counts each paid call once, by its response or the lack of one, with the provider''s response time; '
-  'and separately the final outcome of calls with an unknown outcome, and the cost. Security definer because the roles that '
-  'settle calls may not write counts.';
-
-create trigger ai_provider_calls_after_update_count
-after update on public.ai_provider_calls referencing old table as outdated new table as updated
-for each statement execute function private.count_updated_provider_calls();
 
 -- ===== supabase/schemas/ops/fold.sql
 
@@ -6543,7 +6703,7 @@ execute function private.lock_voice_places();
 -- After the triggers that change these columns. An update of other columns costs no check.
 create trigger ai_jobs_validate_written_once
 before insert or update of
-  metadata, input_url, output_url, idempotency_key, max_attempts, priority, cost_currency, traceparent, depends_on_job_id, id
+  metadata, input_url, idempotency_key, max_attempts, priority, cost_currency, traceparent, depends_on_job_id, id
 on public.ai_jobs
 for each row execute function private.validate_written_once();
 
@@ -6590,7 +6750,7 @@ when (
 )
 execute function private.leave_ai_job_queue();
 
--- Before the row of the user is locked (ai_jobs_after_reopen_charge), as on insert.
+-- Before the row of the user is locked (ai_jobs_after_update_follow), as on insert.
 create trigger ai_jobs_lock_voice_places_again
 before update on public.ai_jobs
 for each row when (new.job_type = 'voice_clone' and old.status = 'failed' and new.status = 'pending')
@@ -6600,19 +6760,17 @@ create trigger ai_jobs_touch_updated_at
 before update on public.ai_jobs
 for each row execute function private.touch_updated_at();
 
+-- Apart from the columns above, because every completion sets it, and only those with a file to a value.
+create trigger ai_jobs_validate_written_output
+before update of output_url on public.ai_jobs
+for each row when (new.output_url is not null)
+execute function private.validate_written_once();
+
 -- After update, each statement.
 
-create trigger ai_jobs_after_change_follow
+create trigger ai_jobs_after_update_follow
 after update on public.ai_jobs referencing old table as outdated new table as updated
-for each statement execute function private.follow_changed_ai_jobs();
-
-create trigger ai_jobs_after_update_count
-after update on public.ai_jobs referencing old table as outdated new table as updated
-for each statement execute function private.count_updated_ai_jobs();
-
-create trigger ai_jobs_after_update_record
-after update on public.ai_jobs referencing old table as outdated new table as updated
-for each statement execute function private.record_updated_ai_jobs();
+for each statement execute function private.follow_updated_ai_jobs();
 
 -- After delete, each row.
 

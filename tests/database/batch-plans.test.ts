@@ -135,3 +135,30 @@ Deno.test("claims: pages grow with the jobs that are claimed, not with the squar
     });
   });
 });
+
+Deno.test("claims: pages do not grow with the users who have limits of their own", async () => {
+  await withQueue(async ({ db }) => {
+    await insertJobs(db, 10);
+    await withExplainer(db, async (explainer) => {
+      const pagesOfClaim = async () => {
+        const plans = await explainer.explain(
+          SERVICE,
+          "select * from public.claim_ai_jobs(1)",
+        );
+        return plans.reduce((sum, { pages }) => sum + pages, 0);
+      };
+      // The first time, the session plans and reads the catalogue.
+      await pagesOfClaim();
+      const few = await pagesOfClaim();
+      await db.sql`
+        with users as (
+          insert into auth.users (id, email)
+          select gen_random_uuid(), 'user-' || n || '@example.com' from generate_series(1, ${GROWTH}::integer) as n
+          returning id
+        )
+        insert into public.ai_limits (user_id, max_voices) select u.id, 1 from users as u`;
+      const many = await pagesOfClaim();
+      assert(many < few + 20, `${few} pages with few users, ${many} with many`);
+    });
+  });
+});

@@ -527,8 +527,11 @@ const SPOILT: Record<string, (sql: postgres.Sql) => Promise<unknown>> = {
     "event_seq = j.event_seq + 1,",
     "",
   ),
-  "a call is left as sent": (sql) =>
-    sql`alter table public.ai_jobs disable trigger ai_jobs_after_change_follow`,
+  "a call is left as sent": rewrite(
+    "private.mark_open_calls_unknown",
+    "set outcome = 'unknown'",
+    "set outcome = 'sent'",
+  ),
   "a cancelled job waits": (sql) =>
     sql`alter table public.ai_jobs disable trigger ai_jobs_finish_instead_of_requeue`,
 };

@@ -67,6 +67,10 @@ comment on column public.ai_limits.spent_micros is
 comment on column public.ai_limits.reserved_micros is
   'Estimated cost of the paid calls that are in flight or have an unknown outcome, regardless of when they were sent.';
 
+-- Serves each claim: the few users whose jobs may not start.
+create index ai_limits_blocked_idx on public.ai_limits (user_id)
+  where user_id is not null and (paused_at is not null or max_concurrent_jobs = 0);
+
 alter table public.ai_limits enable row level security;
 
 create policy "users can read the default limits and their own"

@@ -55,22 +55,6 @@ comment on function private.abandon_upload() is
   'Row trigger: records an upload that its job will not finish, because the job has ended without a result, was '
   'deleted, or has started another upload. Security definer because no role has rights in schema private.';
 
-create function private.forget_checkpoints(p_job_ids uuid[])
-returns void
-language plpgsql
-volatile
-security definer
-set search_path = ''
-set plan_cache_mode = force_generic_plan
-as $$
-begin
-  delete from public.ai_job_checkpoints as c where c.job_id = any (p_job_ids);
-end;
-$$;
-comment on function private.forget_checkpoints(uuid[]) is
-  'Deletes the checkpoints of ended jobs; a retry starts from the beginning. Security definer because an owner who '
-  'cancels may not delete checkpoints.';
-
 create function public.save_ai_job_checkpoint(
   p_job_id uuid,
   p_lease_token uuid,

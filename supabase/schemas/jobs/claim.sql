@@ -8,22 +8,19 @@ security invoker
 set search_path = ''
 as $$
 begin
-  return (
-    select coalesce(array_agg(u.user_id), '{}')
-    from (
-      select r.user_id
-      from (
-        select j.user_id, count(*) as running from public.ai_jobs as j where j.status = 'processing' group by j.user_id
-      ) as r
-      left join public.ai_limits as l on l.user_id = r.user_id
-      where r.running >= coalesce(
-        l.max_concurrent_jobs, (select d.max_concurrent_jobs from public.ai_limits as d where d.user_id is null)
-      )
-      union
-      select l.user_id
-      from public.ai_limits as l
-      where l.user_id is not null and (l.paused_at is not null or l.max_concurrent_jobs = 0)
-    ) as u
+  return array(
+    select j.user_id
+    from public.ai_jobs as j
+    where j.status = 'processing'
+    group by j.user_id
+    having count(*) >= coalesce(
+      (select l.max_concurrent_jobs from public.ai_limits as l where l.user_id = j.user_id),
+      (select d.max_concurrent_jobs from public.ai_limits as d where d.user_id is null)
+    )
+    union all
+    select l.user_id
+    from public.ai_limits as l
+    where l.user_id is not null and (l.paused_at is not null or l.max_concurrent_jobs = 0)
   );
 end;
 $$;
@@ -57,6 +54,9 @@ declare
   -- One claim in eight begins with the job that waits longest, so that neither priority nor turns can starve one.
   v_is_oldest_first boolean := nextval('private.ai_job_claims') % 8 = 0;
   v_open_providers text[];
+  v_is_waiting boolean;
+  v_setting text;
+  v_ids uuid[];
   v_claimed record;
   v_job public.ai_jobs;
 begin
@@ -68,17 +68,32 @@ begin
   end if;
   -- Losing a claim in a crash of Postgres is harmless: nothing paid is sent before begin_provider_calls, whose commit
   -- waits for the disk and includes this one. The next claim need not wait either.
-  perform set_config('synchronous_commit', 'off', true);
+  v_setting := set_config('synchronous_commit', 'off', true);
   -- One claim at a time, so that the caps are exact. Released at the end of the transaction, which holds no other
   -- lock.
   perform pg_advisory_xact_lock(hashtextextended('claim_ai_jobs', 0));
   perform private.ready_due_ai_jobs(200);
 
-  select l.max_concurrent_jobs into v_default_cap from public.ai_limits as l where l.user_id is null;
+  -- Many claims find nothing; the statements below would take most of their time.
+  select
+    exists (
+      select 1
+      from public.ai_job_types as t
+      cross join lateral (
+        select 1 from public.ai_jobs as j where j.job_type = t.job_type and j.status = 'pending' and j.queue_key is not null limit 1
+      ) as j
+      where t.worker = p_worker
+    ),
+    l.max_concurrent_jobs,
+    array(select p.provider from public.ai_providers as p where p.breaker_opened_at is not null)
+  into v_is_waiting, v_default_cap, v_open_providers
+  from public.ai_limits as l
+  where l.user_id is null;
+  if not v_is_waiting then
+    return;
+  end if;
   v_blocked_users := private.users_without_room();
-  select coalesce(array_agg(p.provider), '{}') into v_open_providers from public.ai_providers as p where p.breaker_opened_at is not null;
 
-  for v_claimed in
   with
   -- Counted once, not for each row that is read.
   running as materialized (
@@ -86,7 +101,7 @@ begin
   ),
   -- Job types of this worker that may run, with one lane for each of their providers and the room that it has.
   lanes as materialized (
-    select t.job_type, p.provider, t.lease_seconds,
+    select t.job_type, p.provider,
       p.max_concurrent - coalesce((select sum(r.jobs) from running as r where r.provider = p.provider), 0) as room
     from public.ai_job_types as t
     join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
@@ -111,7 +126,7 @@ begin
   -- Only one, however many are claimed: the others of a batch follow the turns; otherwise one user's backlog would
   -- fill the batch.
   oldest as materialized (
-    select c.*, l.job_type, l.provider, l.room, l.lease_seconds
+    select c.*, l.job_type, l.provider, l.room
     from lanes as l
     cross join lateral (
       select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
@@ -133,7 +148,7 @@ begin
   candidates as (
     select 0 as rank, o.* from oldest as o
     union all
-    select 1, c.*, l.job_type, l.provider, l.room, l.lease_seconds
+    select 1, c.*, l.job_type, l.provider, l.room
     from lanes as l
     cross join lateral (
       select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
@@ -161,10 +176,10 @@ begin
     from in_lane as c
   ),
   chosen as (
-    select j.id, n.lease_seconds
+    select j.id
     -- Sorted here, so that only the rows that are taken are looked up and locked.
     from (
-      select c.id, c.lease_seconds
+      select c.id
       from numbered as c
       left join public.ai_limits as l on l.user_id = c.user_id
       where c.of_provider <= c.room
@@ -184,22 +199,28 @@ begin
       for update skip locked
     ) as j
     limit p_limit
-  ),
-  claimed as (
+  )
+  select array_agg(c.id) into v_ids from chosen as c;
+  if v_ids is null then
+    return;
+  end if;
+
+  for v_claimed in
+  with claimed as (
     update public.ai_jobs as j
     set status = 'processing',
         attempt = j.attempt + 1,
         queue_key = null,
         lease_token = gen_random_uuid(),
-        lease_expires_at = clock_timestamp() + make_interval(secs => chosen.lease_seconds),
+        lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
         -- Never before created_at: after a failover to a machine whose clock is behind, one such row would otherwise
         -- fail its check and with it every claim.
         started_at = coalesce(j.started_at, greatest(clock_timestamp(), j.created_at)),
         stage = 'claimed',
         event_seq = j.event_seq + 1,
         last_event = 'claimed'
-    from chosen
-    where j.id = chosen.id and j.id = any (array(select c.id from chosen as c))
+    from public.ai_job_types as t
+    where j.id = any (v_ids) and t.job_type = j.job_type
     returning j.*
   )
   select c as job,

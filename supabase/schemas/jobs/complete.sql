@@ -1,6 +1,6 @@
 -- Completes jobs together with the rows of their results.
 
-create function private.complete_leased_jobs(p_jobs jsonb)
+create function private.complete_leased_jobs(p_jobs jsonb, p_job_ids uuid[])
 returns uuid[]
 language plpgsql
 volatile
@@ -10,20 +10,20 @@ set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_jobs) as i (job_id uuid));
   v_settled uuid[] := '{}';
   v_is_carrying boolean;
   v_done uuid[];
   v_kind text;
   v_is_known boolean;
+  v_setting text;
 begin
   if jsonb_path_exists(p_jobs, '$[*].call_id') then
-    v_settled := private.write_call_outcomes(p_jobs);
+    v_settled := private.write_call_outcomes(p_jobs, p_job_ids);
   end if;
 
   v_is_carrying := cardinality(v_settled) > 0 or jsonb_path_exists(p_jobs, '$[*].report_stage');
   if v_is_carrying then
-    perform set_config('private.carried_changes', private.carried_changes(p_jobs), true);
+    v_setting := set_config('private.carried_changes', private.carried_changes(p_jobs), true);
   end if;
   with done as (
     update public.ai_jobs as j
@@ -57,7 +57,7 @@ begin
         from public.ai_provider_calls as c
         where c.job_id = b.job_id
       ) as k on b.job_id = any (v_settled)
-    where j.id = b.job_id and j.id = any (v_ids) and j.lease_token = b.lease_token
+    where j.id = b.job_id and j.id = any (p_job_ids) and j.lease_token = b.lease_token
       and (
         b.call_id is null
         -- Settled by this write, or identically before.
@@ -72,7 +72,7 @@ begin
   select coalesce(array_agg(d.id), '{}') into v_done from done as d;
 
   if v_is_carrying then
-    perform set_config('private.carried_changes', '', true);
+    v_setting := set_config('private.carried_changes', '', true);
   end if;
 
   for v_kind, v_is_known in
@@ -103,9 +103,9 @@ begin
   return v_done;
 end;
 $$;
-comment on function private.complete_leased_jobs(jsonb) is
-  'The work of complete_ai_jobs, for accounts and jobs that it has locked; returns the completed jobs. Security '
-  'definer because security definer functions call it.';
+comment on function private.complete_leased_jobs(jsonb, uuid[]) is
+  'The work of complete_ai_jobs, for the jobs p_job_ids, which it has locked like their accounts; returns the completed '
+  'jobs. Security definer because security definer functions call it.';
 
 create function public.complete_ai_jobs(p_jobs jsonb)
 returns table (job_id uuid, error jsonb)
@@ -118,6 +118,7 @@ as $$
 #variable_conflict use_column
 declare
   v_job jsonb;
+  v_job_ids uuid[];
   v_code text;
   v_message text;
   v_detail text;
@@ -136,13 +137,17 @@ begin
   ))
   order by u.id
   for key share;
-  perform private.lock_leased_ai_jobs(p_jobs);
   begin
-    return query select d.id, null::jsonb from unnest(private.complete_leased_jobs(p_jobs)) as d (id);
+    -- Locked in here, as in begin_provider_calls.
+    return query
+    select d.id, null::jsonb
+    from unnest(private.complete_leased_jobs(p_jobs, private.lock_leased_ai_jobs(p_jobs))) as d (id);
     return;
   exception when data_exception or integrity_constraint_violation or sqlstate 'AJ080' or sqlstate 'AJ081' then
     null;
   end;
+  -- What was locked above is not any more.
+  perform private.lock_leased_ai_jobs(p_jobs);
   -- An item cannot be written: repeat them one by one, so that it fails alone. By user, since settlements lock limits.
   for v_job in
     select i.item
@@ -150,14 +155,15 @@ begin
     join public.ai_jobs as j on j.id = (i.item ->> 'job_id')::uuid and j.lease_token = (i.item ->> 'lease_token')::uuid
     order by j.user_id, j.id
   loop
+    v_job_ids := array[(v_job ->> 'job_id')::uuid];
     begin
       -- In its own block, so that the settlement is kept even if the result cannot be saved.
       if v_job ? 'call_id' then
-        perform private.settle_leased_calls(jsonb_build_array(v_job));
+        perform private.settle_leased_calls(jsonb_build_array(v_job), v_job_ids);
       end if;
       begin
         return query
-        select d.id, null::jsonb from unnest(private.complete_leased_jobs(jsonb_build_array(v_job))) as d (id);
+        select d.id, null::jsonb from unnest(private.complete_leased_jobs(jsonb_build_array(v_job), v_job_ids)) as d (id);
       exception when data_exception or integrity_constraint_violation or sqlstate 'AJ080' or sqlstate 'AJ081' then
         get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
           v_constraint = constraint_name;

@@ -78,12 +78,6 @@ declare
   v_dependents uuid[];
   v_due uuid[];
 begin
-  if not exists (
-    select 1 from public.ai_jobs as j
-    where j.depends_on_job_id = any (p_job_ids) and (j.is_blocked or j.error_code = 'dependency_failed')
-  ) then
-    return;
-  end if;
   select
     array_agg(j.id) filter (where j.status = 'completed'),
     array_agg(j.id) filter (where j.status = 'pending'),

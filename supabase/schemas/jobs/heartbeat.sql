@@ -10,10 +10,11 @@ set search_path = ''
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
-begin
+declare
   -- If a crash of Postgres shortens a lease, the job is only rescued sooner.
-  perform set_config('synchronous_commit', 'off', true);
-  perform private.lock_leased_ai_jobs(p_beats);
+  v_setting constant text := set_config('synchronous_commit', 'off', true);
+  v_job_ids constant uuid[] := private.lock_leased_ai_jobs(p_beats);
+begin
   return query
   update public.ai_jobs as j
   set lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
@@ -25,7 +26,7 @@ begin
   from jsonb_to_recordset(p_beats) as b (job_id uuid, lease_token uuid, progress integer, stage text),
     public.ai_job_types as t
   where j.id = b.job_id
-    and j.id = any (array(select i.job_id from jsonb_to_recordset(p_beats) as i (job_id uuid)))
+    and j.id = any (v_job_ids)
     and j.lease_token = b.lease_token
     and t.job_type = j.job_type
   returning j.id, j.cancel_requested_at is not null;

@@ -10,13 +10,17 @@ set search_path = ''
 as $$
 begin
   return case
-    when jsonb_typeof(p_metadata -> 'text') = 'string' and not private.has_visible_text(p_metadata ->> 'text') then 'text'
-    when jsonb_typeof(p_metadata -> 'voice_name') = 'string' and not private.has_visible_text(p_metadata ->> 'voice_name')
-      then 'voice_name'
-    when jsonb_typeof(p_metadata -> 'name') = 'string' and not private.has_visible_text(p_metadata ->> 'name') then 'name'
-    when jsonb_typeof(p_metadata -> 'description') = 'string' and not private.has_visible_text(p_metadata ->> 'description')
-      then 'description'
-    when jsonb_typeof(p_metadata -> 'title') = 'string' and not private.has_visible_text(p_metadata ->> 'title') then 'title'
+    -- Only a condition that is false ends the evaluation of the others: one that is null does not.
+    when p_metadata ? 'text' and jsonb_typeof(p_metadata -> 'text') = 'string'
+      and not private.has_visible_text(p_metadata ->> 'text') then 'text'
+    when p_metadata ? 'voice_name' and jsonb_typeof(p_metadata -> 'voice_name') = 'string'
+      and not private.has_visible_text(p_metadata ->> 'voice_name') then 'voice_name'
+    when p_metadata ? 'name' and jsonb_typeof(p_metadata -> 'name') = 'string'
+      and not private.has_visible_text(p_metadata ->> 'name') then 'name'
+    when p_metadata ? 'description' and jsonb_typeof(p_metadata -> 'description') = 'string'
+      and not private.has_visible_text(p_metadata ->> 'description') then 'description'
+    when p_metadata ? 'title' and jsonb_typeof(p_metadata -> 'title') = 'string'
+      and not private.has_visible_text(p_metadata ->> 'title') then 'title'
   end;
 end;
 $$;
@@ -73,7 +77,10 @@ begin
     raise exception '% does not exist; upload it first', p_name using errcode = 'AJ012', detail = p_field;
   end if;
 
-  v_mime_type := private.canonical_mime_type(v_mime_type);
+  -- The types that are accepted have canonical names.
+  if (v_mime_type = any (p_mime_types)) is not true then
+    v_mime_type := private.canonical_mime_type(v_mime_type);
+  end if;
   if v_mime_type is null or v_mime_type <> all (p_mime_types) then
     raise exception '% has the content type %; % accepts %',
       p_name, coalesce(v_mime_type, 'unknown'), p_taker, array_to_string(p_mime_types, ', ')

@@ -9,14 +9,9 @@ set search_path = ''
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-  -- Checked first, because an update of no rows would still fire the triggers of the journal.
-  if exists (
-    select 1 from public.ai_provider_calls as c where c.job_id = any (p_job_ids) and c.outcome = 'sent'
-  ) then
-    update public.ai_provider_calls as c
-    set outcome = 'unknown'
-    where c.job_id = any (p_job_ids) and c.outcome = 'sent';
-  end if;
+  update public.ai_provider_calls as c
+  set outcome = 'unknown'
+  where c.job_id = any (p_job_ids) and c.outcome = 'sent';
 end;
 $$;
 comment on function private.mark_open_calls_unknown(uuid[]) is
@@ -146,7 +141,7 @@ comment on function private.reserve_call_costs(jsonb) is
   'jobs whose call does not fit, and into which budget: over_budget (the owner''s) or over_provider_budget. Locks '
   'limits by user, then budgets by provider. Security definer because security definer functions call it.';
 
-create function private.begin_leased_calls(p_calls jsonb)
+create function private.begin_leased_calls(p_calls jsonb, p_job_ids uuid[])
 returns table (job_id uuid, call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean)
 language plpgsql
 volatile
@@ -157,19 +152,19 @@ set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
-  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_calls) as i (job_id uuid));
   v_over_budget uuid[] := '{}';
   v_over_provider_budget uuid[] := '{}';
   v_sent uuid[];
   v_repeated uuid[] := '{}';
   v_is_carrying constant boolean := jsonb_path_exists(p_calls, '$[*].report_stage');
+  v_setting text;
 begin
   if exists (
     select 1
     from jsonb_to_recordset(p_calls) as b (job_id uuid)
     join public.ai_jobs as j on j.id = b.job_id
     join public.ai_prices as p on p.job_type = j.job_type and p.provider = j.provider
-    where p.price_micros > 0 and j.id = any (v_ids)
+    where p.price_micros > 0 and j.id = any (p_job_ids)
   ) then
     select
       coalesce(array_agg(r.job_id) filter (where r.decision = 'over_budget'), '{}'),
@@ -191,10 +186,12 @@ begin
     cross join lateral (
       select private.units_to_reserve(j, b.operation, b.units) as units,
         coalesce(p.price_micros, 0) as price_micros, coalesce(p.per_units, 1) as price_units
+      -- Otherwise the units would be computed for each of the columns that use them.
+      offset 0
     ) as u
     -- Nothing is sent for an owner who has cancelled.
     where j.cancel_requested_at is null and j.id <> all (v_over_budget) and j.id <> all (v_over_provider_budget)
-      and j.id = any (v_ids)
+      and j.id = any (p_job_ids)
       and (
         select o.id from public.ai_provider_calls as o
         where o.job_id = b.job_id and o.operation = b.operation
@@ -211,7 +208,7 @@ begin
     set outcome = 'unknown'
     from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, call_id uuid, operation text)
     join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
-    where c.job_id = b.job_id and c.job_id = any (v_ids) and j.id = any (v_ids) and c.operation = b.operation
+    where c.job_id = b.job_id and c.job_id = any (p_job_ids) and j.id = any (p_job_ids) and c.operation = b.operation
       and c.outcome = 'sent' and c.discarded_at is null and c.id <> b.call_id;
     -- Items that write nothing: refused ones, and calls that are repeated because the first response was lost.
     return query
@@ -234,7 +231,7 @@ begin
         and o.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and o.discarded_at is null
       limit 1
     ) as c on true
-    where j.id = any (v_ids) and j.id <> all (v_sent) and (c.id is null or (c.id = b.call_id and c.outcome = 'sent'));
+    where j.id = any (p_job_ids) and j.id <> all (v_sent) and (c.id is null or (c.id = b.call_id and c.outcome = 'sent'));
     if jsonb_path_exists(p_calls, '$[*].repeat_within_seconds') then
       -- The provider knows the request by its key. The call is in flight again, so that unknown_since counts from the
       -- end of its last sender: an empty lookup must not be conclusive while that request is being processed.
@@ -245,7 +242,7 @@ begin
             as b (job_id uuid, lease_token uuid, operation text, repeat_within_seconds integer)
           join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
           join public.ai_job_types as t on t.job_type = j.job_type
-        where c.job_id = b.job_id and c.job_id = any (v_ids) and j.id = any (v_ids) and c.operation = b.operation
+        where c.job_id = b.job_id and c.job_id = any (p_job_ids) and j.id = any (p_job_ids) and c.operation = b.operation
           and c.outcome = 'unknown' and c.discarded_at is null and j.cancel_requested_at is null
           and c.sent_at > clock_timestamp() - make_interval(secs => b.repeat_within_seconds)
           and c.unknown_since > clock_timestamp() - make_interval(secs => t.reconcile_seconds)
@@ -258,11 +255,11 @@ begin
   if cardinality(v_sent || v_repeated) > 0 and current_setting('synchronous_commit') = 'off' then
     -- The next step sends the call, which cannot be undone, so this commit must survive a crash of Postgres, even in
     -- a project that has disabled this for speed.
-    perform set_config('synchronous_commit', 'on', true);
+    v_setting := set_config('synchronous_commit', 'on', true);
   end if;
 
   if v_is_carrying then
-    perform set_config('private.carried_changes', private.carried_changes(p_calls), true);
+    v_setting := set_config('private.carried_changes', private.carried_changes(p_calls), true);
   end if;
   return query
   update public.ai_jobs as j
@@ -282,7 +279,7 @@ begin
       limit 1
     ) as c,
     public.ai_job_types as t
-  where j.id = b.job_id and j.id = any (v_ids) and j.lease_token = b.lease_token and t.job_type = j.job_type
+  where j.id = b.job_id and j.id = any (p_job_ids) and j.lease_token = b.lease_token and t.job_type = j.job_type
     and (j.id = any (v_sent || v_repeated) or c.outcome <> 'sent')
   returning
     j.id,
@@ -297,13 +294,13 @@ begin
     coalesce(c.unknown_since <= clock_timestamp() - make_interval(secs => t.reconcile_seconds), false);
 
   if v_is_carrying then
-    perform set_config('private.carried_changes', '', true);
+    v_setting := set_config('private.carried_changes', '', true);
   end if;
 end;
 $$;
-comment on function private.begin_leased_calls(jsonb) is
-  'The work of begin_provider_calls, for jobs that it has locked. Security definer because security definer functions '
-  'call it.';
+comment on function private.begin_leased_calls(jsonb, uuid[]) is
+  'The work of begin_provider_calls, for the jobs p_job_ids, which it has locked. Security definer because security definer '
+  'functions call it.';
 
 create function public.begin_provider_calls(p_calls jsonb)
 returns table (
@@ -323,13 +320,16 @@ declare
   v_detail text;
   v_constraint text;
 begin
-  perform private.lock_leased_ai_jobs(p_calls);
   begin
-    return query select r.*, null::jsonb from private.begin_leased_calls(p_calls) as r;
+    -- Locked in here: to update rows in a subtransaction that the transaction itself has locked takes a multixact.
+    return query
+    select r.*, null::jsonb from private.begin_leased_calls(p_calls, private.lock_leased_ai_jobs(p_calls)) as r;
     return;
   exception when data_exception or integrity_constraint_violation then
     null;
   end;
+  -- What was locked above is not any more.
+  perform private.lock_leased_ai_jobs(p_calls);
   -- An item cannot be written: repeat them one by one, so that it fails alone. Ordered by user, as limits are locked.
   for v_call in
     select i.item
@@ -338,7 +338,10 @@ begin
     order by j.user_id, j.id
   loop
     begin
-      return query select r.*, null::jsonb from private.begin_leased_calls(jsonb_build_array(v_call)) as r;
+      return query
+      select r.*, null::jsonb from private.begin_leased_calls(
+        jsonb_build_array(v_call), array[(v_call ->> 'job_id')::uuid]
+      ) as r;
     exception when data_exception or integrity_constraint_violation then
       get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
         v_constraint = constraint_name;

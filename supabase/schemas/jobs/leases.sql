@@ -5,7 +5,7 @@
 -- have grown.
 
 create function private.lock_leased_ai_jobs(p_items jsonb)
-returns void
+returns uuid[]
 language plpgsql
 volatile
 security definer
@@ -14,25 +14,28 @@ set search_path = ''
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
-declare
-  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid));
 begin
-  if cardinality(v_ids) > 1 and (select count(*) <> count(distinct i.id) from unnest(v_ids) as i (id)) then
-    raise exception 'each job may occur only once in a call' using errcode = '22023';
+  -- Two conditions would be one statement, which is started even for a single item.
+  if jsonb_array_length(p_items) > 1 then
+    if (select count(*) <> count(distinct i.job_id) from jsonb_to_recordset(p_items) as i (job_id uuid)) then
+      raise exception 'each job may occur only once in a call' using errcode = '22023';
+    end if;
   end if;
-  perform 1
-  from jsonb_to_recordset(p_items) as b (job_id uuid, lease_token uuid)
-  join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
-  where j.id = any (v_ids)
-  order by j.id
-  for no key update of j;
+  return array(
+    select j.id
+    from jsonb_to_recordset(p_items) as b (job_id uuid, lease_token uuid)
+    join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+    where j.id = any (array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid)))
+    order by j.id
+    for no key update of j
+  );
 end;
 $$;
 comment on function private.lock_leased_ai_jobs(jsonb) is
   'Locks the jobs of [{job_id, lease_token, …}] whose lease is held, ordered by id, as every function that locks '
-  'several jobs does. Refuses two items of one job (22023). The lock is not stronger than that of an update, so that '
-  'inserting a job that depends on one of them does not wait. Security definer because security definer functions call '
-  'it.';
+  'several jobs does, and returns their ids. Refuses two items of one job (22023). The lock is not stronger than that of '
+  'an update, so that inserting a job that depends on one of them does not wait. Security definer because security definer '
+  'functions call it.';
 
 create function private.item_error(p_sqlstate text, p_message text, p_detail text, p_constraint text)
 returns jsonb

@@ -1,6 +1,6 @@
 -- The outcome of paid calls.
 
-create function private.write_call_outcomes(p_items jsonb)
+create function private.write_call_outcomes(p_items jsonb, p_job_ids uuid[])
 returns uuid[]
 language plpgsql
 volatile
@@ -10,7 +10,6 @@ set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid));
   v_settled uuid[];
 begin
   if jsonb_path_exists(p_items, '$[*] ? (@.outcome == "adopted")') then
@@ -57,7 +56,7 @@ begin
         error_code text, units bigint
       )
       join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
-    where c.id = b.call_id and c.job_id = b.job_id and c.job_id = any (v_ids) and j.id = any (v_ids)
+    where c.id = b.call_id and c.job_id = b.job_id and c.job_id = any (p_job_ids) and j.id = any (p_job_ids)
       and (c.outcome = 'sent' or (c.outcome = 'unknown' and b.outcome is distinct from 'unknown'))
     returning c.job_id
   )
@@ -65,11 +64,12 @@ begin
   return v_settled;
 end;
 $$;
-comment on function private.write_call_outcomes(jsonb) is
-  'Writes the outcome of open calls into the journal, for jobs that the caller has locked, and returns the jobs whose call '
-  'was open. Raises AJ098 for a call that adopts what another step or job has recorded or adopts too. Security definer because security definer functions call it.';
+comment on function private.write_call_outcomes(jsonb, uuid[]) is
+  'Writes the outcome of open calls into the journal, for the jobs p_job_ids, which the caller has locked, and returns those '
+  'whose call was open. Raises AJ098 for a call that adopts what another step or job has recorded or adopts too. Security '
+  'definer because security definer functions call it.';
 
-create function private.settle_leased_calls(p_calls jsonb)
+create function private.settle_leased_calls(p_calls jsonb, p_job_ids uuid[])
 returns table (job_id uuid, is_settled boolean)
 language plpgsql
 volatile
@@ -80,7 +80,7 @@ set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
-  v_settled uuid[] := private.write_call_outcomes(p_calls);
+  v_settled uuid[] := private.write_call_outcomes(p_calls, p_job_ids);
 begin
   if cardinality(v_settled) > 0 then
     update public.ai_jobs as j
@@ -123,12 +123,12 @@ begin
   from jsonb_to_recordset(p_calls)
     as b (job_id uuid, lease_token uuid, call_id uuid, outcome text, provider_object_id text)
   join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
-  where j.id = any (array(select i.job_id from jsonb_to_recordset(p_calls) as i (job_id uuid)));
+  where j.id = any (p_job_ids);
 end;
 $$;
-comment on function private.settle_leased_calls(jsonb) is
-  'The work of settle_provider_calls, for jobs that it has locked. Security definer because security definer functions '
-  'call it.';
+comment on function private.settle_leased_calls(jsonb, uuid[]) is
+  'The work of settle_provider_calls, for the jobs p_job_ids, which it has locked. Security definer because security definer '
+  'functions call it.';
 
 create function public.settle_provider_calls(p_calls jsonb)
 returns table (job_id uuid, is_settled boolean, error jsonb)
@@ -146,14 +146,17 @@ declare
   v_detail text;
   v_constraint text;
 begin
-  -- Only the holder of the lease settles, and no other worker can take the job over in between.
-  perform private.lock_leased_ai_jobs(p_calls);
   begin
-    return query select r.*, null::jsonb from private.settle_leased_calls(p_calls) as r;
+    -- Only the holder of the lease settles, and no other worker can take the job over in between. Locked in here, as in
+    -- begin_provider_calls.
+    return query
+    select r.*, null::jsonb from private.settle_leased_calls(p_calls, private.lock_leased_ai_jobs(p_calls)) as r;
     return;
   exception when data_exception or integrity_constraint_violation or sqlstate 'AJ098' then
     null;
   end;
+  -- What was locked above is not any more.
+  perform private.lock_leased_ai_jobs(p_calls);
   -- An item cannot be written: repeat them one by one, so that it fails alone. Ordered by user, as limits are locked.
   for v_call in
     select i.item
@@ -162,7 +165,10 @@ begin
     order by j.user_id, j.id
   loop
     begin
-      return query select r.*, null::jsonb from private.settle_leased_calls(jsonb_build_array(v_call)) as r;
+      return query
+      select r.*, null::jsonb from private.settle_leased_calls(
+        jsonb_build_array(v_call), array[(v_call ->> 'job_id')::uuid]
+      ) as r;
     exception when data_exception or integrity_constraint_violation or sqlstate 'AJ098' then
       get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
         v_constraint = constraint_name;

@@ -20,7 +20,7 @@ execute function private.lock_voice_places();
 -- After the triggers that change these columns. An update of other columns costs no check.
 create trigger ai_jobs_validate_written_once
 before insert or update of
-  metadata, input_url, output_url, idempotency_key, max_attempts, priority, cost_currency, traceparent, depends_on_job_id, id
+  metadata, input_url, idempotency_key, max_attempts, priority, cost_currency, traceparent, depends_on_job_id, id
 on public.ai_jobs
 for each row execute function private.validate_written_once();
 
@@ -67,7 +67,7 @@ when (
 )
 execute function private.leave_ai_job_queue();
 
--- Before the row of the user is locked (ai_jobs_after_reopen_charge), as on insert.
+-- Before the row of the user is locked (ai_jobs_after_update_follow), as on insert.
 create trigger ai_jobs_lock_voice_places_again
 before update on public.ai_jobs
 for each row when (new.job_type = 'voice_clone' and old.status = 'failed' and new.status = 'pending')
@@ -77,19 +77,17 @@ create trigger ai_jobs_touch_updated_at
 before update on public.ai_jobs
 for each row execute function private.touch_updated_at();
 
+-- Apart from the columns above, because every completion sets it, and only those with a file to a value.
+create trigger ai_jobs_validate_written_output
+before update of output_url on public.ai_jobs
+for each row when (new.output_url is not null)
+execute function private.validate_written_once();
+
 -- After update, each statement.
 
-create trigger ai_jobs_after_change_follow
+create trigger ai_jobs_after_update_follow
 after update on public.ai_jobs referencing old table as outdated new table as updated
-for each statement execute function private.follow_changed_ai_jobs();
-
-create trigger ai_jobs_after_update_count
-after update on public.ai_jobs referencing old table as outdated new table as updated
-for each statement execute function private.count_updated_ai_jobs();
-
-create trigger ai_jobs_after_update_record
-after update on public.ai_jobs referencing old table as outdated new table as updated
-for each statement execute function private.record_updated_ai_jobs();
+for each statement execute function private.follow_updated_ai_jobs();
 
 -- After delete, each row.
 

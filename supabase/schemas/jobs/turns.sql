@@ -28,23 +28,27 @@ declare
   v_is_first_write constant boolean := pg_current_xact_id_if_assigned() is null;
   v_turn bigint;
 begin
-  -- Behind the user's own waiting jobs …
-  select j.queue_key + 1 into v_turn
-  from public.ai_jobs as j
-  where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
-    and j.status = 'pending' and j.queue_key is not null
-  order by j.queue_key desc
-  limit 1;
-  if v_turn is null then
+  v_turn := coalesce(
+    -- Behind the user's own waiting jobs …
+    (
+      select j.queue_key + 1
+      from public.ai_jobs as j
+      where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+        and j.status = 'pending' and j.queue_key is not null
+      order by j.queue_key desc
+      limit 1
+    ),
     -- … or, if there is none, in the turn that is being served.
-    select j.queue_key into v_turn
-    from public.ai_jobs as j
-    where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
-      and j.status = 'pending' and j.queue_key is not null
-    order by j.queue_key
-    limit 1;
-    v_turn := coalesce(v_turn, 0);
-  end if;
+    (
+      select j.queue_key
+      from public.ai_jobs as j
+      where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+        and j.status = 'pending' and j.queue_key is not null
+      order by j.queue_key
+      limit 1
+    ),
+    0
+  );
   -- One reservation for a transaction: all sessions share one table of locks, and a bulk insert would fill it.
   if v_is_first_write then
     for v_try in 1..50 loop

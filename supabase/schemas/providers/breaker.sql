@@ -161,52 +161,6 @@ comment on function private.note_snoozed_job(public.ai_jobs, text) is
   'not finished yet. A job that waits to query a lost call says nothing. Returns, after a failure, when the next probe '
   'may start if the breaker is open. Security definer because it calls a security definer function.';
 
-create function private.note_settled_calls()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-set enable_nestloop = off
-as $$
-declare
-  v_call record;
-begin
-  for v_call in
-    select c.provider, c.job_id, case when c.is_failure then c.error_code end as error_code
-    from (
-      select n.provider, n.job_id, n.error_code, f.is_failure, bool_or(f.is_failure) over (partition by n.provider) as has_failure
-      from updated as n
-      join outdated as o on o.id = n.id
-      cross join lateral (
-        select n.outcome in ('rejected', 'unknown') and private.is_provider_failure(n.error_code) as is_failure
-      ) as f
-      -- An operator's answer, or taking it back, says nothing about the provider.
-      where n.outcome <> o.outcome and o.settled_at is null and n.answered_at is null
-        and case
-          -- A call that its owner cancelled says nothing about the provider.
-          when f.is_failure then not exists (
-            select 1 from public.ai_jobs as j where j.id = n.job_id and j.cancel_requested_at is not null
-          )
-          -- An absent object only proves that the provider's listing works.
-          else n.outcome in ('succeeded', 'adopted')
-            or (n.outcome = 'rejected' and n.error_code not in ('lease_expired', 'provider_concurrency_limited'))
-        end
-    ) as c
-    join public.ai_providers as p on p.provider = c.provider
-    -- A healthy provider's row is not written.
-    where c.has_failure or p.breaker_failures > 0 or p.breaker_opened_at is not null
-    -- Normal responses come last: a provider that has answered any of these calls is not down.
-    order by c.provider, c.is_failure desc, c.job_id
-  loop
-    perform private.note_provider_answer(v_call.provider, v_call.job_id, false, v_call.error_code);
-  end loop;
-  return null;
-end;
-$$;
-comment on function private.note_settled_calls() is
-  'Statement trigger: counts the outcomes of paid calls for the breakers of their providers. Security definer because '
-  'it calls a security definer function.';
-
 create function private.note_completed_jobs(p_job_ids uuid[])
 returns void
 language plpgsql
@@ -257,7 +211,3 @@ from public.ai_providers as p;
 comment on view private.ai_provider_states is
   'Each provider: working, paused, open (its jobs wait) or probing (one job at a time tries it). For the operator.';
 revoke all on private.ai_provider_states from public, anon, authenticated, service_role;
-
-create trigger ai_provider_calls_note_settled
-after update on public.ai_provider_calls referencing old table as outdated new table as updated
-for each statement execute function private.note_settled_calls();

@@ -61,19 +61,19 @@ export const EQUIVALENTS: Equivalent[] = [
   },
   {
     mutant:
-      /^trigger \w+ on \w+ \((follow_changed_ai_jobs|lock_voice_places|leave_ai_job_queue|finish_instead_of_requeue|derive_call_outcome|note_settled_calls|settle_reserved_costs|release_reserved_cost)\): switched off$/,
+      /^trigger \w+ on \w+ \((follow_updated_provider_calls|lock_voice_places|leave_ai_job_queue|finish_instead_of_requeue|derive_call_outcome|release_reserved_cost)\): switched off$/,
     reason:
       "It maintains counters, order, journal, breaker, accounts and the effects of a job's end, not access to them. The database tests cover it.",
   },
   {
     mutant:
-      /^trigger \w+ on ai_(jobs|provider_calls) \(count_(updated_ai_jobs|deleted_ai_jobs|updated_provider_calls)\): switched off$/,
+      "trigger ai_jobs_after_delete_count on ai_jobs (count_deleted_ai_jobs): switched off",
     reason:
       "It counts for the console, into a schema that no caller can access. The database tests cover it.",
   },
   {
     mutant:
-      "trigger ai_jobs_validate_written_once on ai_jobs (validate_written_once): switched off",
+      /^trigger ai_jobs_validate_written_(once|output) on ai_jobs \(validate_written_once\): switched off$/,
     reason:
       "It checks the form of values, not whose they are. Its constraints compare no owners.",
   },
