@@ -1,7 +1,7 @@
 /**
- * `deno task bench`: this project's engine beside graphile-worker and pg-boss, on the same Postgres, with the same job
- * and the same simulated provider, in turns. docs/benchmarks.md says what is measured, and which contender each
- * condition favours.
+ * `deno task bench`: this project's engine compared with graphile-worker and pg-boss, on the same Postgres, with the
+ * same job and the same simulated provider, in turns. docs/benchmarks.md says what is measured, and which contender
+ * each condition favours.
  *
  * Prints a line for each result and appends it to bench/results/<date>.jsonl. Exit code 1 when a scenario could not be
  * completed, 2 for an invalid argument; a missed target is a result, not an error.

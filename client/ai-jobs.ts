@@ -81,7 +81,7 @@ export interface UploadOptions extends CallOptions {
 
 /** An uploaded file. */
 export interface UploadedFile {
-  /** What a job takes as its `input_url`: `<bucket>/<path>`. */
+  /** The value for a job's `input_url`: `<bucket>/<path>`. */
   input_url: string;
   bucket: string;
   path: string;
@@ -114,7 +114,7 @@ export class JobHandle<T extends JobType = JobType> {
     this.id = id;
   }
 
-  /** The job as it is now. @throws {NotFound} */
+  /** The current state of the job. @throws {NotFound} */
   get(options: CallOptions = {}): Promise<Job<T>> {
     return this.#client.get<T>(this.id, options);
   }
@@ -285,7 +285,7 @@ export class AiJobs {
   /**
    * Uploads a recording or photo straight to Storage.
    *
-   * @throws {RequestInvalid} when the bucket does not take its type or size.
+   * @throws {RequestInvalid} when the bucket does not accept its type or size.
    */
   async upload(file: Blob, options: UploadOptions = {}): Promise<UploadedFile> {
     const { signal } = options;

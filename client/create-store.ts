@@ -25,7 +25,7 @@ export class CreateStore<T extends JobType> {
   #state = NOT_CREATING;
   #sending: Promise<CreatedJob<T> | undefined> | undefined;
   /** The request and its key: when its response is lost, it is sent again with the same key. */
-  #asked: { text: string; key: string } | undefined;
+  #request: { text: string; key: string } | undefined;
 
   /** For `useSyncExternalStore`. */
   readonly subscribe = (listener: () => void): () => void => {
@@ -39,7 +39,7 @@ export class CreateStore<T extends JobType> {
   /** Forgets the job. A job that is being created is forgotten as soon as it exists. */
   readonly reset = (): void => {
     this.#sending = undefined;
-    this.#asked = undefined;
+    this.#request = undefined;
     this.#set(NOT_CREATING);
   };
 
@@ -59,8 +59,8 @@ export class CreateStore<T extends JobType> {
     isCurrent: () => boolean,
   ): Promise<CreatedJob<T> | undefined> {
     const text = JSON.stringify(request);
-    if (this.#asked?.text !== text) this.#asked = { text, key: drawKey() };
-    const { key } = this.#asked;
+    if (this.#request?.text !== text) this.#request = { text, key: drawKey() };
+    const { key } = this.#request;
     this.#set({ ...this.#state, isCreating: true, error: null });
     let job: CreatedJob<T> | undefined;
     let error: unknown = null;
@@ -71,7 +71,7 @@ export class CreateStore<T extends JobType> {
     }
     if (isCurrent()) {
       this.#sending = undefined;
-      if (!isAiJobsError(error) || !error.retryable) this.#asked = undefined;
+      if (!isAiJobsError(error) || !error.retryable) this.#request = undefined;
       this.#set({
         jobId: job?.id ?? this.#state.jobId,
         isCreating: false,

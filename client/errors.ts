@@ -3,7 +3,7 @@
  */
 import type { Spend } from "./job-types.ts";
 
-/** What is known of an error. */
+/** The details of an error. */
 export interface ErrorDetails {
   code: string;
   /** Identifies the request in the log of the function. */
@@ -52,7 +52,7 @@ export class RequestInvalid extends AiJobsError {
     this.fields = details.fields ?? [];
   }
 
-  /** What is wrong with one field. */
+  /** The problem of one field. */
   fieldErrors(field: string): string[] {
     return this.fields.filter((one) => one.field === field)
       .map(({ message }) => message);

@@ -21,7 +21,7 @@ export interface VoiceCloneResult {
   /** The voice's id at the provider. */
   voice_id: string;
   voice_name: string;
-  /** There when an earlier equal job was reused. */
+  /** Present when an earlier equal job was reused. */
   cached?: true | undefined;
 }
 
@@ -51,7 +51,7 @@ export interface TextToSpeechMetadata {
    * languages.
    */
   language_code?: string | undefined;
-  /** What is left out is the voice's own. */
+  /** Omitted settings are the voice's own. */
   settings?: {
     /** 0 to 1; 0, 0.5 or 1 with `eleven_v3`. */
     stability?: number | undefined;

@@ -21,7 +21,7 @@ const USAGE = `Usage: npx edge-ai-jobs <command> [options]
   upgrade   upgrade a project that has an earlier version; keeps your changes
 
   --modules LIST   for init: core, core,people or core,people,shop (default: all, or the installed ones)
-  --dry-run        print the changes, and make none
+  --dry-run        print the changes without making them
   --project DIR    the folder with supabase/ (default: the current folder)
   --version        print the version of this package
   --help           show this
@@ -51,7 +51,7 @@ function describe(plan: Plan, isDryRun: boolean): string {
   if (isDryRun) return `Would do:\n${lines.join("")}${notes}`;
   return `Done: ${count("add")} files added, ${count("replace")} replaced, ${
     count("offer")
-  } written beside yours, ${count("remove")} removed; config.toml ${
+  } written next to yours, ${count("remove")} removed; config.toml ${
     count("append") === 0 ? "unchanged" : "extended"
   }.\n${notes}`;
 }

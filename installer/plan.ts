@@ -1,6 +1,6 @@
 /**
- * What `init` and `upgrade` would do to a project, computed from the files of both sides and nothing else. A plan with
- * clashes is not carried out at all.
+ * What `init` and `upgrade` would do to a project, computed only from the files of both sides. A plan with clashes is not
+ * carried out.
  */
 import {
   appendSections,
@@ -33,7 +33,7 @@ export interface ProjectState {
   texts: ReadonlyMap<string, string>;
 }
 
-/** One change of one file. `offer` writes a new version beside the file that the project has changed. */
+/** One change of one file. `offer` writes a new version next to the file that the project has changed. */
 export type Step =
   | {
     action: "add" | "replace" | "offer" | "append";
@@ -42,12 +42,12 @@ export type Step =
   }
   | { action: "remove"; path: string };
 
-/** All that a run would do. */
+/** Everything that a run would do. */
 export interface Plan {
   steps: Step[];
   /** Existing things that would have to be overwritten, each with its path; any of them stops the run. */
   clashes: string[];
-  /** What the user has to know or do. */
+  /** Notes for the user: what to know or do. */
   notes: string[];
   /** The manifest after the run. */
   manifest: Manifest;
@@ -128,9 +128,9 @@ export function planInit(
 }
 
 /**
- * Upgrades a project to the template's version. Files that are as the manifest says are replaced;
- * those that the project has changed stay, with the new version beside them as `<file>.new`. A migration that is
- * there is never replaced, since a database may have run it.
+ * Upgrades a project to the template's version. Files that equal the manifest are replaced;
+ * those that the project has changed stay, with the new version next to them as `<file>.new`. An existing migration is
+ * never replaced, since a database may have run it.
  *
  * @throws {Refusal} when nothing is installed, a newer version is, or config.toml or the manifest cannot be read.
  */
@@ -252,21 +252,21 @@ class Planner {
         return;
       }
     }
-    const beside = `${path}.new`;
-    if (this.#project.paths.has(beside)) {
+    const newPath = `${path}.new`;
+    if (this.#project.paths.has(newPath)) {
       this.#clashes.add(
-        `file ${beside}: merge the last upgrade and remove it`,
+        `file ${newPath}: merge the last upgrade and remove it`,
       );
       return;
     }
-    this.#steps.push({ action: "offer", path: beside, text });
+    this.#steps.push({ action: "offer", path: newPath, text });
     const why = found === undefined
       ? "you have removed it"
       : isMigration
       ? "a database may have run it"
       : "you have changed it";
     this.#notes.push(
-      `${path} was not changed: ${why}. The new version is ${beside}.`,
+      `${path} was not changed: ${why}. The new version is ${newPath}.`,
     );
   }
 

@@ -1,4 +1,4 @@
-/** The demo of every job type: files to open, made from a family's recording and photos. */
+/** The demo of every job type: creates files from a family's recording and photos. */
 import { fromFileUrl, join, resolve } from "@std/path";
 import {
   type AiJobs,
@@ -148,7 +148,7 @@ async function makeFolder(out: string): Promise<void> {
     await Deno.mkdir(out, { recursive: true });
   } catch (cause) {
     throw new StackError(
-      `--out ${out} cannot be made: ${
+      `--out ${out} cannot be created: ${
         cause instanceof Error ? cause.message : cause
       }`,
       { cause },
@@ -427,7 +427,7 @@ function toDialogue({ segments, text }: TranscriptFile): string {
   }).join("\n");
 }
 
-/** Checks the rows that completed jobs have written besides their own. */
+/** Checks the rows of other tables that completed jobs have written. */
 async function requireRows(client: Client, callId: string): Promise<void> {
   const [voices, avatars, pdfs, call] = await Promise.all([
     client.from("voices").select("id"),

@@ -22,12 +22,12 @@ export class ProviderSettings<T extends object> {
     this.#kept = state.records(`${provider}.settings`, schema);
   }
 
-  /** The settings as they are now. */
+  /** The current settings. */
   get now(): T {
     return this.#kept.get("settings") ?? this.#defaults;
   }
 
-  /** Changes the settings that are given. Throws a `ZodError` that names what is wrong, and then changes nothing. */
+  /** Changes the given settings. If any is invalid, throws a `ZodError` and changes nothing. */
   change(changes: unknown): void {
     const given = changesSchema.parse(changes, { error: issueWords });
     this.#kept.set(
@@ -36,7 +36,7 @@ export class ProviderSettings<T extends object> {
     );
   }
 
-  /** Back to the defaults. */
+  /** Restores the defaults. */
   reset(): void {
     this.#kept.clear();
   }

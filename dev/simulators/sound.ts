@@ -1,4 +1,4 @@
-/** Sound as the simulators measure it. */
+/** Measures sound for the simulators. */
 import decode from "@audio/decode";
 
 const known = new Map<string, Promise<number | null>>();

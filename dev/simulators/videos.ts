@@ -1,4 +1,4 @@
-/** Videos of the simulated providers: their making, and the addresses of their results. */
+/** Videos of the simulated providers: how they are created, and the URLs of their results. */
 import { z } from "zod";
 import { type Film, FilmError, makeFilm } from "./film/film.ts";
 import type { Answer, Clock, ReceivedRequest } from "./provider.ts";

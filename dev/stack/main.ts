@@ -9,7 +9,7 @@ import { banner } from "./banner.ts";
 import { openEnvFile } from "./project/env-file.ts";
 import { endOfLaunchers } from "./process/launchers.ts";
 import { StackError, startStack } from "./stack.ts";
-import { complain, say, showWaiting } from "./console/terminal.ts";
+import { printError, say, showWaiting } from "./console/terminal.ts";
 import { startPage } from "./page.ts";
 
 /**
@@ -87,7 +87,7 @@ async function run(args: string[]): Promise<number> {
     waiting.clear();
     // Ctrl-C also reaches the child processes. Errors that this causes are not failures of the stack.
     if (isStopRequested && error instanceof StackError) return 0;
-    complain(
+    printError(
       error instanceof StackError
         ? `${error.message.trimEnd()}\n`
         : `The stack failed unexpectedly: ${

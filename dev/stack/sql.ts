@@ -33,7 +33,8 @@ const MAX_WIDTH = 80;
 
 const encoder = new TextEncoder();
 const say = (text: string) => Deno.stdout.writeSync(encoder.encode(text));
-const complain = (text: string) => Deno.stderr.writeSync(encoder.encode(text));
+const printError = (text: string) =>
+  Deno.stderr.writeSync(encoder.encode(text));
 
 /** What one statement returned. */
 export interface StatementResult {
@@ -162,7 +163,7 @@ async function run(args: string[]): Promise<0 | 1 | 2> {
     ], { string: ["db", "data"], boolean: ["json", "help"] }),
   );
   if (!read.success) {
-    complain(`${usage}\n${z.prettifyError(read.error)}\n`);
+    printError(`${usage}\n${z.prettifyError(read.error)}\n`);
     return 2;
   }
   const { _: words, db, data, json, help } = read.data;
@@ -174,12 +175,12 @@ async function run(args: string[]): Promise<0 | 1 | 2> {
     ? words.join(" ")
     : await new Response(Deno.stdin.readable).text();
   if (statement.trim() === "") {
-    complain(`${usage}\nThere is no statement.\n`);
+    printError(`${usage}\nThere is no statement.\n`);
     return 2;
   }
   const url = db ?? await addressOf(data);
   if (url === undefined) {
-    complain(
+    printError(
       `No stack is running on ${data}. Start it with \`deno task start\`, or name a database with --db.\n`,
     );
     return 1;
@@ -192,7 +193,7 @@ async function run(args: string[]): Promise<0 | 1 | 2> {
   client.on(
     "notice",
     (notice) =>
-      complain(describeMessage(messageSchema.parse(notice), statement)),
+      printError(describeMessage(messageSchema.parse(notice), statement)),
   );
   const tags: string[] = [];
   client.connection
@@ -211,7 +212,7 @@ async function run(args: string[]): Promise<0 | 1 | 2> {
         ? undefined
         : fields.map(({ name }) => name);
       if (!json) say(describeResult({ tag, columns, rows }));
-      else if (columns === undefined) complain(`${tag}\n`);
+      else if (columns === undefined) printError(`${tag}\n`);
       else {
         for (const row of rows) {
           const members = columns.map((name, at) => [name, row[at]]);
@@ -222,7 +223,7 @@ async function run(args: string[]): Promise<0 | 1 | 2> {
     return 0;
   } catch (error) {
     const message = messageSchema.safeParse(error);
-    complain(
+    printError(
       message.success
         ? describeMessage(message.data, statement)
         : `${error instanceof Error ? error.message : String(error)}\n`,

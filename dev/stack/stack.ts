@@ -12,7 +12,7 @@ import { seedFamily } from "../seed/family.ts";
 import { LogBook } from "./console/log-book.ts";
 import { openLogFile } from "./console/log-file.ts";
 import { StackError } from "./console/stack-error.ts";
-import { complain } from "./console/terminal.ts";
+import { printError } from "./console/terminal.ts";
 import { lineFor, type Printed } from "./console/terminal-log.ts";
 import { startExtensionWorkers } from "./extensions/workers.ts";
 import type { CronTicker } from "./extensions/pg_cron/ticker.ts";
@@ -107,7 +107,7 @@ function databasePort(gatewayUrl: string, isEphemeral: boolean): number {
 function print(logs: LogBook, printed: Printed): void {
   logs.watch((record) => {
     const line = lineFor(record, printed);
-    if (line !== undefined) complain(`${line}\n`);
+    if (line !== undefined) printError(`${line}\n`);
   });
 }
 

@@ -42,12 +42,13 @@ export function readStopArguments(
 
 const encoder = new TextEncoder();
 const say = (text: string) => Deno.stdout.writeSync(encoder.encode(text));
-const complain = (text: string) => Deno.stderr.writeSync(encoder.encode(text));
+const printError = (text: string) =>
+  Deno.stderr.writeSync(encoder.encode(text));
 
 async function run(args: string[]): Promise<0 | 1 | 2> {
   const read = readStopArguments(args);
   if (typeof read === "string") {
-    complain(`${usage}\n${read}\n`);
+    printError(`${usage}\n${read}\n`);
     return 2;
   }
   const { data, help } = read;
@@ -73,7 +74,7 @@ async function run(args: string[]): Promise<0 | 1 | 2> {
     return 0;
   } catch (error) {
     if (!(error instanceof StackError)) throw error;
-    complain(`${error.message}\n`);
+    printError(`${error.message}\n`);
     return 1;
   }
 }

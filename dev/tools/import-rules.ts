@@ -68,7 +68,7 @@ const AREAS: Readonly<Record<string, readonly string[]>> = {
   tests: ["supabase", "client", "installer", "web", "dev", "bench", "tests"],
 };
 
-/** The folders of `dev/stack`, with those that each may import; the files beside them may import all. */
+/** The folders of `dev/stack`, with those that each may import; the files next to them may import all. */
 const STACK_ROOMS: Readonly<Record<string, readonly string[]>> = {
   console: [],
   process: ["console"],
@@ -179,7 +179,7 @@ function areaOf(path: string): string {
     path.split("/")[0] ?? "";
 }
 
-/** The folder of `dev/stack` of a path; empty for a file beside the folders, undefined elsewhere. */
+/** The folder of `dev/stack` of a path; empty for a file next to the folders, undefined elsewhere. */
 function roomOf(path: string): string | undefined {
   return /^dev\/stack\/(?:([^/]+)\/)?[^/]/.exec(path)?.slice(1)
     .map((room) => room ?? "")[0];

@@ -8,7 +8,7 @@ declare module "pdfkit" {
     end(chunk?: Uint8Array): void;
   }
 
-  /** What `image` takes beside the bytes of a file: an image whose object is written already. */
+  /** What `image` accepts besides the bytes of a file: an image whose object is already written. */
   export interface PdfImage {
     label: string;
     width: number;
@@ -28,7 +28,7 @@ declare module "pdfkit" {
     lineBreak?: boolean;
   }
 
-  /** A document that is read, in pieces, while it is made. */
+  /** A document that can be read in pieces while it is created. */
   export default class PDFDocument {
     constructor(options: {
       autoFirstPage: boolean;
@@ -49,7 +49,7 @@ declare module "pdfkit" {
     readonly page: { dictionary: { data: Record<string, unknown> } };
     save(): this;
     restore(): this;
-    /** Cuts off what is drawn outside the path, until `restore`. */
+    /** Clips drawing to the path, until `restore`. */
     clip(): this;
     fillColor(color: string): this;
     strokeColor(color: string): this;
@@ -69,7 +69,7 @@ declare module "pdfkit" {
       options?: { width?: number; height?: number },
     ): this;
     ref(data: Record<string, unknown>): PdfReference;
-    /** What has been made since the last call, or null. */
+    /** The bytes created since the last call, or null. */
     read(): Uint8Array | null;
     end(): void;
   }

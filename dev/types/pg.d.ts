@@ -62,7 +62,7 @@ declare module "pg" {
   }
 
   export class PoolClient extends Client {
-    /** Gives it back to its pool; closes it when `destroy` is true. */
+    /** Returns it to its pool; closes it when `destroy` is true. */
     release(destroy?: boolean): void;
   }
 

@@ -1,7 +1,7 @@
 /** Types of the package subset-font, which ships no declarations. */
 
 declare module "subset-font" {
-  /** The font with the glyphs of `text` alone. */
+  /** The font with only the glyphs of `text`. */
   export default function subsetFont(
     font: Uint8Array,
     text: string,

@@ -9,7 +9,7 @@ export interface Series {
   /** The class that colours it. */
   tone: "good" | "bad" | "busy" | "accent";
   values: readonly (number | null)[];
-  /** The number beside its name. */
+  /** The number next to its name. */
   total: string;
 }
 

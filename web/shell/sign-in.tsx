@@ -63,7 +63,7 @@ function ConsolePitch() {
   );
 }
 
-/** The form, and beside it what the page is for. */
+/** The form, and next to it the purpose of the page. */
 export function SignIn(
   { why, isConsole }: { why: Absence; isConsole: boolean },
 ) {

@@ -1,5 +1,5 @@
 /**
- * A still picture as H.264 video (ITU-T H.264), without compression: the first frame carries its samples as they are
+ * A still picture as H.264 video (ITU-T H.264), without compression: the first frame contains its samples unchanged
  * (I_PCM macroblocks, clause 7.3.5), each further one says that nothing has changed (P_Skip). Constrained Baseline, which
  * every player of H.264 takes. A frame of 720 × 720 has 780 kB, each further one about ten bytes.
  */

@@ -17,7 +17,7 @@ export function say(text: string): void {
 }
 
 /** Writes to standard error. Never throws. */
-export function complain(text: string): void {
+export function printError(text: string): void {
   writeTo(Deno.stderr, text);
 }
 

@@ -2,7 +2,7 @@
 /**
  * Database sessions of the background workers, on node-postgres. When the server ends a session, crashes or restarts,
  * the current statement fails and the next one opens a new session. No statement hangs, because that would stop
- * deliveries and schedules for good.
+ * deliveries and schedules permanently.
  */
 import {
   type Answer,
@@ -74,7 +74,7 @@ export class Sessions implements AsyncDisposable {
   /**
    * Runs `work` in a transaction: committed when it resolves; rolled back, with its session closed, when it throws.
    *
-   * @param first a statement without parameters that travels with the beginning; `work` gets what it returned.
+   * @param first a statement without parameters that is sent together with `begin`; `work` gets its result.
    */
   async transaction<T>(
     work: (session: Session, first: StatementResult) => Promise<T>,

@@ -1,6 +1,7 @@
 /**
- * The main module of a function process. It adds what the hosted edge runtime has and plain Deno has not, and imports
- * the function's entry file unmodified, whether it calls `Deno.serve(handler)` or has `export default { fetch }`.
+ * The main module of a function process. It adds the features of the hosted edge runtime that plain Deno lacks, and
+ * imports the function's entry file unmodified, whether it calls `Deno.serve(handler)` or has
+ * `export default { fetch }`.
  *
  * `supervisor.ts` decides outside of the process when it must end, and sends its orders as requests to `/@stack/…`, a
  * path that no function can have. A released process ends by itself once all accepted requests and all promises passed

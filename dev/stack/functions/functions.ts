@@ -30,7 +30,7 @@ class ManagedFunction {
   async current(): Promise<FunctionProcess> {
     for (;;) {
       const process = await (this.#current ??= this.#bootFirst());
-      // Its successor takes over in the moment in which it retires.
+      // Its successor starts to serve at the moment it retires.
       if (!process.isRetired || this.#stopping.signal.aborted) return process;
       await process.retired;
     }

@@ -316,7 +316,7 @@ export async function listenGateway(
           Response.json({ message: error.message }, { status: 413 }),
         );
       }
-      // Deno's error for a body whose sender has disconnected: there is no one to answer.
+      // Deno's error for a body whose sender has disconnected: the response has no receiver.
       if (error instanceof Deno.errors.BadResource) {
         logs.add("gateway", "stdout", `${what()} was aborted by its sender`);
       } else {

@@ -141,7 +141,7 @@ async function isOwnFolder(path: string): Promise<boolean> {
 }
 
 /**
- * Creates the folder `path`: `fill` writes a temporary folder beside it, which is renamed. If another process was
+ * Creates the folder `path`: `fill` writes a temporary folder next to it, which is then renamed. If another process was
  * faster, its folder, which is equal, is kept. Does nothing when the folder exists.
  */
 export async function publishDirectory(

@@ -120,7 +120,7 @@ export async function spawnGuarded(
     try {
       await action();
     } catch {
-      open = false; // the child is over and its end of the pipe is gone
+      open = false; // the child has ended and closed its end of the pipe
     }
   };
   exited.then(() => whenOpen(() => line.close()));

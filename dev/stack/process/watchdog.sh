@@ -6,7 +6,7 @@
 #
 # Standard input is the line to the owner: each line on it is the name of a signal to send to the command; its
 # end (the owner closed it, ended, or was killed) sends END_SIGNAL and, after GRACE_SECONDS, KILL. When the
-# command is over and REMOVE_DIR is not empty, that directory is removed. The first line of standard output is
+# command has ended and REMOVE_DIR is not empty, that directory is removed. The first line of standard output is
 # the process id of the command; everything after it is the command's own. Exits with the command's code.
 end_signal=$1 grace=$2 remove_dir=$3
 shift 3

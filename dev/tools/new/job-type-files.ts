@@ -59,7 +59,7 @@ function schema({ snake, words }: Names): string {
 insert into public.ai_job_types (job_type, provider, is_input_required, input_max_bytes)
 values ('${snake}', 'elevenlabs', false, 1);
 
--- What your plan takes, in millionths of a US dollar; the processor counts the characters of the text.
+-- The price in your plan, in millionths of a US dollar; the processor counts the characters of the text.
 insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
 values ('${snake}', 'elevenlabs', 'character', 1000, 0);
 `;
@@ -98,7 +98,7 @@ export type ${pascal}Result = z.infer<typeof ${camel}ResultSchema>;
 }
 
 function wire({ kebab, pascal, words }: Names): string {
-  return `/** ElevenLabs: ${words}. Addresses, fields and answers have to be those of the provider's API reference. */
+  return `/** ElevenLabs: ${words}. Compare URLs, fields and responses with the provider's API reference. */
 import { z } from "zod";
 import { ProviderFailure } from "../../failures/provider-failure.ts";
 import type { ProviderAccess } from "../wire.ts";
@@ -111,7 +111,7 @@ export interface ${pascal}Request {
   marker: string;
 }
 
-/** Both methods throw {@link ProviderFailure} and nothing else. */
+/** Both methods throw only {@link ProviderFailure}. */
 export interface ElevenLabs${pascal} {
   /** Creates one and returns its id. Sends one paid request, which is never repeated. */
   make(request: ${pascal}Request, signal: AbortSignal): Promise<string>;
@@ -165,7 +165,7 @@ import { storeOutput } from "../../_shared/storage/outputs.ts";
 
 const MAX_FILE_BYTES = 20_971_520;
 
-/** The processor. Progress: 20 when the call is sent, 70 when it is made, 80 while the file is stored, 100 with it. */
+/** The processor. Progress: 20 when the call is sent, 70 after it, 80 while the file is stored, 100 at the end. */
 export function create${pascal}Processor(deps: {
   supabase: SupabaseClient<Database>;
   maker: ElevenLabs${pascal};

@@ -96,7 +96,7 @@ end
 $$;
 
 -- The real functions are written in C and act with the rights of the server. These do it as SECURITY DEFINER;
--- the name of the caller therefore has to be handed in, and is checked against the session.
+-- the name of the caller is therefore a parameter, and is checked against the session.
 create function cron._put(
   job_name text, schedule text, command text, database text, username text, active boolean
 ) returns bigint

@@ -82,7 +82,7 @@ begin
 end
 $$;
 comment on function storage.operation() is
-  'The Storage operation under way, e.g. storage.object.upload.';
+  'The current Storage operation, e.g. storage.object.upload.';
 
 create function storage.allow_only_operation(expected_operation text) returns boolean
 language sql stable as $$
@@ -93,7 +93,7 @@ language sql stable as $$
   )
 $$;
 comment on function storage.allow_only_operation(text) is
-  'Whether the Storage operation under way is the named one; the prefix "storage." is optional.';
+  'Whether the current Storage operation is the named one; the prefix "storage." is optional.';
 
 create function storage.allow_any_operation(expected_operations text[]) returns boolean
 language sql stable as $$
@@ -104,7 +104,7 @@ language sql stable as $$
   )
 $$;
 comment on function storage.allow_any_operation(text[]) is
-  'Whether the Storage operation under way is one of the named ones.';
+  'Whether the current Storage operation is one of the named ones.';
 
 create function storage.update_updated_at_column() returns trigger
 language plpgsql as $$
