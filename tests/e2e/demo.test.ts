@@ -181,7 +181,7 @@ Deno.test("deno task demo: an unknown argument is named, and nothing starts", as
       [
         ["--all", "--out", "deno.json"],
         1,
-        /--out .*deno\.json cannot be made: /,
+        /--out .*deno\.json cannot be created: /,
       ],
     ] as const
   ) {
