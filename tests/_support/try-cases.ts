@@ -1,9 +1,9 @@
 /** Runs a property over many generated cases, and prints their number and how to repeat a failed one. */
 // deno-lint-ignore-file no-console -- the count of cases belongs in the test's output
-import fc, { casesOf, PROPERTY_SEED } from "./fast-check.ts";
+import fc, { PROPERTY_SEED } from "./fast-check.ts";
 
 /**
- * Checks a property with `numRuns` cases of an arbitrary, or those of {@link casesOf}, and prints `<subject>: <n> cases`.
+ * Checks a property with `numRuns` cases of an arbitrary, and prints `<subject>: <n> cases`.
  *
  * @throws with the smallest case that fails and `PROPERTY_SEED=…`, with which a run generates the same cases again.
  */
@@ -19,7 +19,7 @@ export async function tryCases<T>(
       tried++;
       await check(one);
     }),
-    { numRuns: casesOf(numRuns), endOnFailure: false },
+    { numRuns, endOnFailure: false },
   );
   if (result.failed) {
     throw new Error(
