@@ -24,7 +24,7 @@ const LIMITS = ["cpu", "memory"];
 export interface WorkerDeps extends
   Omit<
     JobRunDeps,
-    "platform" | "deadlineMs" | "shutdown" | "log" | "heartbeats"
+    "deadlineMs" | "shutdown" | "log" | "heartbeats"
   > {
   platform: Pick<PlatformDeps, "uptimeMs" | "uuid">;
   concurrency: number;
@@ -69,10 +69,9 @@ export interface Worker {
  *
  * Guarantees: never more than `concurrency` jobs at the same time, over all dispatches. Nothing is claimed after half
  * of the wall clock or once the end is announced; another isolate is then woken, once for the dispatches that still
- * arrive and once for each job that ends. `isOneJobPerRequest` wakes another after each job. While dispatches arrive faster
- * than they are claimed, the worker polls instead, and inserts rely on that. When the end is announced,
- * running jobs are released to the queue; a single one that exceeded the isolate's processor time or memory spends its
- * attempt.
+ * arrive and once for each job that ends. `isOneJobPerRequest` wakes another after each job. While dispatches arrive
+ * faster than they are claimed, the worker polls instead, and inserts rely on that. When the end is announced, running
+ * jobs are released to the queue; a single one that exceeded the isolate's processor time or memory spends its attempt.
  */
 export function createWorker(deps: WorkerDeps): Worker {
   const isOneJobPerRequest = deps.isOneJobPerRequest ?? false;
