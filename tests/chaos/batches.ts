@@ -3,6 +3,7 @@
  * the response.
  */
 import { CONTINUE } from "./fault-proxy.ts";
+import { type JobEnd, jobEnds } from "./job-ends.ts";
 import { type Fault, POINT_TIMEOUT_SECONDS, untilIdle } from "./points.ts";
 import { pause, type Rig, until } from "./rig.ts";
 import { type Subject, SUBJECTS } from "./subjects.ts";
@@ -22,13 +23,7 @@ export interface BatchVisit {
   point: BatchPoint;
   /** Jobs in the call with the fault; 0 when no call had enough. */
   batch: number;
-  jobs: {
-    id: string;
-    status: string;
-    errorCode: string | null;
-    creations: number;
-    steps: number;
-  }[];
+  jobs: JobEnd[];
 }
 
 /** Jobs that a call must carry to get its fault. */
@@ -187,21 +182,11 @@ export async function visitBatches(
   await untilIdle(workers);
   await Promise.all(workers.map((worker) => worker.kill()));
   rig.watch = () => CONTINUE;
-  const { jobs, creations } = await rig.facts();
-  return runs.map(({ point, batch, ids }) => ({
+  return await Promise.all(runs.map(async ({ point, batch, ids }) => ({
     point,
     batch,
-    jobs: ids.map((id) => {
-      const job = jobs.find((job) => job.id === id);
-      return {
-        id,
-        status: job?.status ?? "unknown",
-        errorCode: job?.error_code ?? null,
-        creations: creations.filter(({ marker }) => marker === id).length,
-        steps: rig.stepsOf(id),
-      };
-    }),
-  }));
+    jobs: await jobEnds(rig, ids),
+  })));
 }
 
 function rowsIn(answer: string | undefined): number {

@@ -40,6 +40,7 @@ import {
   type Visit,
   visitPoints,
 } from "./points.ts";
+import type { JobEnd } from "./job-ends.ts";
 import {
   ALL_POLL_POINTS,
   FEW_POLL_POINTS,
@@ -258,7 +259,7 @@ class Chaos {
     await this.audit("polls");
   }
 
-  #reportJobs(name: string, jobs: BatchVisit["jobs"]): void {
+  #reportJobs(name: string, jobs: readonly JobEnd[]): void {
     for (const { id, status, errorCode, creations, steps } of jobs) {
       if (status !== "completed" || creations !== steps) {
         this.reportProblem(

@@ -3,6 +3,7 @@
  * the worker.
  */
 import { CONTINUE, type Phase, type Verdict } from "./fault-proxy.ts";
+import { type JobEnd, jobEnds } from "./job-ends.ts";
 import { type Fault, POINT_TIMEOUT_SECONDS, untilIdle } from "./points.ts";
 import { pause, type Rig, until } from "./rig.ts";
 
@@ -20,13 +21,7 @@ export interface PollVisit {
   isReached: boolean;
   /** Deliveries while the jobs were inserted that rely on the poll. */
   deliveries: number;
-  jobs: {
-    id: string;
-    status: string;
-    errorCode: string | null;
-    creations: number;
-    steps: number;
-  }[];
+  jobs: JobEnd[];
 }
 
 const FAULTS = ["kill", "cut", "stall"] as const;
@@ -118,21 +113,11 @@ export async function visitPoll(
   await untilIdle([worker]);
   await worker.kill();
   rig.watch = () => CONTINUE;
-  const { jobs, creations } = await rig.facts();
   return {
     point,
     isReached,
     deliveries: sent,
-    jobs: ids.map((id) => {
-      const job = jobs.find((job) => job.id === id);
-      return {
-        id,
-        status: job?.status ?? "unknown",
-        errorCode: job?.error_code ?? null,
-        creations: creations.filter(({ marker }) => marker === id).length,
-        steps: rig.stepsOf(id),
-      };
-    }),
+    jobs: await jobEnds(rig, ids),
   };
 }
 
