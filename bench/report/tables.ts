@@ -95,7 +95,7 @@ const TABLES: readonly Table[] = [
   {
     scenario: "fair-share",
     title:
-      "Fair share: another user's single jobs beside a backlog, 5 slots, 50 ms",
+      "Fair share: another user's single jobs during a backlog, 5 slots, 50 ms",
     columns: [
       ["backlog", of("backlog")],
       [

@@ -10,7 +10,7 @@ const CHROMIUM_VARIABLE = "CHROMIUM_PATH";
 /** A browser that can be started. */
 export interface Chromium {
   path: string;
-  /** Variables that it needs besides those of this process. */
+  /** Variables that it needs in addition to those of this process. */
   env: Record<string, string>;
 }
 

@@ -1,6 +1,6 @@
 /** The rings of tests: a new one is one line here, a place in {@link LANES} and a folder in `tests/`. */
 
-/** What a ring needs besides its own folder, and how it runs. */
+/** What a ring needs in addition to its own folder, and how it runs. */
 export interface RingPlan {
   /** How many test files run at the same time. */
   files: number;

@@ -50,13 +50,13 @@ interface RunOptions {
   /** Whether `deno check` has checked the types of all files already. */
   isChecked?: boolean;
   /** Whether other rings print at the same time: each line then begins with the name of its ring. */
-  isBesideOthers?: boolean;
+  isParallel?: boolean;
 }
 
 async function runRing(
   ring: Ring,
   env: Record<string, string>,
-  { selection = [], isChecked = false, isBesideOthers = false }: RunOptions,
+  { selection = [], isChecked = false, isParallel = false }: RunOptions,
 ): Promise<Tally> {
   const { files, minutes } = RINGS[ring];
   const report = await Deno.makeTempFile({ suffix: ".xml" });
@@ -83,7 +83,7 @@ async function runRing(
       stderr: "inherit",
     }).spawn();
     const limit = setTimeout(() => process.kill("SIGKILL"), minutes * 60_000);
-    const printer = isBesideOthers
+    const printer = isParallel
       ? new LinePrinter(`${ring.padEnd(RING_WIDTH)} │ `)
       : new LinePrinter("");
     let output = "";
@@ -262,7 +262,7 @@ export async function runRings(
     const ofLane: Tally[] = [];
     for (const ring of lane) {
       ofLane.push(
-        await runOne(ring, { ...options, isBesideOthers: lanes.length > 1 }),
+        await runOne(ring, { ...options, isParallel: lanes.length > 1 }),
       );
     }
     return ofLane;

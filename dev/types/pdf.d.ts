@@ -8,7 +8,7 @@ declare module "pdfkit" {
     end(chunk?: Uint8Array): void;
   }
 
-  /** What `image` accepts besides the bytes of a file: an image whose object is already written. */
+  /** What `image` accepts instead of the bytes of a file: an image whose object is already written. */
   export interface PdfImage {
     label: string;
     width: number;

@@ -6,7 +6,7 @@
 -- Vendors print and ship keepsakes.
 --
 -- Lists of ids are written as `= any (array(select …))`, which is evaluated once per statement and can use an index;
--- `in (select …)` beside an `or` would read the whole table.
+-- `in (select …)` next to an `or` would read the whole table.
 
 create table public.vendors (
   id uuid not null default private.uuid_v7(),
@@ -118,7 +118,7 @@ for each row execute function private.touch_updated_at();
 -- rules between these tables hold under races.
 --
 -- Lists of ids are written as `= any (array(select …))`, which is evaluated once per statement and can use an index;
--- `in (select …)` beside an `or` would read the whole table. The two bounds on vendor_id are redundant. Without them
+-- `in (select …)` next to an `or` would read the whole table. The two bounds on vendor_id are redundant. Without them
 -- Postgres assumes that a vendor has half of all orders, because there are few vendors, and reads the table for every
 -- customer.
 

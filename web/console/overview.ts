@@ -111,7 +111,7 @@ export function standingOf(
   }
 }
 
-/** The colour of the whole: as bad as the checks say, and never good beside a number that is not. */
+/** The colour of the whole: as bad as the checks say, and never good next to a number that is not. */
 export function toneOf(
   { status, waiting, running, oldest_waiting, failed_last_hour }: Pick<
     Overview,

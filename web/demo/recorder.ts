@@ -20,7 +20,7 @@ const LONGEST_MS = 5 * 60_000;
 
 const REFUSALS: Readonly<Record<string, string>> = {
   NotAllowedError:
-    "This page may not use the microphone. Allow it beside the address, or choose a file instead.",
+    "This page may not use the microphone. Allow it next to the address, or choose a file instead.",
   NotFoundError: "There is no microphone here. Choose a file instead.",
   NotReadableError:
     "Another program uses the microphone. Close it, or choose a file instead.",

@@ -9,7 +9,7 @@ export function Dialog(
     title: string;
     onClose: () => void;
     children: ComponentChildren;
-    /** What the dialog decides. Beside it stands a button that closes the dialog without a decision. */
+    /** The buttons that decide. Next to them, the dialog shows a button that closes it without a decision. */
     actions?: ComponentChildren;
   },
 ) {

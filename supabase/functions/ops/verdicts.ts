@@ -95,7 +95,7 @@ function observed(counts: Counts, name: string): number {
   return counts.checks.find((check) => check.name === name)?.observed ?? 0;
 }
 
-/** The state as one sentence. It never says that everything works while a number beside it says otherwise. */
+/** The state as one sentence. It never says that everything works while a number next to it says otherwise. */
 function summaryOf(counts: Counts, verdicts: readonly Verdict[]): string {
   const { status, failing_since, checked_at } = counts;
   if (status === "degraded" && failing_since !== null) {

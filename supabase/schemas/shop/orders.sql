@@ -5,7 +5,7 @@
 -- rules between these tables hold under races.
 --
 -- Lists of ids are written as `= any (array(select …))`, which is evaluated once per statement and can use an index;
--- `in (select …)` beside an `or` would read the whole table. The two bounds on vendor_id are redundant. Without them
+-- `in (select …)` next to an `or` would read the whole table. The two bounds on vendor_id are redundant. Without them
 -- Postgres assumes that a vendor has half of all orders, because there are few vendors, and reads the table for every
 -- customer.
 

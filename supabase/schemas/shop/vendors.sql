@@ -1,7 +1,7 @@
 -- Vendors print and ship keepsakes.
 --
 -- Lists of ids are written as `= any (array(select …))`, which is evaluated once per statement and can use an index;
--- `in (select …)` beside an `or` would read the whole table.
+-- `in (select …)` next to an `or` would read the whole table.
 
 create table public.vendors (
   id uuid not null default private.uuid_v7(),

@@ -64,7 +64,7 @@ function expectedChanges(described: string[]): string {
 }
 
 /** What a trigger also writes, in the form of `describeChanges`. */
-function besides(
+function alsoWritten(
   stage: Stage,
   relation: Relation,
   owner: Owner,
@@ -152,7 +152,7 @@ function inserts(stage: Stage, actor: Actor, relation: Relation): OwnWrite[] {
   const expected = `a new row; ${
     expectedChanges([
       `added ${owned ? owner : "nobody"}'s ${relation.name}`,
-      ...besides(stage, relation, owner, "insert"),
+      ...alsoWritten(stage, relation, owner, "insert"),
     ])
   }`;
   const insert = (what: string, without: string[]): OwnWrite => ({
@@ -192,7 +192,7 @@ function changes(stage: Stage, actor: Actor, relation: Relation): OwnWrite[] {
     ] ?? `${nameOf(row)}; ${
       expectedChanges([
         `changed ${owner}'s ${relation.name}`,
-        ...besides(stage, relation, owner, `update ${column}`),
+        ...alsoWritten(stage, relation, owner, `update ${column}`),
       ])
     }`,
     run: () => {
@@ -223,7 +223,7 @@ function deletes(stage: Stage, actor: Actor, relation: Relation): OwnWrite[] {
       expectedChanges([
         `removed ${row.owner}'s ${relation.name}`,
         ...cascade(stage, row, new Set()),
-        ...besides(stage, relation, row.owner ?? "A", "delete"),
+        ...alsoWritten(stage, relation, row.owner ?? "A", "delete"),
       ])
     }`,
     run: () =>

@@ -75,7 +75,7 @@ Deno.test("console: a share of failures names its time, and that a job which ran
   );
 });
 
-Deno.test("console: the state is not called good beside a number that is not", () => {
+Deno.test("console: the state is not called good next to a number that is not", () => {
   const good = { value: 0, verdict: "good", words: "None." } as const;
   const numbers = {
     waiting: good,

@@ -1,7 +1,7 @@
 -- On a hosted project `postgres` may write policies on tables of the platform and drop triggers from them although it
 -- owns none of them: the extension supautils runs these statements as the superuser, for the tables in its settings
 -- `supautils.policy_grants` and `supautils.drop_trigger_grants`. Here `postgres` becomes a member of the owners while such
--- a statement runs and loses the membership when it ends; what the statement then turns out to have touched besides is
+-- a statement runs and loses the membership when it ends. A statement that turns out to have touched anything else is
 -- refused. Everything else that `postgres` may do with these tables, triggers above all, follows from plain grants.
 
 create schema stack authorization supabase_admin;

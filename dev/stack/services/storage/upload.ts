@@ -50,7 +50,7 @@ export interface Upload extends Disposable {
   metadata: string | undefined;
 }
 
-/** Bytes of a form besides its file: boundaries, headers and small fields. */
+/** Bytes of a form in addition to its file: boundaries, headers and small fields. */
 const formOverhead = 64 * 1024;
 
 function declaredSize(request: Request): number | undefined {

@@ -170,7 +170,7 @@ export const overviewCountsSchema = healthDetailsSchema.extend({
   spend_micros_last_hour: micros,
 });
 
-/** A number with a verdict. `words` is a sentence to show beside it. */
+/** A number with a verdict. `words` is a sentence to show next to it. */
 const judged = <Value extends z.ZodType>(value: Value) =>
   z.object({
     value,

@@ -36,7 +36,7 @@ export interface VerifiedWebhook {
 export interface NamedJob {
   jobId?: string;
   providerJobId?: string;
-  /** Their id of the request, besides that of its result: the response to the request may have had only this one. */
+  /** Their id of the request, in addition to that of its result: the response to the request may have had only this one. */
   orderId?: string;
 }
 

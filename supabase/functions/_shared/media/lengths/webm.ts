@@ -21,7 +21,7 @@ const SIMPLE_BLOCK = 0xa3;
 const BLOCK = 0xa1;
 const TRACKS = 0x1654ae6b;
 const TRACK_ENTRY = 0xae;
-/** Elements that may occur beside the blocks, and are skipped. */
+/** Elements that may occur next to the blocks, and are skipped. */
 const OTHERS: ReadonlySet<number> = new Set([
   0x1a45dfa3, // EBML
   0x114d9b74, // SeekHead
