@@ -62,6 +62,13 @@ export class FakeJournal {
     );
   }
 
+  #countEnded({ jobId, operation }: Pick<FakeCall, "jobId" | "operation">) {
+    return this.calls.filter((call) =>
+      call.jobId === jobId && call.operation === operation &&
+      call.outcome === "rejected"
+    ).length;
+  }
+
   /** `begin_provider_calls`, without its changes of the job. */
   begin(
     wanted: Pick<FakeCall, "id" | "jobId" | "operation" | "attempt" | "sentAt">,
@@ -77,7 +84,11 @@ export class FakeJournal {
         errorCode: null,
         httpStatus: null,
       });
-      return { decision: "send", call_id: wanted.id };
+      return {
+        decision: "send",
+        call_id: wanted.id,
+        ended_calls: this.#countEnded(wanted),
+      };
     }
     if (earlier.providerObjectId !== null) {
       return {
@@ -95,7 +106,11 @@ export class FakeJournal {
     ) {
       earlier.outcome = "sent";
       earlier.unknownSince = null;
-      return { decision: "repeat", call_id: earlier.id };
+      return {
+        decision: "repeat",
+        call_id: earlier.id,
+        ended_calls: this.#countEnded(wanted),
+      };
     }
     return {
       decision: "reconcile",

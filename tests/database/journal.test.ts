@@ -287,6 +287,43 @@ Deno.test("begin_provider_calls: a call that its provider knows by a key is repe
   }
 });
 
+Deno.test("begin_provider_calls: refused and discarded calls of a step are counted, absent ones are not", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const job = await insertClaimedJob(bench);
+    const first = await begin(bench, job);
+    assert(await queue.settle(job, first.call_id, "rejected"));
+    const second = await begin(bench, job);
+    assert(await queue.settle(job, second.call_id, "unknown"));
+    const repeated = await beginCall(db.sql, job, { repeatWithinSeconds: 600 });
+    assert(await queue.settle(job, second.call_id, "unknown"));
+    assert(await queue.settle(job, second.call_id, "absent"));
+    const other = await beginCall(db.sql, job, { operation: "other_step" });
+    const third = await begin(bench, job);
+    // A begin whose response was lost.
+    const again = await beginCall(db.sql, job, { callId: third.call_id });
+    assert(await queue.settle(job, third.call_id, "succeeded", "voice-1"));
+    await db.sql`
+      update public.ai_provider_calls set discarded_at = clock_timestamp() where id = ${third.call_id}`;
+    const fourth = await begin(bench, job);
+    assertEquals(
+      [first, second, repeated, other, third, again, fourth].map((call) => [
+        call?.decision,
+        call?.ended_calls,
+      ]),
+      [
+        ["send", 0],
+        ["send", 1],
+        ["repeat", 1],
+        ["send", 0],
+        ["send", 1],
+        ["send", 1],
+        ["send", 2],
+      ],
+    );
+  });
+});
+
 Deno.test("begin_provider_calls: a repeated call that is lost is unknown again, from then on", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;

@@ -411,9 +411,50 @@ Deno.test("janitor: the object of a failed job is removed eventually, and a retr
   await stack.sql`
     update public.ai_jobs set status = 'failed', completed_at = now(), error_code = 'job_expired', spend = 'incurred'
     where id = ${jobId}`;
+  await retryAfterRemoval(stack, user, jobId, voiceId);
+  await waitForEvent(stack, jobId, ["completed", "failed"]);
+  const [voice] = await stack.sql<{ provider_voice_id: string }>`
+    select provider_voice_id from public.voices where job_id = ${jobId}`;
+  const made = await stack.simulator.creationsOf(jobId, 2);
+  assertEquals(voice?.provider_voice_id, made[1]?.id);
+});
+
+for (const { provider } of AVATAR_PROVIDERS) {
+  Deno.test(`janitor: ${provider}'s failed render is removed eventually, and a retry then renders a new video`, async () => {
+    const stack = running();
+    const user = await signUp(stack);
+    await stack.simulator.set({
+      render_ms: 0,
+      webhooks: "lost",
+      outcome: provider === "d-id" ? "error" : "failed",
+    }, provider);
+    const photo = await uploadPortrait(user);
+    const jobId = await requestVideo(user, photo, { provider });
+    await waitForJob(stack, user, jobId, "failed");
+    const [failed] = await stack.simulator.creationsOf(jobId, 1);
+    assert(failed !== undefined);
+    await stack.simulator.set({
+      outcome: provider === "d-id" ? "done" : "completed",
+    }, provider);
+    await retryAfterRemoval(stack, user, jobId, failed.id);
+    await waitForEvent(stack, jobId, "completed");
+    const [avatar] = await stack.sql<{ provider_avatar_id: string }>`
+      select provider_avatar_id from public.avatars where job_id = ${jobId}`;
+    const [, made] = await stack.simulator.creationsOf(jobId, 2);
+    assertEquals(avatar?.provider_avatar_id, made?.id);
+  });
+}
+
+/** Lets the janitor remove the object of a failed job, and retries the job. */
+async function retryAfterRemoval(
+  stack: TestStack,
+  user: TestUser,
+  jobId: string,
+  objectId: string,
+): Promise<void> {
   await stack.sql`update private.janitor_settings set failed_grace_seconds = 0`;
   await clean(stack);
-  assertEquals(await stateAt(stack, voiceId), "deleted");
+  assertEquals(await stateAt(stack, objectId), "deleted");
   const [call] = await stack.sql<{ is_discarded: boolean }>`
     select discarded_at is not null as is_discarded from public.ai_provider_calls where job_id = ${jobId}`;
   assertEquals(call?.is_discarded, true);
@@ -421,12 +462,7 @@ Deno.test("janitor: the object of a failed job is removed eventually, and a retr
   const answer = await user.call("retry-ai-job", { body: { job_id: jobId } });
   assertEquals(answer.status, 202, JSON.stringify(answer.body));
   await sweepJob(stack, jobId);
-  await waitForEvent(stack, jobId, ["completed", "failed"]);
-  const made = await stack.simulator.creationsOf(jobId, 2);
-  const [voice] = await stack.sql<{ provider_voice_id: string }>`
-    select provider_voice_id from public.voices where job_id = ${jobId}`;
-  assertEquals(voice?.provider_voice_id, made[1]?.id);
-});
+}
 
 Deno.test("janitor: a failed removal is retried later, and stays in the report while it fails", async () => {
   const stack = running();

@@ -1417,6 +1417,7 @@ export type Database = {
         Returns: {
           "call_id": string;
           "decision": string;
+          "ended_calls": number;
           "error": Json;
           "is_lookup_conclusive": boolean;
           "job_id": string;

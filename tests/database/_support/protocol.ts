@@ -42,7 +42,7 @@ export async function beginCall(
   } = {},
 ): Promise<BegunCall | undefined> {
   const [row] = await sql<(BegunCall & { error: unknown })[]>`
-    select call_id, decision, provider_object_id, is_lookup_conclusive, error
+    select call_id, decision, provider_object_id, is_lookup_conclusive, ended_calls, error
     from public.begin_provider_calls(${
     sql.json([{
       ...leased(lease),

@@ -64,6 +64,7 @@ export interface BegunCall {
     | "over_provider_budget";
   provider_object_id: string | null;
   is_lookup_conclusive: boolean;
+  ended_calls: number;
 }
 
 /** The functions of the queue over one connection, named and ordered as in the migrations. */

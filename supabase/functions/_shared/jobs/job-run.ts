@@ -195,9 +195,9 @@ export class JobRun {
         this.#job,
         {
           ...call,
-          send: (signal) => {
+          send: (signal, endedCalls) => {
             this.#log.info("provider_call_sent", { operation: call.operation });
-            return call.send(signal);
+            return call.send(signal, endedCalls);
           },
         },
         this.#stop.signal,

@@ -64,14 +64,19 @@ export interface PaidCall {
    */
   isLast?: boolean;
   /**
-   * Only where `send` gives the provider an idempotency key that is the same for every request of the step: the provider
-   * answers a repeated request with its first response, and creates nothing new.
+   * Only where `send` gives the provider an idempotency key that is the same until a call of the step has ended: the
+   * provider answers a repeated request with its first response, and creates nothing new.
    */
   repeat?: Repetition | undefined;
   /** Prepares the input beforehand, so that the request follows its journal entry without delay. */
   prepare?(): Promise<void>;
-  /** Sends the request. Returns the provider's id of the created object, with the usage if the provider reports it. */
-  send(signal: AbortSignal): Promise<string | PaidResult>;
+  /**
+   * Sends the request. Returns the provider's id of the created object, with the usage if the provider reports it.
+   *
+   * @param endedCalls how many calls of the step were refused, or created an object that was discarded. A provider
+   *   would answer a request under their idempotency key with their response, so the next one needs another.
+   */
+  send(signal: AbortSignal, endedCalls: number): Promise<string | PaidResult>;
   /** Finds the object that an earlier request of this step created, by the job's marker; null if there is none. */
   find(signal: AbortSignal): Promise<string | null>;
   /** Removes the created object for an owner who cancelled. Absent if the provider cannot remove it. */
@@ -118,10 +123,8 @@ export async function makePaidCall(
     case "reconcile":
       return await step.reconcile(begun);
     case "send":
-      return await step.send(begun.call_id);
     case "repeat":
-      // Only a begin after an empty query requests it.
-      return await step.send(begun.call_id, { isRepeated: true });
+      return await step.send(begun);
   }
 }
 
@@ -138,6 +141,9 @@ interface OpenCall {
   /** Whether enough time has passed that an empty result proves that nothing was made. */
   is_lookup_conclusive: boolean;
 }
+
+/** A call whose request is to be sent: for the first time, or again. */
+type BegunRequest = Extract<BegunCall, { ended_calls: number }>;
 
 /** A paid call whose row is in the journal. */
 class PaidStep {
@@ -176,15 +182,9 @@ class PaidStep {
     return begun;
   }
 
-  /**
-   * Sends the request and settles the call for every possible response.
-   *
-   * @param options.isRepeated an earlier request of the call may have created the object: a refusal of this one does not
-   *   prove that nothing was made.
-   */
+  /** Sends the request and settles the call for every possible response. */
   async send(
-    callId: string,
-    { isRepeated = false } = {},
+    { decision, call_id, ended_calls }: BegunRequest,
   ): Promise<string> {
     let result: string | PaidResult;
     try {
@@ -194,22 +194,23 @@ class PaidStep {
           cause: this.#signal.reason,
         });
       }
-      result = await this.#call.send(this.#signal);
+      result = await this.#call.send(this.#signal, ended_calls);
     } catch (error) {
       // Only a definite refusal proves that no money was spent.
       const failure = error instanceof ProviderFailure
         ? error
         : ProviderFailure.unknown("provider_unavailable", { cause: error });
       return await this.#settleFailure(
-        callId,
+        call_id,
         failure,
-        isRepeated ? "unknown" : failure.certainty,
+        // An earlier request of a repeated call may have created the object, which a refusal of this one does not deny.
+        decision === "repeat" ? "unknown" : failure.certainty,
       );
     }
     const { providerObjectId, units } = typeof result === "string"
       ? { providerObjectId: result, units: undefined }
       : result;
-    await this.#settle(callId, {
+    await this.#settle(call_id, {
       outcome: "succeeded",
       providerObjectId,
       progress: this.#call.progressAfter,
@@ -252,7 +253,7 @@ class PaidStep {
     if (repeat !== undefined) {
       const begun = await this.begin(repeat.withinSeconds);
       if (begun.decision === "repeat") {
-        return await this.send(begun.call_id, { isRepeated: true });
+        return await this.send(begun);
       }
     }
     throw new Snooze(RECONCILE_PAUSE_SECONDS, "reconciling");

@@ -45,8 +45,11 @@ export interface CallIntent {
 
 /** What to do about a paid call; see the comment on `begin_provider_calls`. */
 const begunCallSchema = z.discriminatedUnion("decision", [
-  z.object({ decision: z.literal("send"), call_id: z.uuid() }),
-  z.object({ decision: z.literal("repeat"), call_id: z.uuid() }),
+  z.object({
+    decision: z.enum(["send", "repeat"]),
+    call_id: z.uuid(),
+    ended_calls: z.int().nonnegative(),
+  }),
   z.object({
     decision: z.literal("reconcile"),
     call_id: z.uuid(),

@@ -164,7 +164,7 @@ async function submit(
         withinSeconds: provider.repeatableSeconds,
         pauseSeconds: pauseFor(job, provider.pauses),
       },
-      send: async (signal) => {
+      send: async (signal, endedCalls) => {
         prepared ??= await unpaid(() =>
           prepareInput(deps, provider, context, request, signal)
         );
@@ -173,6 +173,7 @@ async function submit(
           photo,
           speech,
           marker,
+          idempotencyKey: endedCalls === 0 ? marker : `${marker}:${endedCalls}`,
           callbackUrl: deps.callbackUrl(job.id),
         }, signal);
       },

@@ -288,14 +288,14 @@ Deno.test("JobRun: under any faults of provider and isolates, a job is paid for 
 
 const twins: Record<string, Pay> = {
   "is sent without the journal": async (context, call) => {
-    const made = await call.send(context.signal);
+    const made = await call.send(context.signal, 0);
     return typeof made === "string" ? made : made.providerObjectId;
   },
   "treats an unknown outcome as a refusal": (context, call) =>
     context.pay({
       ...call,
       send: (signal) =>
-        call.send(signal).catch((error) => {
+        call.send(signal, 0).catch((error) => {
           throw error instanceof ProviderFailure
             ? ProviderFailure.rejected(error.code, { isRetryable: true })
             : error;

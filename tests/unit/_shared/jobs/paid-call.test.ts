@@ -57,9 +57,9 @@ function bench() {
           units: 1,
           unitsNote: provider.unitsNote,
           repeat: provider.repeat,
-          send: (signal) => {
+          send: (signal, endedCalls) => {
             providerCalls.push("send");
-            return (provider.send ?? unexpected)(signal);
+            return (provider.send ?? unexpected)(signal, endedCalls);
           },
           find: (signal) => {
             providerCalls.push("find");
@@ -221,6 +221,27 @@ Deno.test("makePaidCall: after a refusal, the next attempt may send", async () =
   assertEquals(await attempt({ send: creates("voice-2") }), "voice-2");
   assertEquals(outcomes(), ["rejected", "succeeded"]);
   assertEquals(providerCalls, ["send", "send"]);
+});
+
+Deno.test("makePaidCall: after a refusal the idempotency key changes, after an absent call it does not", async () => {
+  const seen: number[] = [];
+  const { attempt, repository, row, outcomes } = bench();
+  const sends = (result: () => Promise<string>): PaidCall["send"] => (_, n) => {
+    seen.push(n);
+    return result();
+  };
+  const attemptAfter = async (failure: ProviderFailure) => {
+    await assertRejects(() => attempt({ send: sends(fails(failure)) }));
+    die(repository, row);
+  };
+  await attemptAfter(ProviderFailure.rejected("provider_rate_limited"));
+  await attemptAfter(noAnswer);
+  repository.pass(RECONCILE_SECONDS);
+  await assertRejects(() => attempt({ find: answers(null) }), JobFailure);
+  die(repository, row);
+  await attempt({ send: sends(creates("voice-2")) });
+  assertEquals(outcomes(), ["rejected", "absent", "succeeded"]);
+  assertEquals(seen, [0, 1, 1]);
 });
 
 for (

@@ -71,6 +71,7 @@ async function countCalls(
         job_id: item.job_id,
         call_id: item["call_id"],
         decision: "send",
+        ended_calls: 0,
         error: null,
       }));
     return { data, error: null };

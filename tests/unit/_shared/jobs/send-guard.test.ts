@@ -31,7 +31,7 @@ function bench(options: { isLeaseHeld: boolean }) {
     beginProviderCall: () => {
       steps.push("begin");
       return Promise.resolve(
-        { decision: "send", call_id: CALL_ID } as const,
+        { decision: "send", call_id: CALL_ID, ended_calls: 0 } as const,
       );
     },
     settleProviderCall: (

@@ -43,7 +43,13 @@ const WRITES: readonly [
       stage: "speaking",
       progress: 1,
       units: 1,
-    }), [{ job_id: LEASE.id, error: null, decision: "send", call_id: CALL }]],
+    }), [{
+    job_id: LEASE.id,
+    error: null,
+    decision: "send",
+    call_id: CALL,
+    ended_calls: 0,
+  }]],
   [
     "settle_provider_calls",
     (repository) =>

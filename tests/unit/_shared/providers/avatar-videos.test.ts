@@ -51,6 +51,7 @@ async function requestOf(
     photo: await provider.uploadPhoto(portrait(job), signal()),
     speech: { kind: "text", text, voiceId: "v", voiceProvider: "microsoft" },
     marker: `job:${job}`,
+    idempotencyKey: `job:${job}`,
     callbackUrl: undefined,
   };
 }
@@ -80,10 +81,12 @@ for (const name of NAMES) {
     const id = await provider.create(await requestOf(provider), signal());
     const prepared = await requestOf(provider, OTHER);
     for (let n = 0; n < 101; n++) {
+      const marker = `job:${crypto.randomUUID()}`;
       await provider.create({
         ...prepared,
+        marker,
         // With the same key HeyGen would return the first video.
-        marker: `job:${crypto.randomUUID()}`,
+        idempotencyKey: marker,
       }, signal());
       simulators.advanceClock(1000);
     }
@@ -320,8 +323,10 @@ Deno.test("heygen: two requests with one key create one video, even with differe
   }, signal());
   assertEquals(second, first);
   assertEquals(simulators.ledger.list({ marker: JOB }).length, 1);
+  const next = { ...prepared, idempotencyKey: `${prepared.idempotencyKey}:1` };
+  assert(await provider.create(next, signal()) !== first, "another key");
   simulators.advanceClock(24 * 3_600_000);
-  assert(await provider.create(prepared, signal()) !== first);
+  assert(await provider.create(prepared, signal()) !== first, "a day later");
 });
 
 Deno.test("fetch: Deno sends a text body twice on a closed connection, and a Blob once", async () => {

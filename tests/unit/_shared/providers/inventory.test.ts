@@ -104,6 +104,7 @@ const PROVIDERS: {
           }, signal()),
           speech: SPEECH,
           marker: job === null ? "by-hand.job:one" : `job:${job}`,
+          idempotencyKey: crypto.randomUUID(),
           callbackUrl,
         }, signal());
       return { inventory: videoInventory(name, videos), make };

@@ -1,7 +1,7 @@
 /**
  * HeyGen: image videos, by API v3 (v1 and v2 ended on 2026-11-01).
  *
- * A creation carries an `Idempotency-Key` derived from the job: for 24 hours the service repeats its first response
+ * A creation carries an `Idempotency-Key`: for 24 hours the service repeats its first response
  * under it, so that a call of unknown outcome may be repeated, and one that is sent twice by mistake creates nothing new.
  * The title carries the job's id, by which the list finds the video.
  */
@@ -110,7 +110,7 @@ export function createHeyGenVideos(
         {
           method: "POST",
           path: "/v3/videos",
-          headers: { "idempotency-key": request.marker },
+          headers: { "idempotency-key": request.idempotencyKey },
           json: videoBody(request),
         },
         heyGenCreatedVideoSchema,
