@@ -2511,14 +2511,18 @@ begin
   from public.ai_jobs as j
   where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
     and j.status = 'pending' and j.queue_key between p_first and p_last and j.id <> all (p_job_ids)
+  -- Without an order, a plan that is made while few jobs wait would read all waiting jobs of the type.
+  order by j.queue_key
   limit 1;
   if not found then
     return false;
   end if;
-  select max(j.queue_key) into v_behind
+  select j.queue_key into v_behind
   from public.ai_jobs as j
   where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
-    and j.status = 'pending' and j.queue_key >= p_first and j.id <> all (p_job_ids);
+    and j.status = 'pending' and j.queue_key >= p_first and j.id <> all (p_job_ids)
+  order by j.queue_key desc
+  limit 1;
   update public.ai_jobs as j
   set queue_key = j.queue_key + v_behind - p_first + 1
   where j.id = any (p_job_ids) and j.queue_key is not null;

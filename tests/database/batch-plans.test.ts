@@ -117,6 +117,40 @@ Deno.test("batches and claims: a plan kept from small tables reads only its item
   });
 });
 
+Deno.test("inserts: a plan kept from small tables reads few pages when many jobs of this user or of others wait", async () => {
+  await withQueue(async ({ db }) => {
+    await db.sql`alter table public.ai_jobs set (autovacuum_enabled = false)`;
+    const [busy, other] = [await db.createUser(), await db.createUser()];
+    const insert = (userId: string) =>
+      `insert into public.ai_jobs (user_id, job_type, metadata)
+       values ('${userId}', 'text_to_speech', '{"text": "Hello", "voice_id": "21m00Tcm4TlvDq8ikWAM"}')`;
+    await withExplainer(db, async (explainer) => {
+      // Plans are kept from the sixth execution at the latest.
+      for (let n = 0; n < 6; n++) {
+        await explainer.explain(SERVICE, insert(busy.id));
+      }
+      await db.sql`
+        insert into public.ai_jobs (user_id, job_type, metadata)
+        select ${busy.id}, 'text_to_speech',
+          jsonb_build_object('text', 'Hello ' || n, 'voice_id', '21m00Tcm4TlvDq8ikWAM')
+        from generate_series(1, ${GROWTH}::integer) as n`;
+      for (const { id } of [busy, other]) {
+        const plans = await explainer.explain(SERVICE, insert(id));
+        assert(
+          plans.length > 10,
+          "the statements of the triggers are explained",
+        );
+        assertEquals(
+          plans.filter(({ pages }) => pages > 60).map(({ query, pages }) =>
+            `${pages} pages: ${query}`
+          ),
+          [],
+        );
+      }
+    });
+  });
+});
+
 Deno.test("claims: pages grow with the jobs that are claimed, not with the square of the candidates", async () => {
   await withQueue(async ({ db }) => {
     await insertJobs(db, 400);
