@@ -8,7 +8,7 @@ import { Program } from "./processes/program.ts";
 export const WALL_CLOCK_MS = 400_000;
 
 /** The most that a function accepts as WORKER_CONCURRENCY. */
-export const MOST_SLOTS = 50;
+export const MAX_SLOTS = 50;
 
 /** Clients that create jobs at the same time. */
 export const CREATORS = 16;
@@ -107,7 +107,7 @@ export async function startEnvironment(): Promise<Environment> {
     env: {
       ELEVENLABS_BASE_URL: account("embedded").url,
       ELEVENLABS_API_KEY: "benchmark",
-      WORKER_CONCURRENCY: String(MOST_SLOTS),
+      WORKER_CONCURRENCY: String(MAX_SLOTS),
       ISOLATE_WALL_CLOCK: String(WALL_CLOCK_MS / 1000),
     },
   }, stackFactsSchema);

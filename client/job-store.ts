@@ -4,7 +4,7 @@ import { isFinal, type Job, type JobEvent, type JobType } from "./job-types.ts";
 import {
   type Following,
   followPlaces,
-  readPatiently,
+  readWithRetries,
   Store,
   Stores,
   withEvent,
@@ -68,7 +68,7 @@ export class JobStore extends Store<AiJobState> {
   }
 
   async #read(signal: AbortSignal): Promise<void> {
-    const job = await readPatiently(
+    const job = await readWithRetries(
       () => this.#jobs.get(this.#id, { signal }),
       signal,
     );

@@ -12,7 +12,7 @@ import {
   type Following,
   followPlaces,
   isGone,
-  readPatiently,
+  readWithRetries,
   Store,
   Stores,
   withEvent,
@@ -20,7 +20,7 @@ import {
 
 /** Delay before a new job that cannot be read yet is read again; doubles each time. */
 const UNSEEN_MS = 500;
-const LONGEST_UNSEEN_MS = 4000;
+const MAX_UNSEEN_MS = 4000;
 
 /** Which jobs a list contains. */
 export interface ListedJobs {
@@ -95,7 +95,7 @@ export class ListStore extends Store<AiJobsState> {
   }
 
   async #readPlaces(signal: AbortSignal): Promise<void> {
-    const { jobs } = await readPatiently(
+    const { jobs } = await readWithRetries(
       () => this.#jobs.list({ status: "pending", limit: 100, signal }),
       signal,
     );
@@ -122,7 +122,10 @@ export class ListStore extends Store<AiJobsState> {
     const rows = new Map<string, Job>();
     let next: string | null = null;
     do {
-      const page = await readPatiently(() => this.#page(next, signal), signal);
+      const page = await readWithRetries(
+        () => this.#page(next, signal),
+        signal,
+      );
       for (const job of page.jobs) rows.set(job.id, job);
       next = page.next;
     } while (next !== null && rows.size < this.#rows.size);
@@ -165,7 +168,7 @@ export class ListStore extends Store<AiJobsState> {
       let last = event;
       do {
         known = last;
-        const job = await readPatiently(
+        const job = await readWithRetries(
           () => this.#readReported(event, signal),
           signal,
         );
@@ -195,7 +198,7 @@ export class ListStore extends Store<AiJobsState> {
         return await this.#jobs.get(job_id, { signal });
       } catch (error) {
         const isNew = event === "created" && isGone(error);
-        if (!isNew || wait > LONGEST_UNSEEN_MS) throw error;
+        if (!isNew || wait > MAX_UNSEEN_MS) throw error;
       }
       await pause(wait, signal);
     }

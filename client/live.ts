@@ -16,8 +16,8 @@ export interface LiveListener {
 
 /** The channel stays open this long without watchers, so that a page that mounts twice opens only one. */
 const LINGER_MS = 1000;
-const FIRST_REOPEN_MS = 500;
-const LONGEST_REOPEN_MS = 30_000;
+const INITIAL_REOPEN_MS = 500;
+const MAX_REOPEN_MS = 30_000;
 
 /** The shared channel. */
 export class Live {
@@ -28,7 +28,7 @@ export class Live {
   #isOpening = false;
   #isJoined = false;
   #isClosed = false;
-  #reopenMs = FIRST_REOPEN_MS;
+  #reopenMs = INITIAL_REOPEN_MS;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(supabase: SupabaseClient, isEnabled: boolean) {
@@ -111,7 +111,7 @@ export class Live {
       if (channel !== this.#channel) return;
       this.#isJoined = status === "SUBSCRIBED";
       if (this.#isJoined) {
-        this.#reopenMs = FIRST_REOPEN_MS;
+        this.#reopenMs = INITIAL_REOPEN_MS;
         // Events written before the join did not arrive.
         this.#notify(null);
       }
@@ -128,7 +128,7 @@ export class Live {
     if (this.#isClosed || this.#listeners.size === 0) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#open(), this.#reopenMs);
-    this.#reopenMs = Math.min(this.#reopenMs * 2, LONGEST_REOPEN_MS);
+    this.#reopenMs = Math.min(this.#reopenMs * 2, MAX_REOPEN_MS);
   }
 
   #receive(payload: unknown): void {

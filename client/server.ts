@@ -28,8 +28,8 @@ export interface Call {
 }
 
 const TRIES = 4;
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 10_000;
+const INITIAL_BACKOFF_MS = 250;
+const MAX_BACKOFF_MS = 10_000;
 /** A request without a response for this long is lost: a connection may break without notice. */
 const RESPONSE_MS = 30_000;
 
@@ -72,11 +72,11 @@ export async function callFunction(
       !failure.retryable || failure instanceof LimitReached || isOnce ||
       tried === TRIES
     ) throw failure;
-    const backoff = FIRST_PAUSE_MS * 2 ** (tried - 1) * (1 + Math.random());
+    const backoff = INITIAL_BACKOFF_MS * 2 ** (tried - 1) * (1 + Math.random());
     await pause(
       Math.min(
         Math.max(failure.retryAfterMs ?? 0, backoff),
-        LONGEST_PAUSE_MS,
+        MAX_BACKOFF_MS,
       ),
       signal,
     );

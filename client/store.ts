@@ -182,7 +182,7 @@ export function toError(error: unknown): Error | null {
 }
 
 /** Resolves with what `read` returns; retries while it fails with a temporary error. Rejects on any other error. */
-export async function readPatiently<R>(
+export async function readWithRetries<R>(
   read: () => Promise<R>,
   signal: AbortSignal,
 ): Promise<R> {

@@ -31,7 +31,7 @@ export interface WatchOptions {
 
 /** How often the table is read even while the channel is joined. */
 const SILENCE_MS = 30_000;
-const LONGEST_PAUSE_MS = 30_000;
+const MAX_BACKOFF_MS = 30_000;
 /** A refused session may be in the middle of a refresh. */
 const REFUSALS_TOLERATED = 3;
 /** Rows may become visible slightly after their timestamp. */
@@ -93,7 +93,7 @@ class Follower {
   get #pauseMs(): number {
     const { live, pollMs } = this.#deps;
     return this.#failures > 0
-      ? Math.min(pollMs * 2 ** (this.#failures - 1), LONGEST_PAUSE_MS)
+      ? Math.min(pollMs * 2 ** (this.#failures - 1), MAX_BACKOFF_MS)
       : live.isJoined
       ? SILENCE_MS
       : pollMs;

@@ -1,6 +1,6 @@
 /** The unchanged product: create-ai-job, pg_net, process-ai-job, the embedded REST and Storage, ElevenLabs' client. */
 import { z } from "zod";
-import { type Environment, MOST_SLOTS } from "../environment.ts";
+import { type Environment, MAX_SLOTS } from "../environment.ts";
 import { wallMs } from "../processes/clock.ts";
 import type { Contender, RunOptions } from "./contender.ts";
 import type { EngineDatabase } from "./engine.ts";
@@ -21,7 +21,7 @@ export function embeddedContender(
     database: "postgres",
     isPolling: false,
     settings: ({ slots }) => ({
-      WORKER_CONCURRENCY: MOST_SLOTS,
+      WORKER_CONCURRENCY: MAX_SLOTS,
       max_concurrent: slots,
     }),
     async begin(options: RunOptions) {

@@ -43,7 +43,7 @@ export interface EveryJobOptions {
 const DEFAULT_OUT = fromFileUrl(new URL("../../.data/demo", import.meta.url));
 
 /** Time limit for the jobs. Real renders wait in a queue of the provider and take minutes. */
-const PATIENCE_MS = { simulated: 300_000, real: 3_600_000 };
+const TIMEOUT_MS = { simulated: 300_000, real: 3_600_000 };
 const FACE_MAKERS = ["D-ID", "HeyGen"];
 /** Width of the column with the job's name. */
 const COLUMN = 22;
@@ -114,8 +114,8 @@ export async function showEveryJob(options: EveryJobOptions): Promise<void> {
 
   await using ada = await signUp(stack, "ada@example.com");
   step("signed up", "ada@example.com", COLUMN);
-  const order = await uploadFamily(ada, recording, portrait);
-  const tasks = await createJobs(ada.jobs, order);
+  const inputs = await uploadFamily(ada, recording, portrait);
+  const tasks = await createJobs(ada.jobs, inputs);
   step(
     "created",
     "six jobs; the speech waits for the voice, the videos wait for the speech",
@@ -125,7 +125,7 @@ export async function showEveryJob(options: EveryJobOptions): Promise<void> {
   say("");
   const ended = await followAll(
     tasks,
-    isAllSimulated ? PATIENCE_MS.simulated : PATIENCE_MS.real,
+    isAllSimulated ? TIMEOUT_MS.simulated : TIMEOUT_MS.real,
   );
   say("");
   const failures: string[] = [];
@@ -139,7 +139,7 @@ export async function showEveryJob(options: EveryJobOptions): Promise<void> {
   }
   step("paid calls", String(paidCalls), COLUMN);
   if (failures.length > 0) throw new StackError(failures.join("\n"));
-  await requireRows(ada.client, order.callId);
+  await requireRows(ada.client, inputs.callId);
   say("\nStopping the stack …");
 }
 
@@ -194,8 +194,8 @@ function requirePortrait(stack: Stack, options: EveryJobOptions): void {
   }
 }
 
-/** What the jobs work with. */
-interface Order {
+/** The objects that the jobs use. */
+interface Inputs {
   sample: string;
   portrait: string;
   call: string;
@@ -207,7 +207,7 @@ async function uploadFamily(
   { client, jobs }: AppUser,
   recording: AppFile,
   portrait: AppFile,
-): Promise<Order> {
+): Promise<Inputs> {
   const { error } = await client.from("profiles").insert({
     display_name: "Ada Berger",
     locale: "en-GB",
@@ -273,10 +273,10 @@ async function addMedia(
   return data.id;
 }
 
-async function createJobs(jobs: AiJobs, order: Order): Promise<Task[]> {
+async function createJobs(jobs: AiJobs, inputs: Inputs): Promise<Task[]> {
   const voice = await jobs.create({
     job_type: "voice_clone",
-    input_url: order.sample,
+    input_url: inputs.sample,
     metadata: { voice_name: "Ada", description: "A calm reading voice" },
   });
   const speech = await jobs.create({
@@ -287,7 +287,7 @@ async function createJobs(jobs: AiJobs, order: Order): Promise<Task[]> {
   const video = (provider: "d-id" | "heygen", name: string) =>
     jobs.create({
       job_type: "avatar_video",
-      input_url: order.portrait,
+      input_url: inputs.portrait,
       metadata: { name: `The letter, by ${name}`, provider },
       depends_on: speech.id,
     });
@@ -295,12 +295,12 @@ async function createJobs(jobs: AiJobs, order: Order): Promise<Task[]> {
   const byHeyGen = await video("heygen", "HeyGen");
   const transcript = await jobs.create({
     job_type: "transcription",
-    input_url: order.call,
-    metadata: { call_id: order.callId },
+    input_url: inputs.call,
+    metadata: { call_id: inputs.callId },
   });
   const keepsake = await jobs.create({
     job_type: "pdf_render",
-    metadata: { slideshow_id: order.slideshowId, page_size: "square" },
+    metadata: { slideshow_id: inputs.slideshowId, page_size: "square" },
   });
   const same = (output: Uint8Array<ArrayBuffer>) => output;
   const film = (provider: string, created: CreatedJob<"avatar_video">) =>
@@ -353,7 +353,7 @@ async function createJobs(jobs: AiJobs, order: Order): Promise<Task[]> {
 /** Follows all jobs until the last has ended, and prints each end. Returns them in the order of the tasks. */
 async function followAll(
   tasks: readonly Task[],
-  patienceMs: number,
+  timeoutMs: number,
 ): Promise<(Ended & { task: Task })[]> {
   const line = showWaiting();
   const open = new Map(tasks.map((task) => [task, 0]));
@@ -365,7 +365,7 @@ async function followAll(
     draw();
     return await Promise.all(tasks.map(async (task) => {
       const ended = await task.end({
-        timeoutMs: patienceMs,
+        timeoutMs,
         onProgress({ progress }) {
           open.set(task, progress);
           draw();

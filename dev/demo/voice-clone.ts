@@ -15,7 +15,7 @@ const RECORDING = new URL(
 );
 
 /** Time limit for the job. */
-const PATIENCE_MS = 180_000;
+const TIMEOUT_MS = 180_000;
 
 /** Runs one voice clone on an ephemeral stack. Throws when a step fails or a check is false. */
 export async function showVoiceClone(): Promise<void> {
@@ -121,7 +121,7 @@ async function follow(
   const line = showProgress();
   try {
     return await job.wait({
-      timeoutMs: PATIENCE_MS,
+      timeoutMs: TIMEOUT_MS,
       onProgress: ({ progress, stage, status }) =>
         line.update(progress, stage ?? status),
     });

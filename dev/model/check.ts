@@ -1,20 +1,20 @@
-/** The questions to the model: do all properties hold in every world, and is every broken rule noticed? */
+/** The checks of the model: all properties hold in every configuration, and every mutation violates one. */
 import { type Exploration, explore, type Violation } from "./explore.ts";
-import { type Break, Rules } from "./rules.ts";
-import { WORLDS } from "./worlds.ts";
+import { type Mutation, Rules } from "./rules.ts";
+import { CONFIGURATIONS } from "./configurations.ts";
 
-/** One world, explored. */
-export interface ExploredWorld {
+/** The exploration of one configuration. */
+export interface ExploredConfiguration {
   name: string;
   exploration: Exploration;
   seconds: number;
 }
 
-/** Explores the worlds in order. */
-export function* checkWorlds(): Generator<ExploredWorld> {
-  for (const [name, world] of Object.entries(WORLDS)) {
+/** Explores the configurations in order. */
+export function* checkConfigurations(): Generator<ExploredConfiguration> {
+  for (const [name, configuration] of Object.entries(CONFIGURATIONS)) {
     const began = performance.now();
-    const exploration = explore(new Rules(world));
+    const exploration = explore(new Rules(configuration));
     yield {
       name,
       exploration,
@@ -23,13 +23,13 @@ export function* checkWorlds(): Generator<ExploredWorld> {
   }
 }
 
-/** The first world in which the broken rule is noticed, and the property that notices it; undefined when none does. */
-export function checkBreak(
-  broken: Break,
-): { world: string; violation: Violation } | undefined {
-  for (const [name, world] of Object.entries(WORLDS)) {
-    const { violation } = explore(new Rules(world, broken));
-    if (violation !== undefined) return { world: name, violation };
+/** The first configuration in which a mutation violates a property, and the violation; undefined when there is none. */
+export function checkMutation(
+  mutation: Mutation,
+): { configuration: string; violation: Violation } | undefined {
+  for (const [name, configuration] of Object.entries(CONFIGURATIONS)) {
+    const { violation } = explore(new Rules(configuration, mutation));
+    if (violation !== undefined) return { configuration: name, violation };
   }
   return undefined;
 }

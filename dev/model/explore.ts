@@ -2,7 +2,7 @@
  * Explores every reachable state breadth first, and checks the properties of each state, of each step, and of all
  * paths. The trace of a violation has minimal length.
  */
-import type { Cause, Rules, Step, World } from "./rules.ts";
+import type { Cause, Configuration, Rules, Step } from "./rules.ts";
 import {
   encode,
   IDLE,
@@ -33,7 +33,7 @@ export interface Exploration {
 
 /** The initial state. */
 export function start(rules: Rules): State {
-  const { jobs, workers, maxAttempts } = rules.world;
+  const { jobs, workers, maxAttempts } = rules.configuration;
   return {
     jobs: Array.from({ length: jobs }, () => newJob(maxAttempts)),
     workers: Array.from({ length: workers }, () => IDLE),
@@ -55,7 +55,7 @@ class Search {
   readonly #ids = new Map<string, number>();
   readonly #states: State[] = [];
   readonly #parents: number[] = [];
-  readonly #ways: string[] = [];
+  readonly #stepNames: string[] = [];
   readonly #counts = new Map<string, number>();
   readonly #edges = new Edges();
   #transitions = 0;
@@ -85,7 +85,7 @@ class Search {
   #take(from: number, state: State, step: Step): void {
     this.#transitions++;
     this.#counts.set(step.rule, (this.#counts.get(step.rule) ?? 0) + 1);
-    this.#note(brokenByStep(state, step), () => [
+    this.#note(violatedByStep(state, step), () => [
       ...this.#traceTo(from),
       nameOf(step),
     ]);
@@ -98,7 +98,7 @@ class Search {
     this.#violation ??= { property, trace: trace() };
   }
 
-  #visit(state: State, parent: number, way: Step | undefined): number {
+  #visit(state: State, parent: number, step: Step | undefined): number {
     const key = encode(state);
     const known = this.#ids.get(key);
     if (known !== undefined) return known;
@@ -109,9 +109,9 @@ class Search {
     this.#ids.set(key, id);
     this.#states.push(state);
     this.#parents.push(parent);
-    this.#ways.push(way === undefined ? "" : nameOf(way));
+    this.#stepNames.push(step === undefined ? "" : nameOf(step));
     this.#note(
-      brokenInState(state, this.#rules.world),
+      violatedInState(state, this.#rules.configuration),
       () => this.#traceTo(id),
     );
     return id;
@@ -120,7 +120,7 @@ class Search {
   #traceTo(id: number): string[] {
     const trace: string[] = [];
     for (let at = id; at > 0; at = this.#parents[at] ?? 0) {
-      trace.push(this.#ways[at] ?? "");
+      trace.push(this.#stepNames[at] ?? "");
     }
     return trace.reverse();
   }
@@ -137,64 +137,64 @@ class Search {
       trace: this.#traceTo(id),
     });
 
-    const canEnd = this.#edges.whatReaches(count, isDone, isHelpful);
+    const canEnd = this.#edges.statesReaching(count, isDone, isFaultFree);
     const stuck = firstWhere(count, (id) => canEnd[id] === 0);
     if (stuck !== undefined) {
       return violates(
-        "from every state, without any further failure, every job can end",
+        "from every state, without any further fault, every job can end",
         stuck,
       );
     }
-    const turning = this.#edges.firstCycle(
+    const cycle = this.#edges.firstCycle(
       count,
-      isHelpful,
-      (members) => !this.#hasWayOut(members),
+      isFaultFree,
+      (members) => !this.#hasExit(members),
     );
-    if (turning !== undefined) {
+    if (cycle !== undefined) {
       return violates(
-        "without failures no job loops forever: waiting long enough always ends it",
-        turning,
+        "without further faults no job loops forever: waiting long enough always ends it",
+        cycle,
       );
     }
-    if (!this.#rules.world.ages) return undefined;
-    const looping = this.#edges.firstCycle(
+    if (!this.#rules.configuration.ages) return undefined;
+    const endless = this.#edges.firstCycle(
       count,
-      isUnasked,
-      (members, kinds) => kinds.has(KIND.claim) && !this.#canGrowOld(members),
+      isUnrequested,
+      (members, kinds) => kinds.has(KIND.claim) && !this.#canExpire(members),
     );
-    return looping === undefined ? undefined : violates(
+    return endless === undefined ? undefined : violates(
       "no job loops forever: its attempts or its age end it, even if every worker fails",
-      looping,
+      endless,
     );
   }
 
-  /** Whether all members have a due time or response in common that leads out of them. */
-  #hasWayOut(members: ReadonlySet<number>): boolean {
+  /** Whether from each of the states, the passing of time or a response leads out of the cycle. */
+  #hasExit(members: ReadonlySet<number>): boolean {
     return [...members].every((id) => {
       const state = this.#states[id];
       if (state === undefined) return false;
-      let isOut = false;
+      let leavesMembers = false;
       this.#rules.steps(state, (step) => {
         if (step.cause !== "time" && step.cause !== "provider") return;
         const to = this.#ids.get(encode(step.next));
-        if (to !== undefined && !members.has(to)) isOut = true;
+        if (to !== undefined && !members.has(to)) leavesMembers = true;
       });
-      return isOut;
+      return leavesMembers;
     });
   }
 
-  /** Whether the job's age leads out of the members. Every job gets old. */
-  #canGrowOld(members: ReadonlySet<number>): boolean {
+  /** Whether the job's age leads out of the cycle. Every job reaches its maximum age. */
+  #canExpire(members: ReadonlySet<number>): boolean {
     return [...members].some((id) => {
       const state = this.#states[id];
       if (state === undefined) return false;
-      let isOut = false;
+      let leavesMembers = false;
       this.#rules.steps(state, ({ rule, next }) => {
-        if (rule !== "time: job old") return;
+        if (rule !== "time: maximum age exceeded") return;
         const to = this.#ids.get(encode(next));
-        if (to !== undefined && !members.has(to)) isOut = true;
+        if (to !== undefined && !members.has(to)) leavesMembers = true;
       });
-      return isOut;
+      return leavesMembers;
     });
   }
 }
@@ -202,16 +202,16 @@ class Search {
 /** Kinds of edges, for questions about paths. */
 const KIND = {
   other: 0,
-  failure: 1,
-  people: 2,
+  fault: 1,
+  request: 2,
   claim: 3,
   heartbeat: 4,
 } as const;
 type Kind = (typeof KIND)[keyof typeof KIND];
 
 const KIND_OF_CAUSE: Partial<Record<Cause, Kind>> = {
-  failure: KIND.failure,
-  people: KIND.people,
+  fault: KIND.fault,
+  request: KIND.request,
 };
 
 function kindOf({ rule, cause }: Step): Kind {
@@ -220,14 +220,14 @@ function kindOf({ rule, cause }: Step): Kind {
   return KIND_OF_CAUSE[cause] ?? KIND.other;
 }
 
-/** Steps that are neither failures nor requests. */
-function isHelpful(kind: number): boolean {
-  return kind !== KIND.failure && kind !== KIND.people;
+/** Steps that are neither faults nor requests of people. */
+function isFaultFree(kind: number): boolean {
+  return kind !== KIND.fault && kind !== KIND.request;
 }
 
 /** Steps that can repeat without a request from a user or operator. */
-function isUnasked(kind: number): boolean {
-  return kind !== KIND.people && kind !== KIND.heartbeat;
+function isUnrequested(kind: number): boolean {
+  return kind !== KIND.request && kind !== KIND.heartbeat;
 }
 
 function firstWhere(
@@ -244,28 +244,28 @@ function nameOf({ rule, job, worker }: Step): string {
   })`;
 }
 
-/** The database's columns of a job, which a write with an old token must not change. */
-const ROW = [
+/** The database's columns of a job, which a write with an outdated lease token must not change. */
+const ROW_COLUMNS = [
   "status",
   "attempt",
   "maxAttempts",
   "isDue",
-  "isLeaseOver",
-  "isCancelAsked",
+  "isLeaseExpired",
+  "isCancelRequested",
   "call",
-  "isAnswered",
+  "isResolved",
   "spend",
-  "reruns",
-  "isOld",
+  "retries",
+  "isExpired",
 ] as const satisfies readonly (keyof Job)[];
 /** The columns that a timeline shows. */
-const TOLD = [
+const TIMELINE_COLUMNS = [
   "status",
   "attempt",
   "maxAttempts",
-  "isCancelAsked",
+  "isCancelRequested",
   "call",
-  "isAnswered",
+  "isResolved",
   "spend",
 ] as const satisfies readonly (keyof Job)[];
 
@@ -277,14 +277,16 @@ function differ(
   return members.some((member) => before[member] !== after[member]);
 }
 
-function brokenByStep(state: State, step: Step): string | undefined {
+function violatedByStep(state: State, step: Step): string | undefined {
   const before = state.jobs[step.job];
   const after = step.next.jobs[step.job];
   const worker = state.workers[step.worker];
-  if (before === undefined || after === undefined) return "a job is a job";
-  const isStranger = worker !== undefined && worker.point !== "idle" &&
+  if (before === undefined || after === undefined) {
+    return "a step neither adds nor removes jobs";
+  }
+  const isStaleWorker = worker !== undefined && worker.point !== "idle" &&
     !worker.isOwner;
-  if (isStranger && differ(before, after, ROW)) {
+  if (isStaleWorker && differ(before, after, ROW_COLUMNS)) {
     return "a write with an old lease token changes nothing";
   }
   if (step.rule === "send") {
@@ -292,24 +294,27 @@ function brokenByStep(state: State, step: Step): string | undefined {
       return "nothing is sent for a job that has ended or has another owner";
     }
   }
-  if (step.event === "submitted" && before.isCancelAsked) {
+  if (step.event === "submitted" && before.isCancelRequested) {
     return "nothing new is sent for a job whose owner has cancelled";
   }
-  if (differ(before, after, TOLD) !== (step.event !== "")) {
+  if (differ(before, after, TIMELINE_COLUMNS) !== (step.event !== "")) {
     // Steps that change nothing in the row and still belong in the timeline: a repeated query, a found result.
     const isProgress = step.event === "progress";
     if (!isProgress) {
-      return "every change of a job is one event, and nothing else is";
+      return "every change of a job writes one event, and nothing else does";
     }
   }
   const isOver = before.status === "completed" || before.status === "cancelled";
-  if (isOver && differ(before, after, ROW)) {
+  if (isOver && differ(before, after, ROW_COLUMNS)) {
     return "completed and cancelled are final";
   }
   return undefined;
 }
 
-function brokenInState(state: State, world: World): string | undefined {
+function violatedInState(
+  state: State,
+  configuration: Configuration,
+): string | undefined {
   let running = 0;
   for (let index = 0; index < state.jobs.length; index++) {
     const job = state.jobs[index];
@@ -320,18 +325,19 @@ function brokenInState(state: State, world: World): string | undefined {
     if (owners.length > 1) return "at most one live owner per job";
     if (job.status === "processing") running++;
     else if (owners.length > 0) return "only a processing job has an owner";
-    const broken = brokenInJob(job);
+    const broken = violatedInJob(job);
     if (broken !== undefined) return broken;
-    const isCalm = world.failures.size === 0 && world.cancellable === 0;
-    if (isCalm && (job.attempt > 1 || job.status === "failed")) {
-      return "where nothing goes wrong, every job completes in its first attempt";
+    const isFaultless = configuration.faults.size === 0 &&
+      configuration.cancellable === 0;
+    if (isFaultless && (job.attempt > 1 || job.status === "failed")) {
+      return "without faults, every job completes in its first attempt";
     }
   }
-  return running > world.cap ? "caps are never exceeded" : undefined;
+  return running > configuration.cap ? "caps are never exceeded" : undefined;
 }
 
-function brokenInJob(job: Job): string | undefined {
-  if (job.made > 1) {
+function violatedInJob(job: Job): string | undefined {
+  if (job.created > 1) {
     return "at most one creation at the provider per job and step";
   }
   if (job.attempt < 0 || job.attempt > job.maxAttempts) {
@@ -341,24 +347,24 @@ function brokenInJob(job: Job): string | undefined {
     if (job.attempt >= job.maxAttempts) {
       return "a waiting job has an attempt left, so that it can be claimed";
     }
-    if (job.isCancelAsked) {
+    if (job.isCancelRequested) {
       return "a job whose owner has cancelled does not wait for another run";
     }
   }
   if (job.call === "sent" && job.status !== "processing") {
-    return "a call whose sender is gone has an unknown outcome";
+    return "after the end of a run, its call without a response has an unknown outcome";
   }
-  if (job.spend === "none" && job.made > 0) {
-    return "spend none: nothing was made at the provider";
+  if (job.spend === "none" && job.created > 0) {
+    return "spend none: the provider created nothing";
   }
-  if (job.spend === "incurred" && job.made !== 1) {
-    return "spend incurred: one thing was made at the provider";
+  if (job.spend === "incurred" && job.created !== 1) {
+    return "spend incurred: the provider created one object";
   }
   if ((job.spend === "unknown") !== isOpen(job.call)) {
     return "spend is unknown exactly while a call has an unknown outcome";
   }
   if (job.status === "completed" && job.spend !== "incurred") {
-    return "a completed job has what was paid for";
+    return "a completed job was paid for";
   }
   return undefined;
 }
@@ -392,7 +398,7 @@ class Edges {
   }
 
   /** The edges of the given kinds, grouped by one end. */
-  #gather(
+  #group(
     count: number,
     isWanted: (kind: number) => boolean,
     by: "from" | "to",
@@ -410,26 +416,26 @@ class Edges {
       first[id + 1] = (first[id + 1] ?? 0) + (first[id] ?? 0);
     }
     const next = first.slice();
-    const gathered = new Int32Array(first[count] ?? 0);
-    const kinds = new Uint8Array(gathered.length);
+    const grouped = new Int32Array(first[count] ?? 0);
+    const kinds = new Uint8Array(grouped.length);
     for (let edge = 0; edge < this.#size; edge++) {
       if (!wanted[this.#kind[edge] ?? 0]) continue;
       const end = ends[edge] ?? 0;
       const place = next[end] ?? 0;
       next[end] = place + 1;
-      gathered[place] = others[edge] ?? 0;
+      grouped[place] = others[edge] ?? 0;
       kinds[place] = this.#kind[edge] ?? 0;
     }
-    return { first, others: gathered, kinds };
+    return { first, others: grouped, kinds };
   }
 
   /** 1 for each state from which a path of the given edges leads to a goal. */
-  whatReaches(
+  statesReaching(
     count: number,
     isGoal: (id: number) => boolean,
     isWanted: (kind: number) => boolean,
   ): Uint8Array {
-    const { first, others } = this.#gather(count, isWanted, "to");
+    const { first, others } = this.#group(count, isWanted, "to");
     const reaches = new Uint8Array(count);
     const waiting: number[] = [];
     for (let id = 0; id < count; id++) {
@@ -461,7 +467,7 @@ class Edges {
       kinds: ReadonlySet<number>,
     ) => boolean,
   ): number | undefined {
-    const { first, others, kinds } = this.#gather(count, isWanted, "from");
+    const { first, others, kinds } = this.#group(count, isWanted, "from");
     const index = new Int32Array(count).fill(-1);
     const low = new Int32Array(count);
     const isOnPath = new Uint8Array(count);

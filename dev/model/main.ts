@@ -3,15 +3,15 @@
  *
  * usage: deno task model
  *
- * Exits with 1 when a property does not hold, or a broken rule is not noticed.
+ * Exits with 1 when a property does not hold, or when a mutation violates no property.
  */
-// deno-lint-ignore-file no-console -- printing is what this program is for
-import { BREAKS } from "./rules.ts";
-import { checkBreak, checkWorlds } from "./check.ts";
-import { WORLDS } from "./worlds.ts";
+// deno-lint-ignore-file no-console -- a program that prints its result
+import { MUTATIONS } from "./rules.ts";
+import { checkConfigurations, checkMutation } from "./check.ts";
+import { CONFIGURATIONS } from "./configurations.ts";
 
 let isFine = true;
-for (const { name, exploration, seconds } of checkWorlds()) {
+for (const { name, exploration, seconds } of checkConfigurations()) {
   const { states, transitions, rules, violation } = exploration;
   console.log(
     `${name}: ${states} states, ${transitions} transitions, ${rules.size} rules, ${
@@ -21,20 +21,22 @@ for (const { name, exploration, seconds } of checkWorlds()) {
   if (violation === undefined) continue;
   isFine = false;
   console.log(
-    `  NOT TRUE: ${violation.property}\n    ${violation.trace.join("\n    ")}`,
+    `  VIOLATED: ${violation.property}\n    ${violation.trace.join("\n    ")}`,
   );
 }
-console.log(`\n${BREAKS.length} broken rules:`);
-for (const broken of BREAKS) {
-  const found = checkBreak(broken);
+console.log(`\n${MUTATIONS.length} mutations:`);
+for (const mutation of MUTATIONS) {
+  const found = checkMutation(mutation);
   if (found === undefined) {
     isFine = false;
     console.log(
-      `  NOT NOTICED: ${broken} (in ${Object.keys(WORLDS).join(", ")})`,
+      `  NOT DETECTED: ${mutation} (in ${
+        Object.keys(CONFIGURATIONS).join(", ")
+      })`,
     );
   } else {
     console.log(
-      `  ${broken}\n    noticed in ${found.world} after ${found.violation.trace.length} steps: ${found.violation.property}`,
+      `  ${mutation}\n    detected in ${found.configuration} after ${found.violation.trace.length} steps: ${found.violation.property}`,
     );
   }
 }

@@ -13,38 +13,38 @@ import {
   type Worker,
 } from "./state.ts";
 
-/** Who performs a step. `failure` steps may happen but never have to. */
+/** Who performs a step. `fault` steps may happen but never have to. */
 export type Cause =
   | "engine"
   | "provider"
   | "time"
-  | "failure"
-  | "people";
+  | "fault"
+  | "request";
 
-/** Failures that a world may have. */
-export const FAILURES = [
+/** Faults that a configuration may have. */
+export const FAULTS = [
   "crash",
   "stall",
-  "claim answer lost",
-  "begin answer lost",
-  "settle answer lost",
-  "complete answer lost",
-  "begin not reached",
-  "end not reached",
-  "input fails",
+  "claim response lost",
+  "begin response lost",
+  "settle response lost",
+  "complete response lost",
+  "begin not delivered",
+  "end not delivered",
+  "input unavailable",
   "shutdown",
-  "refused",
-  "refused for good",
-  "refused for now",
-  "request dropped",
-  "answer lost",
-  "answer late",
-  "look-up fails",
+  "rejected",
+  "rejected permanently",
+  "throttled",
+  "request lost",
+  "response lost",
+  "response late",
+  "query fails",
 ] as const;
-export type Failure = (typeof FAILURES)[number];
+export type Fault = (typeof FAULTS)[number];
 
-/** The size of a world, and its possible events. */
-export interface World {
+/** The size of the explored system, and its possible events. */
+export interface Configuration {
   readonly jobs: 1 | 2;
   readonly workers: 1 | 2;
   readonly maxAttempts: number;
@@ -53,44 +53,44 @@ export interface World {
   /** Whether a job can exceed the maximum age of its type. */
   readonly ages: boolean;
   /** How often users and operators may retry a job. */
-  readonly reruns: number;
-  /** Whether the provider recognises repeated requests of a step by a key, and creates one object for all of them. */
+  readonly retries: number;
+  /** Whether the provider has idempotency keys: all requests of a step create one object. */
   readonly hasKey: boolean;
   /** Owners may cancel the jobs below this number. */
   readonly cancellable: number;
-  readonly failures: ReadonlySet<Failure>;
+  readonly faults: ReadonlySet<Fault>;
 }
 
-/** Rules that can be left out or broken, to prove that the properties notice it. */
-export const BREAKS = [
+/** Mutations of the rules: each must violate a property. */
+export const MUTATIONS = [
   "writes carry no lease token",
   "claim takes leased jobs",
   "claim ignores the cap",
   "claim counts no attempt",
-  "begin sends without a query",
+  "begin resends without a query",
   "begin ignores a cancellation",
-  "the call is journalled after the request",
+  "the call is journalled after its request",
   "an empty query is always conclusive",
-  "the time to reconcile starts at the sending",
-  "a request may be sent after its lease",
-  "a sender that is cut off continues",
-  "a lost response counts as a refusal",
-  "a refused repetition counts as a refusal",
-  "the time to reconcile ignores a repetition",
+  "reconcile_seconds start when the request is sent",
+  "a request may be sent after its lease has expired",
+  "a worker without a lease continues its request",
+  "a lost response counts as a rejection",
+  "a rejected repetition counts as a rejection",
+  "reconcile_seconds ignore a repetition",
   "a repetition ignores a cancellation",
-  "a refusal leaves the spend unknown",
-  "an ending leaves its call as sent",
-  "snooze spends the attempt",
+  "a rejection leaves the spend unknown",
+  "the end of a run leaves its call as sent",
+  "snooze uses up the attempt",
   "rescue leaves the last attempt waiting",
   "rescue takes a valid lease",
   "cancelling a waiting job leaves it waiting",
-  "requeueing forgets a cancellation",
-  "a job is never too old to wait again",
-  "retry forgets the journal",
+  "requeueing ignores a cancellation",
+  "requeueing ignores the maximum age",
+  "retry ignores the journal",
   "cancelling a running job writes no event",
-  "nothing sweeps",
+  "there is no sweep",
 ] as const;
-export type Break = (typeof BREAKS)[number];
+export type Mutation = (typeof MUTATIONS)[number];
 
 /** One step from one state to the next. */
 export interface Step {
@@ -108,14 +108,14 @@ export interface Step {
 /** Receives each step. */
 export type Emit = (step: Step) => void;
 
-/** The rules of a world, with at most one of them broken. */
+/** The rules of a configuration, with at most one mutation. */
 export class Rules {
-  readonly world: World;
-  readonly #broken: Break | undefined;
+  readonly configuration: Configuration;
+  readonly #mutation: Mutation | undefined;
 
-  constructor(world: World, broken?: Break) {
-    this.world = world;
-    this.#broken = broken;
+  constructor(configuration: Configuration, mutation?: Mutation) {
+    this.configuration = configuration;
+    this.#mutation = mutation;
   }
 
   /** Calls `emit` with every possible step from `state`. */
@@ -128,22 +128,22 @@ export class Rules {
     for (let job = 0; job < state.jobs.length; job++) {
       this.#sweep(state, job, emit);
       this.#pass(state, job, emit);
-      this.#people(state, job, emit);
+      this.#request(state, job, emit);
     }
   }
 
-  #is(broken: Break): boolean {
-    return this.#broken === broken;
+  #is(mutation: Mutation): boolean {
+    return this.#mutation === mutation;
   }
 
-  #may(failure: Failure): boolean {
-    return this.world.failures.has(failure);
+  #may(fault: Fault): boolean {
+    return this.configuration.faults.has(fault);
   }
 
   /** claim_ai_jobs */
   #claim(state: State, worker: number, emit: Emit): void {
     const running = state.jobs.filter(({ status }) => status === "processing");
-    const hasRoom = running.length < this.world.cap ||
+    const hasRoom = running.length < this.configuration.cap ||
       this.#is("claim ignores the cap");
     state.jobs.forEach((row, job) => {
       const isWaiting = row.status === "pending" && row.isDue &&
@@ -156,7 +156,7 @@ export class Rules {
         attempt: row.attempt +
           (this.#is("claim counts no attempt") ? 0 : 1),
         isDue: false,
-        isLeaseOver: false,
+        isLeaseExpired: false,
       });
       const step = { job, worker, event: "claimed" };
       emit({
@@ -169,11 +169,11 @@ export class Rules {
           isOwner: true,
         }),
       });
-      if (!this.#may("claim answer lost")) return;
+      if (!this.#may("claim response lost")) return;
       emit({
         ...step,
-        rule: "claim: answer lost",
-        cause: "failure",
+        rule: "claim: response lost",
+        cause: "fault",
         next: claimed,
       });
     });
@@ -183,7 +183,7 @@ export class Rules {
   #work(state: State, worker: number, emit: Emit): void {
     this.#heartbeat(state, worker, emit);
     const { point, job } = workerOf(state, worker);
-    const moved = (
+    const emitMove = (
       rule: string,
       to: Point,
       cause: Cause = "engine",
@@ -199,96 +199,96 @@ export class Rules {
     if (this.#may("crash")) {
       emit({
         rule: isInCall(point) ? "crash: inside the call" : "crash",
-        cause: "failure",
+        cause: "fault",
         job,
         worker,
         event: "",
-        next: gone(state, worker),
+        next: endWorker(state, worker),
       });
     }
     switch (point) {
       case "claimed":
         this.#begin(state, worker, emit);
-        if (this.#may("input fails")) {
-          moved("input: storage does not answer", "failing", "failure");
-          moved("input: gone", "failingForGood", "failure");
+        if (this.#may("input unavailable")) {
+          emitMove("input: storage unavailable", "failing", "fault");
+          emitMove("input: not found", "failingPermanently", "fault");
         }
-        if (this.#may("shutdown")) moved("shutdown", "releasing", "failure");
+        if (this.#may("shutdown")) emitMove("shutdown", "releasing", "fault");
         break;
       case "sending":
-        this.#leave(state, worker, emit);
+        this.#send(state, worker, emit);
         break;
-      case "waiting":
-        this.#provide(state, worker, emit);
+      case "awaitingResponse":
+        this.#respond(state, worker, emit);
         break;
       case "repeating":
         this.#repeat(state, worker, emit);
         break;
-      case "sendingAgain":
-        this.#leave(state, worker, emit);
+      case "resending":
+        this.#send(state, worker, emit);
         break;
-      case "waitingAgain":
-        this.#provide(state, worker, emit);
+      case "awaitingRepeat":
+        this.#respond(state, worker, emit);
         break;
-      case "answered":
+      case "succeeded":
         this.#settle(state, worker, "succeeded", "paid", emit);
         this.#completeAndSettle(state, worker, "succeeded", emit);
         break;
-      case "refused":
+      case "rejected":
         this.#settle(state, worker, "rejected", "failing", emit);
         break;
-      case "refusedForGood":
-        this.#settle(state, worker, "rejected", "failingForGood", emit);
+      case "rejectedPermanently":
+        this.#settle(state, worker, "rejected", "failingPermanently", emit);
         break;
-      case "refusedForNow":
+      case "throttled":
         this.#settle(state, worker, "rejected", "snoozing", emit);
         break;
-      case "refusedByCancel":
+      case "rejectedCancelled":
         this.#settle(state, worker, "rejected", "cancelling", emit);
         break;
-      case "lost":
-        if (this.#is("a lost response counts as a refusal")) {
+      case "responseLost":
+        if (this.#is("a lost response counts as a rejection")) {
           this.#settle(state, worker, "rejected", "failing", emit);
         } else this.#settle(state, worker, "unknown", "snoozing", emit);
         break;
-      case "lostByCancel":
-        this.#settle(state, worker, "unknown", "abandoning", emit);
+      case "responseLostCancelled":
+        this.#settle(state, worker, "unknown", "queryingCancelled", emit);
         break;
-      case "asking":
-      case "askingForGood":
-      case "abandoning":
-      case "abandoningForGood":
-        this.#find(state, worker, emit);
+      case "querying":
+      case "queryingFinal":
+      case "queryingCancelled":
+      case "queryingFinalCancelled":
+        this.#query(state, worker, emit);
         break;
       case "found":
         this.#settle(state, worker, "adopted", "paid", emit);
         this.#completeAndSettle(state, worker, "adopted", emit);
         break;
-      case "foundByCancel":
+      case "foundCancelled":
         this.#settle(state, worker, "adopted", "cancelling", emit);
         break;
       case "absent":
         this.#settle(state, worker, "absent", "failing", emit);
         break;
-      case "absentByCancel":
+      case "absentCancelled":
         this.#settle(state, worker, "absent", "cancelling", emit);
         break;
       case "paid":
         this.#complete(state, worker, emit);
         break;
       case "failing":
-      case "failingForGood":
+      case "failingPermanently":
       case "snoozing":
       case "releasing":
       case "cancelling":
         this.#end(state, worker, point, emit);
         if (point === "failing" && this.#may("shutdown")) {
-          moved("shutdown", "releasing", "failure");
+          emitMove("shutdown", "releasing", "fault");
         }
-        if (this.#may("end not reached")) {
+        if (this.#may("end not delivered")) {
           emit({
-            rule: "end: not reached",
-            cause: "failure",
+            rule: "end: not delivered",
+            cause: "fault",
             job,
             worker,
             event: "",
@@ -301,34 +301,41 @@ export class Rules {
     }
   }
 
-  #owns(state: State, worker: number): boolean {
+  #holdsLease(state: State, worker: number): boolean {
     return workerOf(state, worker).isOwner ||
       this.#is("writes carry no lease token");
   }
 
-  /** heartbeat_ai_jobs, only where it changes something; and the worker's own lease timer. */
+  /** heartbeat_ai_jobs, only where it changes something, and the worker's own lease timer. */
   #heartbeat(state: State, worker: number, emit: Emit): void {
     const { point, job } = workerOf(state, worker);
     const row = jobOf(state, job);
     const step = { cause: "engine", job, worker, event: "" } as const;
-    if (!this.#owns(state, worker)) {
-      const goesOn = this.#is("a sender that is cut off continues") &&
+    if (!this.#holdsLease(state, worker)) {
+      const continues =
+        this.#is("a worker without a lease continues its request") &&
         isInCall(point);
-      if (goesOn) return;
-      emit({ ...step, rule: "heartbeat: lost", next: gone(state, worker) });
+      if (continues) return;
+      emit({
+        ...step,
+        rule: "heartbeat: lease lost",
+        next: endWorker(state, worker),
+      });
       return;
     }
-    const renewed = row.isLeaseOver
-      ? withJob(state, job, { isLeaseOver: false })
+    const renewed = row.isLeaseExpired
+      ? withJob(state, job, { isLeaseExpired: false })
       : state;
-    const stopsAt = row.isCancelAsked ? CANCELLED_AT[point] : undefined;
-    if (stopsAt !== undefined) {
-      const stopped = withPoint(renewed, worker, stopsAt);
+    const cancelledAt = row.isCancelRequested ? CANCELLED_AT[point] : undefined;
+    if (cancelledAt !== undefined) {
+      const stopped = withPoint(renewed, worker, cancelledAt);
       emit({
         ...step,
         rule: `heartbeat: cancelled at ${point}`,
         next: isInCall(point)
-          ? withJob(stopped, job, { orphans: row.orphans + 1 })
+          ? withJob(stopped, job, {
+            abandonedRequests: row.abandonedRequests + 1,
+          })
           : stopped,
       });
     } else if (renewed !== state) {
@@ -347,7 +354,10 @@ export class Rules {
       changes: Partial<Job>,
       to: Point,
     ) => {
-      const written = withJob(state, job, { isLeaseOver: false, ...changes });
+      const written = withJob(state, job, {
+        isLeaseExpired: false,
+        ...changes,
+      });
       emit({
         ...step,
         rule: `begin: ${rule}`,
@@ -355,48 +365,48 @@ export class Rules {
         event,
         next: withPoint(written, worker, to),
       });
-      if (!this.#may("begin answer lost")) return;
+      if (!this.#may("begin response lost")) return;
       emit({
         ...step,
-        rule: `begin: ${rule}, answer lost`,
-        cause: "failure",
+        rule: `begin: ${rule}, response lost`,
+        cause: "fault",
         event,
         next: withPoint(written, worker, "failing"),
       });
     };
-    if (!this.#owns(state, worker)) {
+    if (!this.#holdsLease(state, worker)) {
       emit({
         ...step,
-        rule: "begin: lost",
+        rule: "begin: lease lost",
         cause: "engine",
         event: "",
         next: withWorker(state, worker, IDLE),
       });
       return;
     }
-    if (this.#may("begin not reached")) {
+    if (this.#may("begin not delivered")) {
       emit({
         ...step,
-        rule: "begin: not reached",
-        cause: "failure",
+        rule: "begin: not delivered",
+        cause: "fault",
         event: "",
         next: withPoint(state, worker, "failing"),
       });
     }
-    if (isOpen(row.call) && !this.#is("begin sends without a query")) {
-      const isConclusive = row.isDoubtOld;
+    if (isOpen(row.call) && !this.#is("begin resends without a query")) {
+      const isConclusive = row.isReconcileOver;
       answered(
         isConclusive ? "reconcile, conclusive" : "reconcile",
         "progress",
         row.call === "sent" ? { call: "unknown" } : {},
         isConclusive || this.#is("an empty query is always conclusive")
-          ? "askingForGood"
-          : "asking",
+          ? "queryingFinal"
+          : "querying",
       );
     } else if (row.call === "succeeded" || row.call === "adopted") {
       answered("done", "progress", {}, "paid");
     } else if (
-      row.isCancelAsked && !this.#is("begin ignores a cancellation")
+      row.isCancelRequested && !this.#is("begin ignores a cancellation")
     ) {
       emit({
         ...step,
@@ -405,42 +415,43 @@ export class Rules {
         event: "",
         next: withPoint(state, worker, "cancelling"),
       });
-    } else if (this.#is("the call is journalled after the request")) {
+    } else if (this.#is("the call is journalled after its request")) {
       answered("send", "", {}, "sending");
     } else {
       answered("send", "submitted", {
         call: "sent",
-        isAnswered: false,
-        isDoubtOld: false,
+        isResolved: false,
+        isReconcileOver: false,
         spend: row.spend === "none" ? "unknown" : row.spend,
       }, "sending");
     }
   }
 
-  /** begin_provider_calls once more, after an empty query: the provider recognises the call by its key. */
+  /** begin_provider_calls again, after an empty query: the provider recognises the call by its idempotency key. */
   #repeat(state: State, worker: number, emit: Emit): void {
     const { job } = workerOf(state, worker);
     const row = jobOf(state, job);
     const step = { job, worker };
-    if (!this.#owns(state, worker)) {
+    if (!this.#holdsLease(state, worker)) {
       emit({
         ...step,
-        rule: "repeat: lost",
+        rule: "repeat: lease lost",
         cause: "engine",
         event: "",
         next: withWorker(state, worker, IDLE),
       });
       return;
     }
-    const mayRepeat = !row.isDoubtOld &&
-      (!row.isCancelAsked || this.#is("a repetition ignores a cancellation"));
+    const mayRepeat = !row.isReconcileOver &&
+      (!row.isCancelRequested ||
+        this.#is("a repetition ignores a cancellation"));
     const written = withJob(state, job, {
-      isLeaseOver: false,
+      isLeaseExpired: false,
       ...(mayRepeat ? { call: "sent" as const } : {}),
     });
     const decision = mayRepeat
       ? "repeat"
-      : row.isDoubtOld
+      : row.isReconcileOver
       ? "reconcile, conclusive"
       : "reconcile";
     const event = mayRepeat ? "submitted" : "progress";
@@ -449,26 +460,27 @@ export class Rules {
       rule: `repeat: ${decision}`,
       cause: "engine",
       event,
-      next: withPoint(written, worker, mayRepeat ? "sendingAgain" : "snoozing"),
+      next: withPoint(written, worker, mayRepeat ? "resending" : "snoozing"),
     });
-    if (!this.#may("begin answer lost")) return;
+    if (!this.#may("begin response lost")) return;
     emit({
       ...step,
-      rule: `repeat: ${decision}, answer lost`,
-      cause: "failure",
+      rule: `repeat: ${decision}, response lost`,
+      cause: "fault",
       event,
       next: withPoint(written, worker, "failing"),
     });
   }
 
   /** The request is sent, unless the worker's own clock says that the lease may have expired. */
-  #leave(state: State, worker: number, emit: Emit): void {
+  #send(state: State, worker: number, emit: Emit): void {
     const { job, isOwner, point } = workerOf(state, worker);
-    const isAgain = point === "sendingAgain";
-    const mayLeave = this.#is("a request may be sent after its lease") ||
-      (isOwner && !jobOf(state, job).isLeaseOver);
+    const isRepeat = point === "resending";
+    const maySend =
+      this.#is("a request may be sent after its lease has expired") ||
+      (isOwner && !jobOf(state, job).isLeaseExpired);
     emit({
-      rule: mayLeave ? "send" : "send: too late",
+      rule: maySend ? "send" : "send: lease may have expired",
       cause: "engine",
       job,
       worker,
@@ -476,23 +488,23 @@ export class Rules {
       next: withPoint(
         state,
         worker,
-        mayLeave
-          ? isAgain ? "waitingAgain" : "waiting"
-          : isAgain
-          ? "lost"
-          : "refused",
+        maySend
+          ? isRepeat ? "awaitingRepeat" : "awaitingResponse"
+          : isRepeat
+          ? "responseLost"
+          : "rejected",
       ),
     });
   }
 
   /** The provider's handling of a request, and the delivery of its response. */
-  #provide(state: State, worker: number, emit: Emit): void {
+  #respond(state: State, worker: number, emit: Emit): void {
     const { job, point } = workerOf(state, worker);
     const row = jobOf(state, job);
-    // A refusal of a repeated request does not prove that the earlier one made nothing.
-    const isLost = point === "waitingAgain" &&
-      !this.#is("a refused repetition counts as a refusal");
-    const emitted = (
+    // A rejected repetition does not prove that the earlier request created nothing.
+    const isLost = point === "awaitingRepeat" &&
+      !this.#is("a rejected repetition counts as a rejection");
+    const emitStep = (
       rule: string,
       cause: Cause,
       to: Point,
@@ -510,76 +522,87 @@ export class Rules {
           to,
         ),
       });
-    const made = this.#made(row);
-    emitted("makes it", "provider", "answered", made);
-    if (this.#may("answer lost")) {
-      emitted("makes it, answer lost", "failure", "lost", made);
-    }
-    if (this.#may("refused")) {
-      emitted("refuses", "failure", isLost ? "lost" : "refused");
-    }
-    if (this.#may("refused for good")) {
-      emitted(
-        "refuses for good",
-        "failure",
-        isLost ? "lost" : "refusedForGood",
+    const made = this.#create(row);
+    emitStep("creates the object", "provider", "succeeded", made);
+    if (this.#may("response lost")) {
+      emitStep(
+        "creates the object, response lost",
+        "fault",
+        "responseLost",
+        made,
       );
     }
-    if (this.#may("refused for now")) {
-      emitted(
-        "has enough of our calls",
-        "failure",
-        isLost ? "lost" : "refusedForNow",
+    if (this.#may("rejected")) {
+      emitStep("rejects", "fault", isLost ? "responseLost" : "rejected");
+    }
+    if (this.#may("rejected permanently")) {
+      emitStep(
+        "rejects permanently",
+        "fault",
+        isLost ? "responseLost" : "rejectedPermanently",
       );
     }
-    if (this.#may("request dropped")) {
-      emitted("never gets it", "failure", "lost");
+    if (this.#may("throttled")) {
+      emitStep(
+        "throttles",
+        "fault",
+        isLost ? "responseLost" : "throttled",
+      );
     }
-    if (this.#may("answer late")) {
-      emitted("is slower than the client", "failure", "lost", {
-        orphans: row.orphans + 1,
+    if (this.#may("request lost")) {
+      emitStep("request lost", "fault", "responseLost");
+    }
+    if (this.#may("response late")) {
+      emitStep("responds after the timeout", "fault", "responseLost", {
+        abandonedRequests: row.abandonedRequests + 1,
       });
     }
   }
 
-  /** The provider's objects after a request. One that recognises it by its key makes nothing new. */
-  #made(row: Job): Partial<Job> {
-    return this.world.hasKey && row.made > 0
+  /** The provider's objects after a request. With an idempotency key, a repetition creates no further object. */
+  #create(row: Job): Partial<Job> {
+    return this.configuration.hasKey && row.created > 0
       ? {}
-      : { made: row.made + 1, isListed: false };
+      : { created: row.created + 1, isListed: false };
   }
 
   /** Queries the provider by the job's marker. */
-  #find(state: State, worker: number, emit: Emit): void {
+  #query(state: State, worker: number, emit: Emit): void {
     const { job, point } = workerOf(state, worker);
     const row = jobOf(state, job);
-    const emitted = (rule: string, to: Point, cause: Cause = "engine") =>
+    const emitStep = (rule: string, to: Point, cause: Cause = "engine") =>
       emit({
-        rule: `look-up: ${rule}`,
+        rule: `query: ${rule}`,
         cause,
         job,
         worker,
         event: "",
         next: withPoint(state, worker, to),
       });
-    const isCancelled = point === "abandoning" ||
-      point === "abandoningForGood";
-    if (row.made > 0 && row.isListed) {
-      emitted("found", isCancelled ? "foundByCancel" : "found");
+    const isCancelled = point === "queryingCancelled" ||
+      point === "queryingFinalCancelled";
+    if (row.created > 0 && row.isListed) {
+      emitStep("found", isCancelled ? "foundCancelled" : "found");
     } else if (isCancelled) {
-      emitted(
-        "nothing for the cancelled",
-        point === "abandoningForGood" ? "absentByCancel" : "cancelling",
+      emitStep(
+        "nothing found, cancelled",
+        point === "queryingFinalCancelled" ? "absentCancelled" : "cancelling",
       );
-    } else if (point === "askingForGood") emitted("nothing", "absent");
-    else emitted("nothing yet", this.world.hasKey ? "repeating" : "snoozing");
-    if (!isCancelled && this.#may("refused for now")) {
-      emitted("provider has enough of our calls", "snoozing", "failure");
+    } else if (point === "queryingFinal") {
+      emitStep("nothing found, conclusive", "absent");
+    } else {
+      emitStep(
+        "nothing found",
+        this.configuration.hasKey ? "repeating" : "snoozing",
+      );
     }
-    if (!this.#may("look-up fails")) return;
-    emitted("fails", isCancelled ? "cancelling" : "failing", "failure");
+    if (!isCancelled && this.#may("throttled")) {
+      emitStep("throttled", "snoozing", "fault");
+    }
+    if (!this.#may("query fails")) return;
+    emitStep("fails", isCancelled ? "cancelling" : "failing", "fault");
     if (!isCancelled && this.#may("shutdown")) {
-      emitted("broken off by shutdown", "releasing", "failure");
+      emitStep("interrupted by shutdown", "releasing", "fault");
     }
   }
 
@@ -594,25 +617,25 @@ export class Rules {
     const { job } = workerOf(state, worker);
     const row = jobOf(state, job);
     const step = { job, worker };
-    if (!this.#owns(state, worker)) {
+    if (!this.#holdsLease(state, worker)) {
       emit({
         ...step,
-        rule: "settle: lost",
+        rule: "settle: lease lost",
         cause: "engine",
         event: "",
         next: withWorker(state, worker, IDLE),
       });
       return;
     }
-    const isMade = outcome === "succeeded" || outcome === "adopted";
+    const isCreated = outcome === "succeeded" || outcome === "adopted";
     const isSpendKept = outcome === "rejected" &&
-      this.#is("a refusal leaves the spend unknown");
+      this.#is("a rejection leaves the spend unknown");
     const written = withJob(state, job, {
       call: outcome,
-      isDoubtOld: row.isDoubtOld && outcome === "unknown" &&
-        this.#is("the time to reconcile ignores a repetition"),
-      isLeaseOver: false,
-      spend: isMade
+      isReconcileOver: row.isReconcileOver && outcome === "unknown" &&
+        this.#is("reconcile_seconds ignore a repetition"),
+      isLeaseExpired: false,
+      spend: isCreated
         ? "incurred"
         : outcome === "unknown" || isSpendKept
         ? "unknown"
@@ -625,16 +648,18 @@ export class Rules {
       event: "settled",
       next: withPoint(written, worker, to),
     });
-    if (!this.#may("settle answer lost")) return;
+    if (!this.#may("settle response lost")) return;
     emit({
       ...step,
-      rule: `settle: ${outcome}, answer lost`,
-      cause: "failure",
+      rule: `settle: ${outcome}, response lost`,
+      cause: "fault",
       event: "settled",
       next: withPoint(
         written,
         worker,
-        to === "cancelling" || to === "abandoning" ? "cancelling" : "failing",
+        to === "cancelling" || to === "queryingCancelled"
+          ? "cancelling"
+          : "failing",
       ),
     });
   }
@@ -643,17 +668,17 @@ export class Rules {
   #complete(state: State, worker: number, emit: Emit): void {
     const { job } = workerOf(state, worker);
     const step = { job, worker };
-    if (!this.#owns(state, worker)) {
+    if (!this.#holdsLease(state, worker)) {
       emit({
         ...step,
-        rule: "complete: lost",
+        rule: "complete: lease lost",
         cause: "engine",
         event: "",
         next: withWorker(state, worker, IDLE),
       });
       return;
     }
-    const { next, event } = this.#left(state, job, {
+    const { next, event } = this.#leaveProcessing(state, job, {
       status: "completed",
     }, "completed");
     emit({
@@ -663,11 +688,11 @@ export class Rules {
       event,
       next: withWorker(next, worker, IDLE),
     });
-    if (!this.#may("complete answer lost")) return;
+    if (!this.#may("complete response lost")) return;
     emit({
       ...step,
-      rule: "complete: answer lost",
-      cause: "failure",
+      rule: "complete: response lost",
+      cause: "fault",
       event,
       next: withPoint(next, worker, "failing"),
     });
@@ -688,7 +713,7 @@ export class Rules {
           rule: completed.rule.replace(
             "complete",
             `complete: settling ${outcome}`,
-          ).replace(": answer lost", ", answer lost"),
+          ).replace(": response lost", ", response lost"),
           event: "settled completed",
         }));
     });
@@ -699,7 +724,7 @@ export class Rules {
     const { job } = workerOf(state, worker);
     const row = jobOf(state, job);
     const name = END_NAMES[point] ?? point;
-    const emitted = (rule: string, next: State, event = "") =>
+    const emitStep = (rule: string, next: State, event = "") =>
       emit({
         rule: `${name}${rule}`,
         cause: "engine",
@@ -708,93 +733,93 @@ export class Rules {
         event,
         next: withWorker(next, worker, IDLE),
       });
-    if (!this.#owns(state, worker)) {
-      emitted(": lost", state);
+    if (!this.#holdsLease(state, worker)) {
+      emitStep(": lease lost", state);
       return;
     }
-    const givesBack = row.attempt -
-      (this.#is("snooze spends the attempt") ? 0 : 1);
+    const attemptReturned = row.attempt -
+      (this.#is("snooze uses up the attempt") ? 0 : 1);
     switch (point) {
       case "failing": {
         if (row.attempt >= row.maxAttempts) {
-          const { next, event } = this.#left(
+          const { next, event } = this.#leaveProcessing(
             state,
             job,
             { status: "failed" },
             "failed",
           );
-          emitted(": attempts used up", next, event);
+          emitStep(": attempts used up", next, event);
           return;
         }
-        const { next, event, how } = this.#left(state, job, {
+        const { next, event, how } = this.#leaveProcessing(state, job, {
           status: "pending",
           isDue: false,
         }, "retried");
-        emitted(`: ${how}`, next, event);
+        emitStep(`: ${how}`, next, event);
         return;
       }
-      case "failingForGood": {
-        const { next, event } = this.#left(
+      case "failingPermanently": {
+        const { next, event } = this.#leaveProcessing(
           state,
           job,
           { status: "failed" },
           "failed",
         );
-        emitted(": for good", next, event);
+        emitStep(": permanent", next, event);
         return;
       }
       case "snoozing": {
-        const { next, event, how } = this.#left(state, job, {
+        const { next, event, how } = this.#leaveProcessing(state, job, {
           status: "pending",
-          attempt: givesBack,
+          attempt: attemptReturned,
           isDue: false,
         }, "snoozed");
-        emitted(`: ${how}`, next, event);
+        emitStep(`: ${how}`, next, event);
         return;
       }
       case "releasing": {
-        const { next, event, how } = this.#left(state, job, {
+        const { next, event, how } = this.#leaveProcessing(state, job, {
           status: "pending",
           attempt: row.attempt - 1,
           isDue: true,
         }, "released");
-        emitted(`: ${how}`, next, event);
+        emitStep(`: ${how}`, next, event);
         return;
       }
       default: {
-        if (!row.isCancelAsked) {
-          emitted(": nobody asked", state);
+        if (!row.isCancelRequested) {
+          emitStep(": not requested", state);
           return;
         }
-        const { next, event } = this.#left(state, job, {
+        const { next, event } = this.#leaveProcessing(state, job, {
           status: "cancelled",
         }, "cancelled");
-        emitted("", next, event);
+        emitStep("", next, event);
       }
     }
   }
 
   /**
-   * Consequences of leaving `processing`: the lease ends, a call without a response has an unknown outcome, and a
+   * Consequences of leaving `processing`: the lease ends, a call without a response gets an unknown outcome, and a
    * cancelled or expired job ends instead of waiting.
    */
-  #left(
+  #leaveProcessing(
     state: State,
     job: number,
     changes: Partial<Job>,
     event: string,
   ): { next: State; event: string; how: string } {
     const row = jobOf(state, job);
-    const isDoubtful = row.call === "sent" &&
-      !this.#is("an ending leaves its call as sent");
-    const isCancelled = changes.status === "pending" && row.isCancelAsked &&
-      !this.#is("requeueing forgets a cancellation");
-    const isTooOld = changes.status === "pending" && row.isOld &&
-      !isCancelled && !this.#is("a job is never too old to wait again");
+    const isUnsettled = row.call === "sent" &&
+      !this.#is("the end of a run leaves its call as sent");
+    const isCancelled = changes.status === "pending" && row.isCancelRequested &&
+      !this.#is("requeueing ignores a cancellation");
+    const isTooOld = changes.status === "pending" && row.isExpired &&
+      !isCancelled && !this.#is("requeueing ignores the maximum age");
     const next = withJob(state, job, {
-      isLeaseOver: false,
+      isLeaseExpired: false,
       ...changes,
-      ...(isDoubtful ? { call: "unknown" as const } : {}),
+      ...(isUnsettled ? { call: "unknown" as const } : {}),
       ...(isCancelled ? { status: "cancelled" as const, isDue: false } : {}),
       ...(isTooOld ? { status: "failed" as const, isDue: false } : {}),
     });
@@ -816,22 +841,22 @@ export class Rules {
   #sweep(state: State, job: number, emit: Emit): void {
     const row = jobOf(state, job);
     const isStalled = row.status === "processing" &&
-      (row.isLeaseOver || this.#is("rescue takes a valid lease"));
-    if (!isStalled || this.#is("nothing sweeps")) return;
+      (row.isLeaseExpired || this.#is("rescue takes a valid lease"));
+    if (!isStalled || this.#is("there is no sweep")) return;
     const isLast = row.attempt >= row.maxAttempts;
-    const diedInside = row.call === "sent";
+    const diedInCall = row.call === "sent";
     const isPaid = row.call === "succeeded" || row.call === "adopted";
-    const getsAnother = isLast && (diedInside || isPaid);
-    const waits = !isLast || getsAnother ||
+    const getsExtraAttempt = isLast && (diedInCall || isPaid);
+    const waits = !isLast || getsExtraAttempt ||
       this.#is("rescue leaves the last attempt waiting");
-    const { next, event, how } = this.#left(
+    const { next, event, how } = this.#leaveProcessing(
       state,
       job,
       waits
         ? {
           status: "pending",
-          attempt: row.attempt - (getsAnother ? 1 : 0),
-          isDue: row.attempt <= 1 || diedInside,
+          attempt: row.attempt - (getsExtraAttempt ? 1 : 0),
+          isDue: row.attempt <= 1 || diedInCall,
         }
         : { status: "failed" },
       waits ? "rescued" : "failed",
@@ -842,11 +867,11 @@ export class Rules {
           ? `parked, ${how}`
           : how !== "rescued"
           ? how
-          : !getsAnother
+          : !getsExtraAttempt
           ? "rescued"
-          : diedInside
-          ? "once more, to ask"
-          : "once more, to finish"
+          : diedInCall
+          ? "extra attempt, to query"
+          : "extra attempt, to finish"
       }`,
       cause: "engine",
       job,
@@ -859,7 +884,7 @@ export class Rules {
   /** Steps of passing time, in the database and at the provider. */
   #pass(state: State, job: number, emit: Emit): void {
     const row = jobOf(state, job);
-    const passed = (rule: string, cause: Cause, changes: Partial<Job>) =>
+    const emitTime = (rule: string, cause: Cause, changes: Partial<Job>) =>
       emit({
         rule,
         cause,
@@ -869,164 +894,171 @@ export class Rules {
         next: withJob(state, job, changes),
       });
     if (row.status === "pending" && !row.isDue) {
-      passed("time: due", "time", { isDue: true });
+      emitTime("time: due", "time", { isDue: true });
     }
-    if (row.status === "processing" && !row.isLeaseOver) {
-      const isHeld = state.workers.some((worker) =>
+    if (row.status === "processing" && !row.isLeaseExpired) {
+      const isOwned = state.workers.some((worker) =>
         worker.job === job && worker.isOwner
       );
-      if (!isHeld || this.#may("stall")) {
-        passed("time: lease over", isHeld ? "failure" : "time", {
-          isLeaseOver: true,
+      if (!isOwned || this.#may("stall")) {
+        emitTime("time: lease expires", isOwned ? "fault" : "time", {
+          isLeaseExpired: true,
         });
       }
     }
-    const isUnderWay = row.status === "pending" && row.attempt > 0 ||
+    const isStarted = row.status === "pending" && row.attempt > 0 ||
       row.status === "processing";
-    if (this.world.ages && isUnderWay && !row.isOld) {
-      passed("time: job old", "time", { isOld: true });
+    if (this.configuration.ages && isStarted && !row.isExpired) {
+      emitTime("time: maximum age exceeded", "time", { isExpired: true });
     }
-    if (row.orphans > 0) {
-      passed("provider: makes what nobody waits for", "provider", {
-        orphans: row.orphans - 1,
-        ...this.#made(row),
+    if (row.abandonedRequests > 0) {
+      emitTime("provider: handles an abandoned request", "provider", {
+        abandonedRequests: row.abandonedRequests - 1,
+        ...this.#create(row),
       });
-      passed("provider: drops what nobody waits for", "provider", {
-        orphans: row.orphans - 1,
+      emitTime("provider: drops an abandoned request", "provider", {
+        abandonedRequests: row.abandonedRequests - 1,
       });
     }
-    if (row.made > 0 && !row.isListed) {
-      passed("provider: lists it", "provider", { isListed: true });
+    if (row.created > 0 && !row.isListed) {
+      emitTime("provider: lists the object", "provider", { isListed: true });
     }
-    if (!row.isDoubtOld && this.#mayDoubtBeOld(state, job)) {
-      passed("time: doubt old", "time", { isDoubtOld: true });
+    if (!row.isReconcileOver && this.#mayReconcileBeOver(state, job)) {
+      emitTime("time: reconcile_seconds over", "time", {
+        isReconcileOver: true,
+      });
     }
   }
 
   /**
-   * The only assumption about the provider: within `reconcile_seconds` after the sender is known to be gone, it has
+   * The only assumption about the provider: within `reconcile_seconds` after the sender is known to have ended, it has
    * finished with the request and lists what it created.
    */
-  #mayDoubtBeOld(state: State, job: number): boolean {
+  #mayReconcileBeOver(state: State, job: number): boolean {
     const row = jobOf(state, job);
-    if (this.#is("the time to reconcile starts at the sending")) {
+    if (this.#is("reconcile_seconds start when the request is sent")) {
       return isOpen(row.call);
     }
     const isRepeated = state.workers.some((worker) =>
-      worker.job === job && worker.point === "waitingAgain"
+      worker.job === job && worker.point === "awaitingRepeat"
     );
-    if (isRepeated && this.#is("the time to reconcile ignores a repetition")) {
+    if (isRepeated && this.#is("reconcile_seconds ignore a repetition")) {
       return true;
     }
     if (row.call !== "unknown") return false;
-    const isOnTheWire = row.orphans > 0 ||
+    const isInFlight = row.abandonedRequests > 0 ||
       state.workers.some((worker) =>
         worker.job === job && isInCall(worker.point) &&
-        (worker.isOwner || !this.#is("a sender that is cut off continues"))
+        (worker.isOwner ||
+          !this.#is("a worker without a lease continues its request"))
       );
-    return !isOnTheWire && (row.made === 0 || row.isListed);
+    return !isInFlight && (row.created === 0 || row.isListed);
   }
 
   /** The actions of owners and operators. */
-  #people(state: State, job: number, emit: Emit): void {
+  #request(state: State, job: number, emit: Emit): void {
     const row = jobOf(state, job);
-    const asked = (rule: string, event: string, changes: Partial<Job>) =>
+    const emitRequest = (rule: string, event: string, changes: Partial<Job>) =>
       emit({
         rule,
-        cause: "people",
+        cause: "request",
         job,
         worker: -1,
         event,
         next: withJob(state, job, changes),
       });
-    if (!row.isCancelAsked && job < this.world.cancellable) {
+    if (!row.isCancelRequested && job < this.configuration.cancellable) {
       if (row.status === "pending") {
-        asked("owner: cancels a waiting job", "cancelled", {
-          isCancelAsked: true,
+        emitRequest("owner: cancels a waiting job", "cancelled", {
+          isCancelRequested: true,
           ...(this.#is("cancelling a waiting job leaves it waiting")
             ? {}
             : { status: "cancelled", isDue: false }),
         });
       } else if (row.status === "processing") {
-        asked(
+        emitRequest(
           "owner: cancels a running job",
           this.#is("cancelling a running job writes no event")
             ? ""
             : "cancel_requested",
-          { isCancelAsked: true },
+          { isCancelRequested: true },
         );
       }
     }
     if (
-      row.isAnswered && (row.status === "pending" || row.status === "failed")
+      row.isResolved && (row.status === "pending" || row.status === "failed")
     ) {
-      asked("operator: takes the answer back", "failed", {
+      emitRequest("operator: takes back the answer", "failed", {
         status: "failed",
         isDue: false,
         call: "unknown",
-        isAnswered: false,
-        isDoubtOld: false,
+        isResolved: false,
+        isReconcileOver: false,
         spend: "unknown",
       });
     }
-    if (row.status !== "failed" || row.reruns >= this.world.reruns) return;
+    if (row.status !== "failed" || row.retries >= this.configuration.retries) {
+      return;
+    }
     const again = {
       status: "pending",
       isDue: true,
-      isCancelAsked: false,
-      isOld: false,
-      maxAttempts: row.attempt + this.world.maxAttempts,
-      reruns: row.reruns + 1,
+      isCancelRequested: false,
+      isExpired: false,
+      maxAttempts: row.attempt + this.configuration.maxAttempts,
+      retries: row.retries + 1,
     } as const;
     if (row.spend !== "unknown") {
-      asked("owner: retries", "retry_requested", {
+      emitRequest("owner: retries", "retry_requested", {
         ...again,
-        ...(this.#is("retry forgets the journal")
+        ...(this.#is("retry ignores the journal")
           ? { call: "none", spend: "none" }
           : {}),
       });
     } else if (
-      row.orphans === 0 && !hasRequestUnderWay(state, job) &&
+      row.abandonedRequests === 0 && !hasRequestInFlight(state, job) &&
       row.call === "unknown"
     ) {
       // The operator checks once the provider has finished, and reports what happened.
-      const isMade = row.made > 0;
-      asked(
-        isMade ? "operator: it was made" : "operator: nothing was made",
+      const isCreated = row.created > 0;
+      emitRequest(
+        isCreated
+          ? "operator: reports a creation"
+          : "operator: reports no creation",
         "retry_requested",
         {
           ...again,
-          call: isMade ? "adopted" : "absent",
-          isAnswered: true,
-          spend: isMade ? "incurred" : "none",
-          isDoubtOld: false,
+          call: isCreated ? "adopted" : "absent",
+          isResolved: true,
+          spend: isCreated ? "incurred" : "none",
+          isReconcileOver: false,
         },
       );
     }
   }
 }
 
-/** The next state of a worker that learns of a cancellation; in other states it finishes its current step. */
+/** The next point of a worker that learns of a cancellation; at other points it finishes its current step. */
 const CANCELLED_AT: Partial<Record<Point, Point>> = {
   claimed: "cancelling",
-  sending: "refusedByCancel",
-  waiting: "lostByCancel",
-  sendingAgain: "lostByCancel",
-  waitingAgain: "lostByCancel",
-  repeating: "abandoning",
-  refused: "refusedByCancel",
-  refusedForNow: "refusedByCancel",
-  lost: "lostByCancel",
-  asking: "abandoning",
-  askingForGood: "abandoningForGood",
+  sending: "rejectedCancelled",
+  awaitingResponse: "responseLostCancelled",
+  resending: "responseLostCancelled",
+  awaitingRepeat: "responseLostCancelled",
+  repeating: "queryingCancelled",
+  rejected: "rejectedCancelled",
+  throttled: "rejectedCancelled",
+  responseLost: "responseLostCancelled",
+  querying: "queryingCancelled",
+  queryingFinal: "queryingFinalCancelled",
   failing: "cancelling",
-  failingForGood: "cancelling",
+  failingPermanently: "cancelling",
   snoozing: "cancelling",
 };
 
 const END_NAMES: Partial<Record<Point, string>> = {
   failing: "fail",
-  failingForGood: "fail",
+  failingPermanently: "fail",
   snoozing: "snooze",
   releasing: "release",
   cancelling: "cancel",
@@ -1048,10 +1080,10 @@ export function jobOf(state: State, job: number): Job {
 
 /** Whether the worker's request is on its way or with the provider. */
 function isInCall(point: Point): boolean {
-  return point === "waiting" || point === "waitingAgain";
+  return point === "awaitingResponse" || point === "awaitingRepeat";
 }
 
-function hasRequestUnderWay(state: State, job: number): boolean {
+function hasRequestInFlight(state: State, job: number): boolean {
   return state.workers.some((worker) =>
     worker.job === job && isInCall(worker.point)
   );
@@ -1077,11 +1109,13 @@ function withPoint(state: State, worker: number, point: Point): State {
   return withWorker(state, worker, { ...workerOf(state, worker), point });
 }
 
-/** The worker is gone; its request may still reach the provider. */
-function gone(state: State, worker: number): State {
+/** The worker ends; its request may still reach the provider. */
+function endWorker(state: State, worker: number): State {
   const { point, job } = workerOf(state, worker);
   const left = withWorker(state, worker, IDLE);
   return isInCall(point)
-    ? withJob(left, job, { orphans: jobOf(state, job).orphans + 1 })
+    ? withJob(left, job, {
+      abandonedRequests: jobOf(state, job).abandonedRequests + 1,
+    })
     : left;
 }

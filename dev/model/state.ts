@@ -1,5 +1,5 @@
 /**
- * The state of the model: jobs in the database, objects at the provider, and what each worker believes. Times are
+ * The state of the model: jobs in the database, objects at the provider, and the local state of each worker. Times are
  * reduced to what a rule depends on: due or not, lease expired or not, outcome unknown for long enough or not.
  */
 
@@ -29,7 +29,7 @@ export type Call = (typeof CALLS)[number];
 const SPENDS = ["none", "unknown", "incurred"] as const;
 export type Spend = (typeof SPENDS)[number];
 
-/** The next step of a worker. Steps of others may come before it. */
+/** The program point of a worker, which decides its next step. Other steps may come before it. */
 const POINTS = [
   "idle",
   /** Claimed; it downloads the input. */
@@ -37,40 +37,40 @@ const POINTS = [
   /** begin_provider_calls returned `send`; nothing is sent yet. */
   "sending",
   /** The request is on its way or with the provider. */
-  "waiting",
-  "answered",
-  "refused",
-  "refusedForGood",
-  /** The provider's concurrency limit is reached; waiting spends no attempt. */
-  "refusedForNow",
+  "awaitingResponse",
+  "succeeded",
+  "rejected",
+  "rejectedPermanently",
+  /** The provider's concurrency limit is reached; waiting uses up no attempt. */
+  "throttled",
   /** The owner cancelled before anything was sent. */
-  "refusedByCancel",
+  "rejectedCancelled",
   /** The call ended without a usable response. */
-  "lost",
+  "responseLost",
   /** The owner cancelled during the call. */
-  "lostByCancel",
+  "responseLostCancelled",
   /** The owner has cancelled, and the provider is queried once for what the call created. */
-  "abandoning",
+  "queryingCancelled",
   /** The same, where an empty result is conclusive. */
-  "abandoningForGood",
-  "foundByCancel",
+  "queryingFinalCancelled",
+  "foundCancelled",
   /** It will query the provider; an empty result is not conclusive yet. */
-  "asking",
+  "querying",
   /** It will query the provider; an empty result is conclusive. */
-  "askingForGood",
-  /** An empty query was not conclusive, and the provider knows the call by its key. */
+  "queryingFinal",
+  /** An empty query was not conclusive, and the provider has an idempotency key of the call. */
   "repeating",
   /** begin_provider_calls returned `repeat`; nothing is sent again yet. */
-  "sendingAgain",
+  "resending",
   /** The repeated request is on its way or with the provider. */
-  "waitingAgain",
+  "awaitingRepeat",
   "found",
   "absent",
-  "absentByCancel",
+  "absentCancelled",
   /** The paid step is done. */
   "paid",
   "failing",
-  "failingForGood",
+  "failingPermanently",
   "snoozing",
   "releasing",
   "cancelling",
@@ -84,25 +84,25 @@ export interface Job {
   readonly maxAttempts: number;
   /** `scheduled_at` is not in the future. Only for pending jobs. */
   readonly isDue: boolean;
-  /** The lease has expired. It stays valid until the sweep takes the job. Only for processing jobs. */
-  readonly isLeaseOver: boolean;
-  readonly isCancelAsked: boolean;
+  /** The lease has expired. It stays valid until the sweep rescues the job. Only for processing jobs. */
+  readonly isLeaseExpired: boolean;
+  readonly isCancelRequested: boolean;
   readonly call: Call;
-  /** The outcome is what an operator answered (`ai_provider_calls.answered_at`). */
-  readonly isAnswered: boolean;
-  /** The outcome has been unknown for longer than the provider's listing may lag. */
-  readonly isDoubtOld: boolean;
+  /** An operator has recorded the outcome (`ai_provider_calls.answered_at`). */
+  readonly isResolved: boolean;
+  /** The outcome has been unknown for `reconcile_seconds`, so an empty query is conclusive. */
+  readonly isReconcileOver: boolean;
   readonly spend: Spend;
   /** It was first started longer ago than its type allows. */
-  readonly isOld: boolean;
+  readonly isExpired: boolean;
   /** How often an owner or operator retried it. */
-  readonly reruns: number;
+  readonly retries: number;
   /** All paid objects that the provider ever created for this job. */
-  readonly made: number;
+  readonly created: number;
   /** Whether the provider's search finds them. */
   readonly isListed: boolean;
-  /** Requests at the provider whose sender is gone. */
-  readonly orphans: number;
+  /** Requests at the provider for whose response no worker waits. */
+  readonly abandonedRequests: number;
 }
 
 /** A worker slot. */
@@ -130,17 +130,17 @@ export function newJob(maxAttempts: number): Job {
     attempt: 0,
     maxAttempts,
     isDue: true,
-    isLeaseOver: false,
-    isCancelAsked: false,
+    isLeaseExpired: false,
+    isCancelRequested: false,
     call: "none",
-    isAnswered: false,
-    isDoubtOld: false,
+    isResolved: false,
+    isReconcileOver: false,
     spend: "none",
-    isOld: false,
-    reruns: 0,
-    made: 0,
+    isExpired: false,
+    retries: 0,
+    created: 0,
     isListed: false,
-    orphans: 0,
+    abandonedRequests: 0,
   };
 }
 
@@ -175,12 +175,13 @@ function bit(flag: boolean): number {
 function encodeJob(job: Job): string {
   const first = ordinal(statusOrdinals, job.status) * 1024 +
     job.attempt * 128 + job.maxAttempts * 16 + bit(job.isDue) * 8 +
-    bit(job.isLeaseOver) * 4 + bit(job.isCancelAsked) * 2 +
-    bit(job.isDoubtOld);
-  const second = bit(job.isAnswered) * 8192 +
+    bit(job.isLeaseExpired) * 4 + bit(job.isCancelRequested) * 2 +
+    bit(job.isReconcileOver);
+  const second = bit(job.isResolved) * 8192 +
     ordinal(callOrdinals, job.call) * 1024 +
-    ordinal(spendOrdinals, job.spend) * 256 + job.reruns * 64 +
-    job.made * 16 + bit(job.isListed) * 8 + bit(job.isOld) * 4 + job.orphans;
+    ordinal(spendOrdinals, job.spend) * 256 + job.retries * 64 +
+    job.created * 16 + bit(job.isListed) * 8 + bit(job.isExpired) * 4 +
+    job.abandonedRequests;
   return String.fromCharCode(first, second);
 }
 

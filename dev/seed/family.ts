@@ -111,7 +111,7 @@ export async function seedFamily(stack: SeededStack): Promise<void> {
     ),
   );
   if (simulatorUrl === undefined) return;
-  await Promise.all([registerVoice(simulatorUrl), orderFilm(simulatorUrl)]);
+  await Promise.all([registerVoice(simulatorUrl), submitFilm(simulatorUrl)]);
 }
 
 async function registerVoice(simulatorUrl: string): Promise<void> {
@@ -130,7 +130,7 @@ async function registerVoice(simulatorUrl: string): Promise<void> {
   });
 }
 
-async function orderFilm(simulatorUrl: string): Promise<void> {
+async function submitFilm(simulatorUrl: string): Promise<void> {
   const headers = { authorization: `Basic ${KEY}` };
   const dId = `${simulatorUrl}/d-id`;
   if (await send(`${dId}/talks/${TALK_ID}`, { headers }) !== null) return;

@@ -61,7 +61,7 @@ class Changes {
 
   /** Ends every wait with false. */
   abandon(): void {
-    for (const giveUp of this.#waiting.values()) giveUp();
+    for (const cancel of this.#waiting.values()) cancel();
   }
 
   /** True as soon as `reached()` is true, false after `withinMs`. */

@@ -7,13 +7,13 @@ import { spokenSound } from "./spoken.ts";
 import type { State } from "./state.ts";
 
 /** The inputs of a film: a photo, and a recording or a text; files by their SHA-256. */
-export const filmOrderSchema = z.object({
+export const filmRequestSchema = z.object({
   photo: z.string(),
   recording: z.string().nullable(),
   text: z.string(),
 }).readonly();
-/** See {@link filmOrderSchema}. */
-export type FilmOrder = z.output<typeof filmOrderSchema>;
+/** See {@link filmRequestSchema}. */
+export type FilmRequest = z.output<typeof filmRequestSchema>;
 
 /** Number of films in memory, so that the same one is not created twice in a row. */
 const KEPT_FILMS = 8;
@@ -36,7 +36,7 @@ export class Films {
   }
 
   /** The film for these inputs, or null when photo or recording cannot be decoded. */
-  async make({ photo, recording, text }: FilmOrder): Promise<Film | null> {
+  async make({ photo, recording, text }: FilmRequest): Promise<Film | null> {
     const picture = this.#state.getBlob(photo);
     const sound = recording === null
       ? await spokenSound(text)

@@ -75,7 +75,7 @@ export function readArguments(args: string[]): Invocation {
     ],
     default: { simulators: true, page: true, seed: undefined },
     negatable: ["simulators", "page", "seed"],
-    // Node consumes --env-file itself wherever it stands, so only --write-env works through npx.
+    // Node consumes --env-file itself, wherever it is on the command line, so only --write-env works through npx.
     alias: { "write-env": "env-file" },
     unknown: (arg) => {
       unknown.push(arg);

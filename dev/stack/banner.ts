@@ -126,7 +126,7 @@ export function banner(
   const { url: pageUrl, people } = stack.page ?? {};
   const urls = new Set([stack.appUrl, ...stack.networkUrls, stack.apiUrl]);
   const seed = stack.seeded.map((path) =>
-    `${path}; its head says who can sign in`
+    `${path}; its first lines say who can sign in`
   );
   const functions = stack.functions.slugs;
   const stop = options.ephemeral

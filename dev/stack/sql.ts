@@ -28,7 +28,7 @@ const argumentsSchema = z.strictObject({
   help: z.boolean(),
 });
 
-/** Maximal width of a printed column; `--json` prints values whole. */
+/** Maximum width of a printed column; `--json` prints whole values. */
 const MAX_WIDTH = 80;
 
 const encoder = new TextEncoder();

@@ -15,7 +15,7 @@ const usage = `Usage: deno task stop [options]
 `;
 
 /** A stack gives its functions 3 s to end and Postgres 15. */
-const patienceMs = 30_000;
+const timeoutMs = 30_000;
 
 const argumentsSchema = z.strictObject({
   _: z.tuple([]),
@@ -58,15 +58,15 @@ async function run(args: string[]): Promise<0 | 1 | 2> {
   }
   try {
     const end = await stopStackOf(data, {
-      patienceMs,
+      timeoutMs,
       onFound: ({ pid }) =>
         say(`Stopping the stack on ${data} (process ${pid}) …\n`),
     });
     say(
       {
         "stopped": "Stopped.\n",
-        "killed": `It had not ended after ${
-          patienceMs / 1000
+        "killed": `It did not end within ${
+          timeoutMs / 1000
         } s and was killed.\n`,
         "was not running": `No stack is running on ${data}.\n`,
       }[end],

@@ -3,7 +3,7 @@
 const LINE_HEIGHT = 18;
 const CHARACTER_WIDTH = 7.83;
 const MARGIN = 20;
-const MOST_COLUMNS = 110;
+const MAX_COLUMNS = 110;
 
 /**
  * An SVG of a command and its output, in the reader's light or dark colours. Lines longer than 110 characters are cut
@@ -11,7 +11,7 @@ const MOST_COLUMNS = 110;
  */
 export function drawTerminal(command: string, output: string): string {
   const lines = [`$ ${command}`, ...output.trimEnd().split("\n")].map((line) =>
-    line.length > MOST_COLUMNS ? `${line.slice(0, MOST_COLUMNS - 1)}…` : line
+    line.length > MAX_COLUMNS ? `${line.slice(0, MAX_COLUMNS - 1)}…` : line
   );
   const columns = Math.max(...lines.map((line) => line.length));
   const width = Math.ceil(columns * CHARACTER_WIDTH + 2 * MARGIN);

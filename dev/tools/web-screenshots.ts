@@ -14,7 +14,7 @@ import { findChromium } from "./chromium.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
 const file = (path: string) => join(root, path);
-const PATIENCE = { timeout: 60_000 };
+const TIMEOUT = { timeout: 60_000 };
 
 async function choose(page: Page, tool: string): Promise<void> {
   await page.getByRole("button", { name: tool, exact: true }).click();
@@ -29,7 +29,7 @@ async function make(page: Page): Promise<void> {
     "Come soon. There is room in the boat.",
   );
   await page.getByRole("button", { name: "Speak it" }).click();
-  await page.locator("audio").waitFor(PATIENCE);
+  await page.locator("audio").waitFor(TIMEOUT);
   await choose(page, "Book");
   await page.locator("input[type=file]").setInputFiles(
     ["morning", "boat", "evening"].map((name) =>
@@ -39,7 +39,7 @@ async function make(page: Page): Promise<void> {
   await page.getByLabel("Title").fill("Summer at the Attersee");
   await page.getByRole("button", { name: "Make the book" }).click();
   await page.locator("iframe, .job .button:has-text('Open')").first()
-    .waitFor(PATIENCE);
+    .waitFor(TIMEOUT);
   await choose(page, "Talking photo");
   await page.locator("input[type=file]").setInputFiles({
     name: "Great-aunt Rosa.png",
@@ -50,7 +50,7 @@ async function make(page: Page): Promise<void> {
     "Do you remember the summer at the lake?",
   );
   await page.getByRole("button", { name: "Make it talk" }).click();
-  await page.getByText("Making the film").waitFor(PATIENCE);
+  await page.getByText("Making the film").waitFor(TIMEOUT);
   await choose(page, "Clone a voice");
   const dismiss = page.getByRole("button", { name: "Dismiss" });
   while (await dismiss.count() > 0) await dismiss.first().click();
@@ -96,7 +96,7 @@ async function trouble(page: Page, stack: Stack): Promise<void> {
     await page.getByLabel("What should it say?").fill(text);
     await page.getByRole("button", { name: "Speak it" }).click();
     await page.locator("li.job").filter({ hasText: text }).getByText(code)
-      .first().waitFor(PATIENCE);
+      .first().waitFor(TIMEOUT);
   };
   await choose(page, "Speak");
   await fail("speech", 2, { kind: "status", error: "quota_exceeded" });
@@ -129,10 +129,10 @@ async function openConsole(page: Page): Promise<void> {
   await page.getByLabel("Password").fill("family-album");
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.getByRole("link", { name: "Console" }).click();
-  await page.getByRole("button", { name: "It was made" }).waitFor(PATIENCE);
+  await page.getByRole("button", { name: "It was made" }).waitFor(TIMEOUT);
   await page.getByLabel("Run time of").selectOption("text_to_speech");
   await page.getByRole("row", { name: /provider_quota_exceeded/ })
-    .waitFor(PATIENCE);
+    .waitFor(TIMEOUT);
 }
 
 const found = await findChromium();

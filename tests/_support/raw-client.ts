@@ -1,7 +1,7 @@
 /** A client that sends and reads as slowly as a test wants, which `fetch` cannot. */
 
-/** Limits only a failing run. It is long, because a busy machine may need a while. */
-const PATIENCE_MS = 60_000;
+/** Reached only when a test fails. It is long, because a busy machine may need a while. */
+const TIMEOUT_MS = 60_000;
 const encoder = new TextEncoder();
 
 /** A connection with one request. */
@@ -48,7 +48,7 @@ export async function sendHead(
     send,
     async status() {
       const buffer = new Uint8Array(12);
-      const giveUp = setTimeout(close, PATIENCE_MS);
+      const timeout = setTimeout(close, TIMEOUT_MS);
       try {
         for (let at = 0; at < buffer.byteLength;) {
           const read = await connection.read(buffer.subarray(at));
@@ -56,7 +56,7 @@ export async function sendHead(
           at += read;
         }
       } finally {
-        clearTimeout(giveUp);
+        clearTimeout(timeout);
       }
       return Number(new TextDecoder().decode(buffer).slice(9));
     },

@@ -95,9 +95,9 @@ export async function showPage(
       container.remove();
     },
     async until(what: string, holds: () => boolean) {
-      const giveUpAt = Date.now() + 20_000;
+      const deadline = Date.now() + 20_000;
       while (!holds()) {
-        if (Date.now() > giveUpAt) {
+        if (Date.now() > deadline) {
           throw new Error(`${what}: the page shows ${container.textContent}`);
         }
         await new Promise((resolve) => setTimeout(resolve, 5));
@@ -109,7 +109,7 @@ export async function showPage(
 }
 
 /** Makes the page visible again, as when a user returns to its tab. */
-export function lookAgain(): void {
+export function becomeVisible(): void {
   Object.defineProperty(shownDocument, "visibilityState", {
     value: "visible",
     configurable: true,

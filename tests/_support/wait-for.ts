@@ -8,8 +8,8 @@ import type { TestUser } from "./as-user.ts";
 import type { TestStack } from "./stack.ts";
 import type { JobEvent, LogLine } from "./stack-control.ts";
 
-/** Limits only a failing run. It is long, because a busy machine may need a while. */
-const PATIENCE_SECONDS = 60;
+/** Reached only when a test fails. It is long, because a busy machine may need a while. */
+const TIMEOUT_SECONDS = 60;
 
 /** A job as its owner reads it. */
 export type OwnJob = z.output<typeof aiJobSchema>;
@@ -26,7 +26,7 @@ export async function waitForEvent(
   options: { nth?: number; seconds?: number } = {},
 ): Promise<JobEvent[]> {
   const names = [event].flat();
-  const { nth = 1, seconds = PATIENCE_SECONDS } = options;
+  const { nth = 1, seconds = TIMEOUT_SECONDS } = options;
   const { events, reached } = await stack.ask("/events", {
     job_id: jobId,
     events: names,
@@ -62,7 +62,7 @@ export async function waitForJob(
   owner: TestUser,
   jobId: string,
   status: "completed" | "failed" | "cancelled",
-  seconds = PATIENCE_SECONDS,
+  seconds = TIMEOUT_SECONDS,
 ): Promise<OwnJob> {
   await waitForEvent(stack, jobId, ["completed", "failed", "cancelled"], {
     seconds,
@@ -98,7 +98,7 @@ export async function waitForLog(
   slug: string,
   wanted: Record<string, unknown> | string,
   atLeast = 1,
-  seconds = PATIENCE_SECONDS,
+  seconds = TIMEOUT_SECONDS,
 ): Promise<LogLine[]> {
   const { lines, reached } = await stack.ask("/logs", {
     source: `function:${slug}`,
@@ -122,11 +122,11 @@ export async function waitForLog(
 export async function waitUntil(
   what: string,
   holds: () => Promise<boolean>,
-  seconds = PATIENCE_SECONDS,
+  seconds = TIMEOUT_SECONDS,
 ): Promise<void> {
-  const giveUpAt = Date.now() + seconds * 1000;
+  const deadline = Date.now() + seconds * 1000;
   while (!await holds()) {
-    if (Date.now() > giveUpAt) {
+    if (Date.now() > deadline) {
       throw new Error(`${what}: not within ${seconds} s`);
     }
     await new Promise((resolve) => setTimeout(resolve, 50));

@@ -228,10 +228,10 @@ function auditEnds({ jobs, types, limits, providers, now }: Facts): Finding[] {
     const type = policy.get(job.job_type);
     const find = (rule: AuditRule, detail: string) =>
       findings.push({ rule, about: job.id, detail });
-    const patience = (type?.lease_seconds ?? 0) + SWEEP_SECONDS +
+    const toleratedSeconds = (type?.lease_seconds ?? 0) + SWEEP_SECONDS +
       SLACK_SECONDS;
     const isLate = (since: Date) =>
-      now.getTime() - since.getTime() > patience * 1000;
+      now.getTime() - since.getTime() > toleratedSeconds * 1000;
     if (job.attempt > job.max_attempts) {
       find("attempts", `${job.attempt} of ${job.max_attempts}`);
     }

@@ -19,7 +19,7 @@ import { beginCall } from "./_support/protocol.ts";
 /** Number of added jobs, each with a call and its events. A scan of one of their indexes reads a page for each. */
 const GROWTH = 3_000;
 /** The most pages that a call with three jobs may read. */
-const MOST_PAGES = 1_000;
+const MAX_PAGES = 1_000;
 const SERVICE: Caller = { role: "service_role" };
 
 /** The statements that read more pages than that. */
@@ -35,7 +35,7 @@ async function greedy(
       "the statements inside functions are explained too",
     );
     for (const { query, pages, indexes } of plans) {
-      if (pages > MOST_PAGES) {
+      if (pages > MAX_PAGES) {
         found.push(`${pages} pages of ${indexes}: ${query}`);
       }
     }

@@ -65,7 +65,7 @@ class Walk {
       const status = await this.bench.queue.fail(this.held);
       this.note(status && (status === "pending" ? "retried" : "failed"));
     },
-    giveUp: async () =>
+    failPermanently: async () =>
       this.note(
         await this.bench.queue.fail(this.held, { isRetryable: false }) &&
           "failed",
@@ -113,11 +113,13 @@ Deno.test("ai_job_events: on any walk through the queue each change is one event
       {
         weight: 5,
         arbitrary: fc.constantFrom(
-          ...names.filter((name) => !["complete", "giveUp"].includes(name)),
+          ...names.filter((name) =>
+            !["complete", "failPermanently"].includes(name)
+          ),
         ),
       },
       { weight: 3, arbitrary: fc.constant("claim") },
-      { weight: 1, arbitrary: fc.constantFrom("complete", "giveUp") },
+      { weight: 1, arbitrary: fc.constantFrom("complete", "failPermanently") },
     );
     await fc.assert(
       fc.asyncProperty(

@@ -5,7 +5,7 @@ import {
   MIME_TYPE_SYNONYMS,
 } from "../../supabase/functions/_shared/contracts/mime-type.ts";
 import { BUCKETS } from "../../supabase/functions/_shared/storage/buckets.ts";
-import { takesMimeType } from "../../dev/stack/services/lite/storage-mime-types.ts";
+import { acceptsMimeType } from "../../dev/stack/services/lite/storage-mime-types.ts";
 import { withDatabase } from "../_support/database.ts";
 import { refusalOf, uploadSample } from "./_support/factories.ts";
 import { insertAs, voiceClone } from "./_support/new-jobs.ts";
@@ -47,19 +47,19 @@ Deno.test("buckets: Storage accepts every type with an upload URL, under all nam
         for (const name of [mimeType, ...MIME_TYPE_SYNONYMS[mimeType] ?? []]) {
           const isAudioOrVideo = /^(audio|video)\//.test(name);
           assert(
-            takesMimeType(allowed, name) || !BUCKETS[id]?.isUploadable,
+            acceptsMimeType(allowed, name) || !BUCKETS[id]?.isUploadable,
             `${id} refuses ${name}`,
           );
           assert(
             !isAudioOrVideo || !BUCKETS[id]?.isUploadable ||
-              takesMimeType(allowed, `${name};codecs=opus`) ||
+              acceptsMimeType(allowed, `${name};codecs=opus`) ||
               id === "voice-samples" && name === "video/ogg",
             `${id} refuses ${name} with parameters`,
           );
         }
       }
       for (const page of ["text/html", "image/svg+xml", "application/xml"]) {
-        assert(!takesMimeType(allowed, page), `${id} takes ${page}`);
+        assert(!acceptsMimeType(allowed, page), `${id} takes ${page}`);
       }
     }
   });

@@ -4,7 +4,12 @@
  */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type postgres from "postgres";
-import { jobOf, Rules, type Step, type World } from "../../dev/model/rules.ts";
+import {
+  type Configuration,
+  jobOf,
+  Rules,
+  type Step,
+} from "../../dev/model/rules.ts";
 import { start } from "../../dev/model/explore.ts";
 import { isFinal, isOpen, type Job } from "../../dev/model/state.ts";
 import {
@@ -12,7 +17,7 @@ import {
   randomTraces,
   type Trace,
 } from "../../dev/model/traces.ts";
-import { WORLDS } from "../../dev/model/worlds.ts";
+import { CONFIGURATIONS } from "../../dev/model/configurations.ts";
 import { type TestDatabase, withDatabase } from "../_support/database.ts";
 import { beginCall, completeJob, settleCall } from "./_support/protocol.ts";
 
@@ -23,16 +28,16 @@ const BACKOFF_SECONDS = 3600;
 const SNOOZE_SECONDS = 3600;
 
 /** The model's state of a job, as the database stores it. */
-interface Picture {
+interface Snapshot {
   status: string;
   attempt: number;
   max_attempts: number;
   is_due: boolean;
-  is_lease_over: boolean;
-  is_cancel_asked: boolean;
+  is_lease_expired: boolean;
+  is_cancel_requested: boolean;
   call: string;
-  is_answered: boolean;
-  is_doubt_old: boolean;
+  is_resolved: boolean;
+  is_reconcile_over: boolean;
   spend: string;
   is_parked: boolean;
   has_ended: boolean;
@@ -86,7 +91,7 @@ class Walk {
     await this.#perform(step);
     for (let job = 0; job < this.#ids.length; job++) {
       const expected = this.#expected(job, jobOf(step.next, job));
-      assertEquals(await this.#picture(job), expected);
+      assertEquals(await this.#snapshot(job), expected);
     }
   }
 
@@ -145,14 +150,14 @@ class Walk {
           )`;
         assertEquals(
           [...rows],
-          outcome === "lost"
-            ? []
-            : [{ is_cancel_requested: jobOf(step.next, job).isCancelAsked }],
+          outcome === "lease lost" ? [] : [{
+            is_cancel_requested: jobOf(step.next, job).isCancelRequested,
+          }],
         );
         return;
       }
       case "begin":
-        if (outcome !== "not reached") await this.#begin(id, worker, outcome);
+        if (outcome !== "not delivered") await this.#begin(id, worker, outcome);
         return;
       case "repeat":
         return await this.#begin(id, worker, outcome, {
@@ -180,18 +185,18 @@ class Walk {
         return;
       }
       case "owner":
-        return await this.#ask(id, outcome);
+        return await this.#request(id, outcome);
       case "operator": {
-        if (outcome === "takes the answer back") {
+        if (outcome === "takes back the answer") {
           const [taken] = await this.#service<{ answer: boolean }[]>`
             select public.take_back_ai_job_answer(${id}) as answer`;
           assertEquals(taken?.answer, true);
           return;
         }
-        const isMade = outcome === "it was made";
+        const isCreated = outcome === "reports a creation";
         const [row] = await this.#service<{ answer: boolean }[]>`
-          select public.resolve_unknown_ai_job(${id}, ${isMade}, ${
-          isMade ? objectOf(id) : null
+          select public.resolve_unknown_ai_job(${id}, ${isCreated}, ${
+          isCreated ? objectOf(id) : null
         }) as answer`;
         assertEquals(row?.answer, true);
         return;
@@ -201,14 +206,14 @@ class Walk {
       // Rules that only concern a worker or the provider.
       case "send":
       case "provider":
-      case "look-up":
+      case "query":
       case "input":
       case "crash":
       case "shutdown":
       case "end":
         return;
       default:
-        throw new Error(`the walk does not know the rule ${rule}`);
+        throw new Error(`the replay does not know the rule ${rule}`);
     }
   }
 
@@ -232,12 +237,12 @@ class Walk {
       id,
       lease_token: this.#token(worker),
     }, options);
-    if (outcome === "lost") {
+    if (outcome === "lease lost") {
       assertEquals(row, undefined);
       return;
     }
     assert(row !== undefined, "the lease was lost");
-    const [decision, ...rest] = outcome.replace(", answer lost", "").split(
+    const [decision, ...rest] = outcome.replace(", response lost", "").split(
       ", ",
     );
     assertEquals(row.decision, decision);
@@ -248,15 +253,15 @@ class Walk {
   async #settle({ job, worker }: Step, outcome: string): Promise<void> {
     const id = this.#id(job);
     const { leaseToken, callId } = this.#slot(worker);
-    const isLost = outcome === "lost";
-    const written = isLost ? "unknown" : outcome.replace(", answer lost", "");
-    const isMade = written === "succeeded" || written === "adopted";
+    const isLost = outcome === "lease lost";
+    const written = isLost ? "unknown" : outcome.replace(", response lost", "");
+    const isCreated = written === "succeeded" || written === "adopted";
     const isSettled = await settleCall(
       this.#service,
       { id, lease_token: leaseToken },
       callId,
       written,
-      { objectId: isMade ? objectOf(id) : null },
+      { objectId: isCreated ? objectOf(id) : null },
     );
     assertEquals(isSettled, !isLost);
   }
@@ -283,14 +288,14 @@ class Walk {
         }),
       },
     );
-    assertEquals(isCompleted, rule !== "complete: lost");
+    assertEquals(isCompleted, rule !== "complete: lease lost");
   }
 
   async #end(step: Step, name: string, outcome: string): Promise<void> {
     const id = this.#id(step.job);
     const token = this.#token(step.worker);
     const sql = this.#service;
-    const isForGood = outcome === "for good";
+    const isPermanent = outcome === "permanent";
     const [row] =
       await (name === "fail"
         ? sql<{ answer: string | boolean | null }[]>`
@@ -299,7 +304,7 @@ class Walk {
           p_lease_token => ${token},
           p_error_code => 'provider_unavailable',
           p_error_message => 'The AI provider did not answer properly.',
-          p_is_retryable => ${!isForGood}
+          p_is_retryable => ${!isPermanent}
         ) as answer`
         : name === "snooze"
         ? sql<{ answer: string | boolean | null }[]>`
@@ -311,14 +316,15 @@ class Walk {
         select public.cancel_ai_job(${id}, ${token}) as answer`);
     if (name === "fail") {
       const { status } = jobOf(step.next, step.job);
-      assertEquals(row?.answer, outcome === "lost" ? null : status);
+      assertEquals(row?.answer, outcome === "lease lost" ? null : status);
     } else {
-      const changesNothing = outcome === "lost" || outcome === "nobody asked";
+      const changesNothing = outcome === "lease lost" ||
+        outcome === "not requested";
       assertEquals(row?.answer, !changesNothing);
     }
   }
 
-  async #ask(id: string, what: string): Promise<void> {
+  async #request(id: string, what: string): Promise<void> {
     await this.#db.asUser(this.#userId, async (sql) => {
       const { count } = what === "retries"
         ? await sql`
@@ -334,11 +340,11 @@ class Walk {
     const { count } = what === "due"
       ? await sql`
         update public.ai_jobs set scheduled_at = clock_timestamp() where id = ${id} and status = 'pending'`
-      : what === "lease over"
+      : what === "lease expires"
       ? await sql`
         update public.ai_jobs set lease_expires_at = clock_timestamp() - interval '1 second'
         where id = ${id} and status = 'processing'`
-      : what === "job old"
+      : what === "maximum age exceeded"
       ? await sql`
         update public.ai_jobs set
           created_at = created_at - interval '100 days', started_at = started_at - interval '100 days'
@@ -350,18 +356,18 @@ class Walk {
     assertEquals(count, 1);
   }
 
-  #expected(job: number, row: Job): Picture {
+  #expected(job: number, row: Job): Snapshot {
     const events = this.#events[job] ?? [];
     return {
       status: row.status,
       attempt: row.attempt,
       max_attempts: row.maxAttempts,
       is_due: row.status === "pending" && row.isDue,
-      is_lease_over: row.isLeaseOver,
-      is_cancel_asked: row.isCancelAsked,
+      is_lease_expired: row.isLeaseExpired,
+      is_cancel_requested: row.isCancelRequested,
       call: row.call,
-      is_answered: row.isAnswered,
-      is_doubt_old: row.isDoubtOld,
+      is_resolved: row.isResolved,
+      is_reconcile_over: row.isReconcileOver,
       spend: row.spend,
       is_parked: row.status === "failed" && isOpen(row.call),
       has_ended: isFinal(row.status),
@@ -373,18 +379,18 @@ class Walk {
     };
   }
 
-  async #picture(job: number): Promise<Picture> {
+  async #snapshot(job: number): Promise<Snapshot> {
     const id = this.#id(job);
-    const [row] = await this.#db.sql<Picture[]>`
+    const [row] = await this.#db.sql<Snapshot[]>`
       select
         j.status, j.attempt, j.max_attempts,
         j.status = 'pending' and j.scheduled_at <= clock_timestamp() as is_due,
-        coalesce(j.lease_expires_at <= clock_timestamp(), false) as is_lease_over,
-        j.cancel_requested_at is not null as is_cancel_asked,
+        coalesce(j.lease_expires_at <= clock_timestamp(), false) as is_lease_expired,
+        j.cancel_requested_at is not null as is_cancel_requested,
         coalesce(c.outcome, 'none') as call,
-        coalesce(c.answered_at is not null, false) as is_answered,
+        coalesce(c.answered_at is not null, false) as is_resolved,
         coalesce(c.unknown_since <= clock_timestamp() - make_interval(secs => ${RECONCILE_SECONDS}), false)
-          as is_doubt_old,
+          as is_reconcile_over,
         j.spend,
         j.status = 'failed' and j.error_code = 'outcome_unknown' as is_parked,
         j.completed_at is not null as has_ended,
@@ -410,27 +416,27 @@ function objectOf(jobId: string): string {
 }
 
 /**
- * Replays all traces of a world in its own database; each trace has new jobs of a new user.
+ * Replays all traces of a configuration in its own database; each trace has new jobs of a new user.
  *
- * @param spoil changes the database before the first step.
+ * @param corrupt changes the database before the first step.
  */
 async function walkAll(
-  world: World,
+  configuration: Configuration,
   tracesOf: (rules: Rules) => Trace[],
-  spoil: (sql: postgres.Sql) => Promise<unknown> = () => Promise.resolve(),
+  corrupt: (sql: postgres.Sql) => Promise<unknown> = () => Promise.resolve(),
 ): Promise<void> {
-  const rules = new Rules(world);
+  const rules = new Rules(configuration);
   await withDatabase(async (db) => {
-    await spoil(db.sql);
+    await corrupt(db.sql);
     await db.sql`
       update public.ai_job_types set
-        max_attempts = ${world.maxAttempts}, lease_seconds = ${LEASE_SECONDS},
+        max_attempts = ${configuration.maxAttempts}, lease_seconds = ${LEASE_SECONDS},
         reconcile_seconds = ${RECONCILE_SECONDS},
         backoff_base_seconds = ${BACKOFF_SECONDS}, backoff_max_seconds = ${BACKOFF_SECONDS}
       where job_type = 'voice_clone'`;
     // The model has no breaker.
     await db.sql`
-      update public.ai_providers set max_concurrent = ${world.cap}, breaker_threshold = null where provider = 'elevenlabs'`;
+      update public.ai_providers set max_concurrent = ${configuration.cap}, breaker_threshold = null where provider = 'elevenlabs'`;
     const [service] = await db.connections(1, "service_role");
     assert(service !== undefined);
     for (const trace of tracesOf(rules)) {
@@ -475,22 +481,30 @@ async function walk(
   await db.sql`delete from public.ai_jobs where user_id = ${userId}`;
 }
 
-for (const name of ["old", "trouble", "pair", "crowd", "keyed"] as const) {
-  Deno.test(`model: in Postgres, every rule of the world '${name}' has the model's result`, async () => {
-    await walkAll(WORLDS[name], coveringTraces);
+for (
+  const name of [
+    "expiry",
+    "allFaults",
+    "crashes",
+    "crashesAndCancel",
+    "idempotencyKey",
+  ] as const
+) {
+  Deno.test(`model: in Postgres, every rule of the configuration '${name}' has the model's result`, async () => {
+    await walkAll(CONFIGURATIONS[name], coveringTraces);
   });
 }
 
 Deno.test("model: random walks with one job lead to the same rows, journal and timeline in Postgres", async () => {
   await walkAll(
-    WORLDS.trouble,
+    CONFIGURATIONS.allFaults,
     (rules) => randomTraces(rules, { seed: 20261122, count: 40, length: 40 }),
   );
 });
 
 Deno.test("model: random walks with two jobs and two workers lead to the same in Postgres, caps included", async () => {
   await walkAll(
-    WORLDS.pair,
+    CONFIGURATIONS.crashes,
     (rules) => randomTraces(rules, { seed: 20261122, count: 20, length: 40 }),
   );
 });
@@ -506,7 +520,7 @@ function rewrite(name: string, from: string, to: string) {
   };
 }
 
-const SPOILT: Record<string, (sql: postgres.Sql) => Promise<unknown>> = {
+const CORRUPTIONS: Record<string, (sql: postgres.Sql) => Promise<unknown>> = {
   "snooze takes any token": rewrite(
     "public.snooze_ai_job",
     "and j.lease_token = p_lease_token",
@@ -536,10 +550,10 @@ const SPOILT: Record<string, (sql: postgres.Sql) => Promise<unknown>> = {
     sql`alter table public.ai_jobs disable trigger ai_jobs_finish_instead_of_requeue`,
 };
 
-for (const [what, spoil] of Object.entries(SPOILT)) {
+for (const [what, corrupt] of Object.entries(CORRUPTIONS)) {
   Deno.test(`model: twin: the replay notices a database in which ${what}`, async () => {
     await assertRejects(
-      () => walkAll(WORLDS.old, coveringTraces, spoil),
+      () => walkAll(CONFIGURATIONS.expiry, coveringTraces, corrupt),
       Error,
       "after\n",
     );

@@ -42,10 +42,10 @@ Deno.test("sessions: a session that ends fails its transaction, and the next sta
           sessions.use(async (session) => {
             await session.query("select 1");
             await end();
-            throw new Error("given up");
+            throw new Error("interrupted");
           }),
         Error,
-        "given up",
+        "interrupted",
       );
     }
     // While it is idle.

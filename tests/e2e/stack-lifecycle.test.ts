@@ -390,27 +390,27 @@ Deno.test("function: one that does not boot is named, with its output", async (t
     [
       "throws",
       "throw new Error('no key in the environment');\n",
-      /^Function hello did not start \(code 1\)\. It said:\n[\s\S]*no key in the environment/,
+      /^Function hello did not start \(code 1\)\. Its output:\n[\s\S]*no key in the environment/,
     ],
     [
       "does not parse",
       "export default {",
-      /^Function hello cannot be loaded\. Deno said:\n[\s\S]*Unexpected token/,
+      /^Function hello cannot be loaded\. Its output:\n[\s\S]*Unexpected token/,
     ],
     [
       "imports a missing file",
       "import './missing.ts';\n",
-      /^Function hello cannot be loaded\. Deno said:\n[\s\S]*missing\.ts/,
+      /^Function hello cannot be loaded\. Its output:\n[\s\S]*missing\.ts/,
     ],
     [
       "ends",
       "Deno.exit(7);\n",
-      /^Function hello did not start \(code 7\)\. It said:\n\(nothing\)/,
+      /^Function hello did not start \(code 7\)\. Its output:\n\(nothing\)/,
     ],
     [
       "serves nothing",
       "console.log('only a script');\n",
-      /^Function hello did not start \(code 1\)\. It said:\nonly a script\n[\s\S]*serves nothing/,
+      /^Function hello did not start \(code 1\)\. Its output:\nonly a script\n[\s\S]*serves nothing/,
     ],
   ];
   for (const [name, text, expected] of cases) {

@@ -29,8 +29,8 @@ export interface AnsweredJob {
 }
 
 /** Jobs that are read, and those of them that are shown at first. */
-const MOST = 20;
-const FIRST = 3;
+const MAX_SHOWN = 20;
+const INITIALLY_SHOWN = 3;
 
 /** What to search for at the provider, and where. */
 export function ParkedSearch(
@@ -223,7 +223,7 @@ function ParkedItem({ job }: { job: ParkedJob }) {
 
 /** The section; `count` are all parked jobs. */
 export function Parked({ count }: { count: number }) {
-  const answer = useAnswer("parked", { limit: MOST });
+  const answer = useAnswer("parked", { limit: MAX_SHOWN });
   const areAllShown = useSignal(false);
   return (
     <Card
@@ -243,19 +243,19 @@ export function Parked({ count }: { count: number }) {
       <Loaded answer={answer}>
         {({ jobs }) => (
           <ul class="stack">
-            {jobs.slice(0, areAllShown.value ? MOST : FIRST).map((job) => (
-              <ParkedItem key={job.job_id} job={job} />
-            ))}
-            {jobs.length > FIRST && !areAllShown.value && (
+            {jobs.slice(0, areAllShown.value ? MAX_SHOWN : INITIALLY_SHOWN).map(
+              (job) => <ParkedItem key={job.job_id} job={job} />,
+            )}
+            {jobs.length > INITIALLY_SHOWN && !areAllShown.value && (
               <li class="row">
                 <Button isSmall onClick={() => areAllShown.value = true}>
-                  Show {jobs.length - FIRST} more
+                  Show {jobs.length - INITIALLY_SHOWN} more
                 </Button>
               </li>
             )}
-            {areAllShown.value && count > MOST && (
+            {areAllShown.value && count > MAX_SHOWN && (
               <li class="small soft">
-                These {MOST}{" "}
+                These {MAX_SHOWN}{" "}
                 have waited longest. To answer another one first, open it in the
                 section Jobs.
               </li>

@@ -9,7 +9,7 @@ import { DropZone, useFileUrl } from "./pickers.tsx";
 import { idOf, rowsOf, useStudio } from "./studio.ts";
 
 /** Limits of one book: docs/job-types.md. */
-const MOST_PHOTOS = 100;
+const MAX_PHOTOS = 100;
 const PHOTO_MAX_BYTES = 50_000_000;
 const PAGES = { square: "Square", a4: "A4", letter: "Letter" } as const;
 
@@ -130,8 +130,8 @@ export function BookForm() {
       action="Make the book"
       problem={length === 0
         ? "Add at least one photo."
-        : length > MOST_PHOTOS
-        ? `A book can have ${MOST_PHOTOS} photos at most.`
+        : length > MAX_PHOTOS
+        ? `A book can have ${MAX_PHOTOS} photos at most.`
         : title.value.trim() === ""
         ? "Give the book a title."
         : undefined}

@@ -6,7 +6,7 @@ import { type ReadonlySignal, signal } from "@preact/signals";
 import { recall, remember } from "../shell/memory.ts";
 
 /** More are forgotten, the oldest first. */
-const MOST = 1000;
+const MAX_HIDDEN = 1000;
 
 /** The hidden jobs of one user in this browser. */
 export class HiddenJobs {
@@ -34,7 +34,7 @@ export class HiddenJobs {
   }
 
   #save(ids: readonly string[]): void {
-    const kept = ids.slice(-MOST);
+    const kept = ids.slice(-MAX_HIDDEN);
     this.#ids.value = new Set(kept);
     remember(this.#key, kept.length === 0 ? null : kept.join(" "));
   }

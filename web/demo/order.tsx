@@ -12,7 +12,7 @@ import {
   copiesOf,
   countryOf,
   listCountries,
-  MOST_COPIES,
+  MAX_COPIES,
 } from "../words/orders.ts";
 import { minorOf } from "../words/times.ts";
 import {
@@ -155,7 +155,7 @@ function OrderDialog(
         <Field
           label="Copies"
           problem={quantity === undefined
-            ? `Enter a whole number from 1 to ${MOST_COPIES}.`
+            ? `Enter a whole number from 1 to ${MAX_COPIES}.`
             : undefined}
         >
           {(id, describedBy) => (
@@ -165,7 +165,7 @@ function OrderDialog(
               aria-invalid={quantity === undefined}
               type="number"
               min={1}
-              max={MOST_COPIES}
+              max={MAX_COPIES}
               value={copies.value}
               onInput={({ currentTarget }) => {
                 problem.value = null;

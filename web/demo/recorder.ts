@@ -16,7 +16,7 @@ const FORMATS = [
 ] as const;
 /** Enough for a voice, and below the ten megabytes that a sample may have. */
 const BITS_PER_SECOND = 128_000;
-const LONGEST_MS = 5 * 60_000;
+const MAX_RECORDING_MS = 5 * 60_000;
 
 const REFUSALS: Readonly<Record<string, string>> = {
   NotAllowedError:
@@ -118,7 +118,7 @@ export class Recorder {
       audioBitsPerSecond: BITS_PER_SECOND,
     });
     this.#recorder = recorder;
-    const limit = setTimeout(() => this.stop(), LONGEST_MS);
+    const limit = setTimeout(() => this.stop(), MAX_RECORDING_MS);
     const stopLevel = this.#follow(stream);
     this.#release = () => {
       clearTimeout(limit);

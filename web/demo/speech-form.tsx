@@ -7,7 +7,7 @@ import { JobForm, VoiceSelect } from "./form.tsx";
 import { useStudio } from "./studio.ts";
 
 /** Most characters that the provider accepts for one speech. */
-const MOST = 50_000;
+const MAX_CHARACTERS = 50_000;
 
 /** The form. */
 export function SpeechForm() {
@@ -26,8 +26,8 @@ export function SpeechForm() {
         ? "Write what the voice should say."
         : voice.value === ""
         ? "Your voices are still loading. Try again in a moment."
-        : length > MOST
-        ? `These are ${length} characters; the limit is ${MOST}.`
+        : length > MAX_CHARACTERS
+        ? `These are ${length} characters; the limit is ${MAX_CHARACTERS}.`
         : undefined}
       submit={async () => {
         const written = text.value;

@@ -12,7 +12,7 @@ interface Toast {
 }
 
 const SHOWN_MS = { good: 6000, bad: 15_000 };
-const MOST = 3;
+const MAX_TOASTS = 3;
 
 const toasts = signal<readonly Toast[]>([]);
 let lastId = 0;
@@ -34,7 +34,7 @@ export function toast(
   const others = toasts.value.filter((one) =>
     one.text !== text && (about === undefined || one.about !== about)
   );
-  toasts.value = [...others.slice(1 - MOST), { id, kind, text, about }];
+  toasts.value = [...others.slice(1 - MAX_TOASTS), { id, kind, text, about }];
   setTimeout(() => dismiss(id), SHOWN_MS[kind]);
 }
 

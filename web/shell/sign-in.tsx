@@ -8,7 +8,7 @@ import { describeError } from "../words/errors.ts";
 import { useBackend } from "./backend.ts";
 import type { Absence } from "./session.ts";
 
-const SHORTEST_PASSWORD = 6;
+const MIN_PASSWORD_LENGTH = 6;
 
 function StudioPitch() {
   return (
@@ -140,7 +140,7 @@ export function SignIn(
           <Field
             label="Password"
             hint={isNew.value
-              ? `At least ${SHORTEST_PASSWORD} characters.`
+              ? `At least ${MIN_PASSWORD_LENGTH} characters.`
               : undefined}
           >
             {(id) => (
@@ -149,7 +149,7 @@ export function SignIn(
                 type="password"
                 autocomplete={isNew.value ? "new-password" : "current-password"}
                 required
-                minLength={isNew.value ? SHORTEST_PASSWORD : undefined}
+                minLength={isNew.value ? MIN_PASSWORD_LENGTH : undefined}
                 value={password}
                 onInput={(event) => password.value = event.currentTarget.value}
               />

@@ -24,10 +24,10 @@ export function countryOf(language: string): string {
 }
 
 /** The most copies that one order may have: the constraint of `order_items.quantity`. */
-export const MOST_COPIES = 1000;
+export const MAX_COPIES = 1000;
 
-/** A typed number of copies; undefined where it is no whole number from 1 to {@link MOST_COPIES}. */
+/** A typed number of copies; undefined where it is no whole number from 1 to {@link MAX_COPIES}. */
 export function copiesOf(text: string): number | undefined {
   const copies = /^\d{1,4}$/.test(text) ? Number(text) : 0;
-  return copies >= 1 && copies <= MOST_COPIES ? copies : undefined;
+  return copies >= 1 && copies <= MAX_COPIES ? copies : undefined;
 }

@@ -24,7 +24,7 @@ import { ProviderSettings } from "../settings.ts";
 import type { Records, State } from "../state.ts";
 import {
   answerResult,
-  filmOrderSchema,
+  filmRequestSchema,
   Films,
   signedResultUrl,
 } from "../videos.ts";
@@ -98,7 +98,7 @@ const storedTalkSchema = z.object({
   renderMs: z.int(),
   outcome: settingsSchema.shape.outcome,
   asked: talkSchema,
-  film: filmOrderSchema,
+  film: filmRequestSchema,
   /** Null when no film can be made of the uploads. */
   seconds: z.number().nullable(),
 }).readonly();

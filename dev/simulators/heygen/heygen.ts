@@ -23,7 +23,7 @@ import { ProviderSettings } from "../settings.ts";
 import type { Records, State } from "../state.ts";
 import {
   answerResult,
-  filmOrderSchema,
+  filmRequestSchema,
   Films,
   signedResultUrl,
 } from "../videos.ts";
@@ -112,7 +112,7 @@ const storedVideoSchema = z.object({
   renderMs: z.int(),
   outcome: settingsSchema.shape.outcome,
   asked: videoSchema,
-  film: filmOrderSchema,
+  film: filmRequestSchema,
   /** Null when no film can be made of the uploads. */
   seconds: z.number().nullable(),
 }).readonly();

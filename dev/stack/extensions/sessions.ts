@@ -120,7 +120,7 @@ function resultOf(result: Answer): StatementResult {
 }
 
 /** How often a listener whose session has ended tries to listen again. */
-const LISTEN_AGAIN_MS = 500;
+const RECONNECT_MS = 500;
 
 /** Listens on one channel, and again after its session has ended. */
 export class Listener implements AsyncDisposable {
@@ -139,7 +139,7 @@ export class Listener implements AsyncDisposable {
     this.#config = config;
     this.#channel = channel;
     this.#onNotification = onNotification;
-    this.#timer = setInterval(() => this.#listenAgain(), LISTEN_AGAIN_MS);
+    this.#timer = setInterval(() => this.#reconnect(), RECONNECT_MS);
   }
 
   /**
@@ -168,7 +168,7 @@ export class Listener implements AsyncDisposable {
     return listener;
   }
 
-  #listenAgain(): void {
+  #reconnect(): void {
     if (this.#client !== undefined || this.#connecting !== undefined) return;
     this.#connecting = this.#listen()
       .then(() => this.#onNotification(), () => {})

@@ -64,7 +64,7 @@ export async function denoArguments(
 export async function functionCommand(
   definition: FunctionDefinition,
   { projectDir, deno, env, limits: { memoryBytes } }: FunctionSettings,
-  settings: { orderToken: string; graceMs: number },
+  settings: { commandToken: string; graceMs: number },
 ): Promise<{ command: [string, ...string[]]; env: Record<string, string> }> {
   const inherited = Object.fromEntries(
     [...cacheEnv, ...networkEnv].flatMap((name) => {

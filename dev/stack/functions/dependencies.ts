@@ -55,7 +55,7 @@ export async function fetchDependencies(
       const said = await cache(deno, args, [definition], projectDir);
       if (said === undefined) continue;
       throw new StackError(
-        `Function ${definition.slug} cannot be loaded. Deno said:\n${said}`,
+        `Function ${definition.slug} cannot be loaded. Its output:\n${said}`,
       );
     }
   }

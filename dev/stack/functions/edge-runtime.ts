@@ -3,7 +3,7 @@
  * imports the function's entry file unmodified, whether it calls `Deno.serve(handler)` or has
  * `export default { fetch }`.
  *
- * `supervisor.ts` decides outside of the process when it must end, and sends its orders as requests to `/@stack/…`, a
+ * `supervisor.ts` decides outside the process when it must end, and sends its commands as requests to `/@stack/…`, a
  * path that no function can have. A released process ends by itself once all accepted requests and all promises passed
  * to `waitUntil` are done. This file only uses what Deno 2.1 has, like the functions.
  */
@@ -14,8 +14,8 @@ interface Settings {
   /** How long a function may run after the signal to end, in milliseconds. */
   graceMs: number;
   hiddenEnv: string[];
-  /** The header that authenticates an order. */
-  orderToken: string;
+  /** The header that authenticates a command. */
+  commandToken: string;
 }
 
 /** Prefix of lines that are for the stack and not for the log. */
@@ -216,16 +216,16 @@ if (isRecord(declared) && isHandler(declared["fetch"])) {
 const handler = await served.promise;
 clock.stop();
 
-/** Whether a request is an order of the stack. */
-function isOrder(request: Request): boolean {
+/** Whether a request is a command of the stack. */
+function isCommand(request: Request): boolean {
   // A cheap check first, because most requests are not.
   return request.url.includes("/@stack/") &&
     new URL(request.url).pathname.startsWith("/@stack/") &&
-    request.headers.get("x-stack-order") === settings.orderToken;
+    request.headers.get("x-stack-command") === settings.commandToken;
 }
 
-/** Executes an order immediately. It has no body, because the isolate may get no second turn to read one. */
-function obey(request: Request): Response {
+/** Executes a command immediately. It has no body, because the isolate may get no second turn to read one. */
+function execute(request: Request): Response {
   const [, , name, value = ""] = new URL(request.url).pathname.split("/");
   switch (name) {
     case "release":
@@ -256,7 +256,7 @@ serve({
     });
   },
 }, async (request, info) => {
-  if (isOrder(request)) return obey(request);
+  if (isCommand(request)) return execute(request);
   activeRequests += 1;
   // A request counts until its response is sent.
   info.completed.then(done, done);

@@ -8,8 +8,8 @@ import { type FunctionProcess, startFunctionProcess } from "./process.ts";
 import type { FunctionDefinition } from "../project/project.ts";
 import type { FunctionSettings } from "./settings.ts";
 
-const firstPauseMs = 100;
-const longestPauseMs = 5000;
+const initialBackoffMs = 100;
+const maxBackoffMs = 5000;
 /** A process that lived this long was not in a crash loop. */
 const healthyMs = 10_000;
 
@@ -18,7 +18,7 @@ class ManagedFunction {
   readonly #settings: FunctionSettings;
   readonly #alive = new Set<FunctionProcess>();
   #current: Promise<FunctionProcess> | undefined;
-  #pauseMs = firstPauseMs;
+  #backoffMs = initialBackoffMs;
   readonly #stopping = new AbortController();
 
   constructor(definition: FunctionDefinition, settings: FunctionSettings) {
@@ -66,7 +66,7 @@ class ManagedFunction {
   async #replace(old: FunctionProcess): Promise<void> {
     if (this.#stopping.signal.aborted) return;
     const age = Date.now() - old.startedAt.getTime();
-    if (age > healthyMs) this.#pauseMs = firstPauseMs;
+    if (age > healthyMs) this.#backoffMs = initialBackoffMs;
     this.#current = this.#bootUntilItWorks(old.isOver && age < healthyMs);
     // The rejection may have no listener; the next caller of the function gets the error.
     await this.#current.catch(() => {});
@@ -92,10 +92,10 @@ class ManagedFunction {
   async #pause(): Promise<void> {
     const { signal } = this.#stopping;
     const pause = Promise.withResolvers<void>();
-    const timer = setTimeout(pause.resolve, this.#pauseMs);
+    const timer = setTimeout(pause.resolve, this.#backoffMs);
     const stop = () => pause.resolve();
     signal.addEventListener("abort", stop);
-    this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
+    this.#backoffMs = Math.min(this.#backoffMs * 2, maxBackoffMs);
     await pause.promise;
     clearTimeout(timer);
     signal.removeEventListener("abort", stop);
@@ -167,7 +167,7 @@ export class Functions {
   }
 
   /**
-   * Sends a signal to every live process of a function and, when it is KILL, waits until they are gone. A new
+   * Sends a signal to every live process of a function and, when it is KILL, waits until they have ended. A new
    * process takes their place.
    */
   async kill(slug: string, signal: `SIG${ChildSignal}`): Promise<void> {

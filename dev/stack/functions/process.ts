@@ -1,6 +1,6 @@
 /**
  * One process of one function. It runs under the watchdog with the permissions and names of an Edge Function, receives
- * requests and orders, and is watched by a supervisor.
+ * requests and commands, and is watched by a supervisor.
  */
 import { deadline } from "@std/async/deadline";
 import { z } from "zod";
@@ -85,7 +85,7 @@ export class ProcessEnded extends Error {
 const marker = "\u001e@stack ";
 const graceSeconds = 3;
 /** Time for a process to end after it has broken a connection, in milliseconds. */
-const endPatienceMs = 5000;
+const exitTimeoutMs = 5000;
 
 const eventSchema = z.discriminatedUnion("event", [
   z.object({ event: z.literal("ready"), port: z.number().int() }),
@@ -111,36 +111,36 @@ export async function startFunctionProcess(
   const retired = Promise.withResolvers<void>();
   const words: string[] = [];
   const log = (line: string) => settings.logs.add(source, "stderr", line);
-  const orderToken = crypto.randomUUID();
-  const orders = new Set<Promise<void>>();
+  const commandToken = crypto.randomUUID();
+  const commands = new Set<Promise<void>>();
   /** Requests without a response, by id, with the callback for the moment at which the function receives one. */
   const unanswered = new Map<string, { isBegun: boolean; onBegun(): void }>();
   let origin = "";
   let isRetired = false, isReleased = false, isOver = false;
   let killedFor: KillReason | undefined;
 
-  const order = (
+  const command = (
     path: "release" | `announce/${UnloadReason}` | `advance/${number}`,
   ) => {
     const sent = (async () => {
       try {
         const answer = await fetch(`${origin}/@stack/${path}`, {
           method: "POST",
-          headers: { "x-stack-order": orderToken },
+          headers: { "x-stack-command": commandToken },
         });
         await answer.body?.cancel();
       } catch {
-        // The process has ended; every order leads here.
+        // The process has ended; every command fails here.
       }
     })();
-    orders.add(sent);
-    return sent.finally(() => orders.delete(sent));
+    commands.add(sent);
+    return sent.finally(() => commands.delete(sent));
   };
   /** Once it can receive nothing more, it may end when its work is done. */
   const releaseWhenLeft = () => {
     if (!isRetired || isReleased || unanswered.size > 0) return;
     isReleased = true;
-    order("release");
+    command("release");
   };
   const retire = () => {
     if (isRetired) return;
@@ -157,7 +157,7 @@ export async function startFunctionProcess(
     },
     retire,
     log,
-    announce: (reason) => order(`announce/${reason}`),
+    announce: (reason) => command(`announce/${reason}`),
     kill(reason) {
       killedFor = reason;
       child.signal("KILL");
@@ -183,7 +183,7 @@ export async function startFunctionProcess(
   };
   const child: GuardedChild = await spawnGuarded({
     ...await functionCommand(definition, settings, {
-      orderToken,
+      commandToken,
       graceMs: (graceSeconds - 1) * 1000,
     }),
     cwd: settings.projectDir,
@@ -209,7 +209,7 @@ export async function startFunctionProcess(
     retire();
     ready.reject(
       new StackError(
-        `Function ${slug} did not start (code ${code}). It said:\n${
+        `Function ${slug} did not start (code ${code}). Its output:\n${
           words.join("\n") || "(nothing)"
         }`,
       ),
@@ -221,7 +221,7 @@ export async function startFunctionProcess(
       new StackError(
         `Function ${slug} did not accept requests within ${
           settings.bootTimeoutMs / 1000
-        } s. It said:\n${words.join("\n") || "(nothing)"}`,
+        } s. Its output:\n${words.join("\n") || "(nothing)"}`,
       ),
     ), settings.bootTimeoutMs);
   const abandon = () => ready.reject(signal.reason);
@@ -254,7 +254,7 @@ export async function startFunctionProcess(
     } catch (cause) {
       init.signal.throwIfAborted();
       // Only after it has ended, and all output is read, is it certain which requests it has not received.
-      const end = await deadline(exited, endPatienceMs).catch(() => undefined);
+      const end = await deadline(exited, exitTimeoutMs).catch(() => undefined);
       if (end !== undefined && !request.isBegun) throw new NotBegun({ cause });
       throw new ProcessEnded(end, { cause });
     } finally {
@@ -288,13 +288,13 @@ export async function startFunctionProcess(
     },
     async advance(milliseconds) {
       supervisor.advance(milliseconds);
-      await order(`advance/${milliseconds}`);
+      await command(`advance/${milliseconds}`);
     },
     async end() {
       isReleased = true;
       retire();
       await child.end();
-      await Promise.all(orders);
+      await Promise.all(commands);
     },
   };
 }

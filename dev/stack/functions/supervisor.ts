@@ -31,7 +31,7 @@ export interface Supervised {
   announce(reason: UnloadReason): void;
   kill(reason: KillReason): void;
   log(line: string): void;
-  /** Its usage since it accepts requests; undefined where that cannot be measured. */
+  /** Its usage since it began to accept requests; undefined where that cannot be measured. */
   usage(): ResourceUsage | undefined;
 }
 
@@ -59,11 +59,11 @@ class Steps {
 }
 
 /** Longest interval between two measurements, in milliseconds. Memory, unlike processor time, can grow at any speed. */
-const LOOK_AGAIN_MS = { idle: 1000, working: 50, large: 20 };
-/** An isolate without processor time for so long is idle, in milliseconds. */
+const INTERVAL_MS = { idle: 1000, working: 50, large: 20 };
+/** An isolate that has used no processor time for this long is idle, in milliseconds. */
 const IDLE_AFTER_MS = 1000;
 /** Shortest interval between two measurements. */
-const SHORTEST_PAUSE_MS = 10;
+const MIN_INTERVAL_MS = 10;
 
 const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`;
 const mebibytes = (bytes: number) => `${Math.round(bytes / 1_048_576)} MB`;
@@ -81,7 +81,7 @@ export class Supervisor {
   #cpuMs = 0;
   #idleMs = 0;
   /** The current interval between two measurements; 0 when there is none. */
-  #pauseMs = 0;
+  #intervalMs = 0;
   #ageTimer: ReturnType<typeof setTimeout> | undefined;
   #usageTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -160,23 +160,23 @@ export class Supervisor {
   begin(ageMs: number): void {
     if (this.#bornAt !== undefined) return;
     this.#bornAt = performance.now() - ageMs;
-    this.#lookAtAge();
-    this.#lookAtUsage();
+    this.#checkAge();
+    this.#checkUsage();
   }
 
   /** The isolate has received work, so it is not idle. */
   work(): void {
     this.#idleMs = 0;
-    if (this.#pauseMs <= LOOK_AGAIN_MS.working) return;
+    if (this.#intervalMs <= INTERVAL_MS.working) return;
     clearTimeout(this.#usageTimer);
-    this.#lookAgainIn(LOOK_AGAIN_MS.working);
+    this.#scheduleCheck(INTERVAL_MS.working);
   }
 
   /** Advances the clock, for tests. No effect while it stands still. */
   advance(milliseconds: number): void {
     if (this.#bornAt === undefined) return;
     this.#bornAt -= milliseconds;
-    this.#lookAtAge();
+    this.#checkAge();
   }
 
   /** The isolate has ended. */
@@ -186,7 +186,7 @@ export class Supervisor {
     this.#bornAt = undefined;
   }
 
-  #lookAtAge(): void {
+  #checkAge(): void {
     clearTimeout(this.#ageTimer);
     if (this.#bornAt === undefined) return;
     const age = performance.now() - this.#bornAt;
@@ -194,10 +194,10 @@ export class Supervisor {
     const wait = this.#steps.age.next - age;
     if (wait === Infinity) return;
     // A timer may fire a little early.
-    this.#ageTimer = setTimeout(() => this.#lookAtAge(), Math.max(1, wait));
+    this.#ageTimer = setTimeout(() => this.#checkAge(), Math.max(1, wait));
   }
 
-  #lookAtUsage(): void {
+  #checkUsage(): void {
     const { cpu, memory, peak } = this.#steps;
     if (cpu.next === Infinity && peak.next === Infinity) return;
     const used = this.#isolate.usage();
@@ -213,18 +213,18 @@ export class Supervisor {
       ? "working"
       : "large";
     // One thread cannot use more processor time than passes, so no action is late by more than the shortest interval.
-    this.#lookAgainIn(Math.min(
-      Math.max(SHORTEST_PAUSE_MS, cpu.next - used.cpuMs),
-      LOOK_AGAIN_MS[state],
+    this.#scheduleCheck(Math.min(
+      Math.max(MIN_INTERVAL_MS, cpu.next - used.cpuMs),
+      INTERVAL_MS[state],
     ));
   }
 
-  #lookAgainIn(milliseconds: number): void {
-    this.#pauseMs = milliseconds;
+  #scheduleCheck(milliseconds: number): void {
+    this.#intervalMs = milliseconds;
     this.#usageTimer = setTimeout(() => {
       this.#idleMs += milliseconds;
-      this.#pauseMs = 0;
-      this.#lookAtUsage();
+      this.#intervalMs = 0;
+      this.#checkUsage();
     }, milliseconds);
   }
 }

@@ -20,10 +20,10 @@ const methods = new Set([
 ]);
 
 /** Time for a function to boot again after a crash, in milliseconds. */
-const bootPatienceMs = 10_000;
+const bootTimeoutMs = 10_000;
 
-/** How many processes in turn may end before one receives the request. */
-const mostAttempts = 5;
+/** How many processes in a row may end before one receives the request. */
+const maxAttempts = 5;
 
 /** Headers that belong to one connection, not to the message (RFC 9110, 7.6.1). */
 const connectionHeaders = [
@@ -84,7 +84,7 @@ async function processFor(
   slug: string,
 ): Promise<FunctionProcess | undefined> {
   try {
-    return await deadline(functions.process(slug), bootPatienceMs);
+    return await deadline(functions.process(slug), bootTimeoutMs);
   } catch {
     return undefined;
   }
@@ -118,19 +118,19 @@ export async function answerFunction(
   }
   const headers = new Headers(request.headers);
   for (const name of connectionHeaders) headers.delete(name);
-  // The gateway's outer edge encodes responses, not this.
+  // Responses are compressed at the outer edge of a hosted project's gateway, not here.
   headers.set("accept-encoding", "identity");
   headers.set("x-forwarded-for", info.remoteAddr.hostname);
   headers.set("x-forwarded-host", url.host);
   headers.set("x-forwarded-proto", url.protocol.replace(":", ""));
   const controller = new AbortController();
   const idle = setTimeout(() => controller.abort("idle"), deps.idleTimeoutMs);
-  const onClientLeft = () => controller.abort("client left");
-  info.completed.catch(onClientLeft);
+  const onDisconnect = () => controller.abort("client disconnected");
+  info.completed.catch(onDisconnect);
   const body = request.body === null
     ? undefined
-    : new RepeatableBody(request.body, onClientLeft);
-  // After the response nothing reads the rest, and its sender may never stop.
+    : new RepeatableBody(request.body, onDisconnect);
+  // After the response, nothing reads the rest of the request's body, and its sender may never stop.
   info.completed.then(() => body?.close(), () => {});
   try {
     for (let attempt = 1;; attempt++) {
@@ -162,7 +162,7 @@ export async function answerFunction(
           );
         }
         const isRepeatable = error instanceof NotBegun &&
-          attempt < mostAttempts && body?.isWhole !== false;
+          attempt < maxAttempts && body?.isWhole !== false;
         if (isRepeatable) continue;
         body?.close();
         return processEnded(error);

@@ -14,7 +14,7 @@ import { sameRequest } from "../services/requests/same-request.ts";
 import type { ResumableUploads } from "../services/storage/resumable.ts";
 import { isSignedResumable } from "../services/storage/resumable.ts";
 import type { Caller } from "../services/requests/caller.ts";
-import { answerStorage } from "../services/storage/seams.ts";
+import { answerStorage } from "../services/storage/handler.ts";
 import type { TokenExchange } from "../keys/tokens.ts";
 import {
   BodyTooLarge,
@@ -39,7 +39,7 @@ export interface GatewayDeps {
 export interface Gateway {
   /** `http://127.0.0.1:<port>` */
   url: string;
-  /** Its addresses for other devices, the likeliest first; empty without a host. */
+  /** Its addresses for other devices, the most likely first; empty without a host. */
   networkUrls: string[];
   /** Starts to answer requests, which get 503 before. */
   open(deps: GatewayDeps): void;
@@ -47,7 +47,7 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
-const closePatienceMs = 1000;
+const closeTimeoutMs = 1000;
 
 const exposedHeaders = [
   "content-range",
@@ -338,7 +338,7 @@ export async function listenGateway(
     async close() {
       stop.abort();
       // An endless response must not keep the stack from stopping.
-      await deadline(listening.finished, closePatienceMs).catch(() => {});
+      await deadline(listening.finished, closeTimeoutMs).catch(() => {});
     },
   };
 }

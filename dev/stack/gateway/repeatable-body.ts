@@ -17,7 +17,7 @@ export class RepeatableBody {
   /** The body from its beginning; undefined when it was too long, or is not needed any more. */
   #kept: Part[] | undefined = [];
   #keptBytes = 0;
-  /** Chunks that were read and that the current receiver has not got yet. */
+  /** Chunks that were read and that the current receiver has not received yet. */
   #waiting: Part[] = [];
   #reading: Promise<void> | undefined;
   #isAtEnd = false;

@@ -18,8 +18,8 @@ import {
 import {
   ephemeralSettings,
   serverSettings,
-  startPatiently,
   startServer,
+  startWithRetries,
 } from "./server.ts";
 import {
   cacheFolder,
@@ -114,7 +114,7 @@ async function setPasswords(
   const sql = postgres(databaseUrl(port, "supabase_admin", first), { max: 1 });
   try {
     await sql.unsafe([
-      // Each client repeats them at each login. They slow down guesses, which 18 random bytes need no help against.
+      // Each login computes all iterations. They slow down guessing, which 18 random bytes rule out anyway.
       "set scram_iterations = 1",
       ...loginRoles.map((role) =>
         `alter role ${role} password '${credentials[role]}'`
@@ -201,7 +201,7 @@ export async function startPostgres(
     });
   const wanted = options.port ?? 0;
   const port = wanted === 0 ? freePort() : wanted;
-  const server = await startPatiently(start, port);
+  const server = await startWithRetries(start, port);
   try {
     await setPasswords(port, data, credentials);
   } catch (error) {
@@ -248,7 +248,7 @@ export async function createDatabaseFromTemplate(
   // Connected to another database, because no session may use the template.
   const sql = postgres(at(cluster.adminUrl, "template1"), {
     max: 1,
-    // Half of the work of a short session, for arrays, of which there is none.
+    // Reading the array types would double the work of a short session, and no array is read here.
     fetch_types: false,
   });
   try {

@@ -170,8 +170,8 @@ export async function makeServerDir(
 }
 
 /**
- * Names the folder of the clusters that are deleted at their end. Separate from TMPDIR, because it may be in /dev, where
- * Deno lets only programs with all permissions open files.
+ * The environment variable with the folder for ephemeral clusters. It is separate from TMPDIR, because the folder may be
+ * in /dev, where Deno lets only programs with all permissions open files.
  */
 export const CLUSTERS_VARIABLE = "EDGE_AI_JOBS_CLUSTERS";
 

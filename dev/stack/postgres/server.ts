@@ -131,7 +131,7 @@ class DataInUseError extends StackError {}
  * Starts a server; retries for 8 s while another one uses the cluster, because a server whose owner was killed may
  * still be shutting down.
  */
-export async function startPatiently(
+export async function startWithRetries(
   start: (port: number) => Promise<PostgresServer>,
   port: number,
 ): Promise<PostgresServer> {

@@ -173,7 +173,7 @@ async function isThere(path: string): Promise<boolean> {
 export type Stopped = "was not running" | "stopped" | "killed";
 
 /**
- * Stops the stack that holds a folder and resolves when it has ended. A stack that takes longer than `patienceMs` is
+ * Stops the stack that holds a folder and resolves when it has ended. A stack that takes longer than `timeoutMs` is
  * killed; its children then end by themselves.
  *
  * @throws {StackError} when this user may not stop it, when it is this process, or when the folder does not identify
@@ -181,7 +181,7 @@ export type Stopped = "was not running" | "stopped" | "killed";
  */
 export async function stopStackOf(
   dir: string,
-  options: { patienceMs: number; onFound: (holder: Holder) => void },
+  options: { timeoutMs: number; onFound: (holder: Holder) => void },
 ): Promise<Stopped> {
   const path = resolve(dir);
   let file: Deno.FsFile;
@@ -223,7 +223,7 @@ export async function stopStackOf(
     }
   };
   signal("SIGTERM");
-  const deadline = Date.now() + options.patienceMs;
+  const deadline = Date.now() + options.timeoutMs;
   let isKilled = false;
   while (!(await isOver())) {
     if (!isKilled && Date.now() > deadline) {

@@ -4,10 +4,10 @@
  */
 import { type ProcessFacts, readProcess } from "./processes.ts";
 
-/** A shell may start this in the background and exit, so its end means nothing. */
+/** A shell may start this in the background and exit, so the end of a shell means nothing. */
 const shell = /^-?(?:ba|z|da|k|a|fi|tc|c)?sh$/;
 /** `/proc` is cheap to read; elsewhere a program must be started for it. */
-const lookAgainMs = Deno.build.os === "linux" ? 300 : 1000;
+const pollMs = Deno.build.os === "linux" ? 300 : 1000;
 
 /**
  * The ancestors of a process that wait for it, nearest first: its parent, and all others in its process group that are
@@ -53,11 +53,11 @@ export async function endOfLaunchers(): Promise<void> {
   const launchers = await findLaunchers();
   if (launchers === undefined) return;
   const { promise, resolve } = Promise.withResolvers<void>();
-  const look = async () => {
+  const check = async () => {
     if ((await Promise.all(launchers.map(isOver))).includes(true)) resolve();
-    else Deno.unrefTimer(setTimeout(look, lookAgainMs));
+    else Deno.unrefTimer(setTimeout(check, pollMs));
   };
-  if (launchers.length > 0) await look();
+  if (launchers.length > 0) await check();
   await promise;
 }
 

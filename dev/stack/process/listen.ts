@@ -18,7 +18,7 @@ export interface ListenOptions {
 export interface Listening {
   /** `http://127.0.0.1:<port>`; always available. */
   url: string;
-  /** URLs for other devices, the likeliest first; empty without a host. */
+  /** URLs for other devices, the most likely first; empty without a host. */
   networkUrls: string[];
   /** Resolves when nothing listens any more and all responses are sent. */
   finished: Promise<void>;
@@ -27,7 +27,7 @@ export interface Listening {
 /** Networks of containers and virtual machines, which no phone can reach. */
 const inner = /^(docker|br-|veth|virbr|vmnet|bridge|podman|cni|utun)/;
 
-/** The IPv4 addresses of this machine that other devices may reach, the likeliest first. */
+/** The IPv4 addresses of this machine that other devices may reach, the most likely first. */
 export function networkAddresses(
   interfaces: { name: string; family: string; address: string }[] = Deno
     .networkInterfaces(),

@@ -98,7 +98,7 @@ async function dataFolderOf(pid: number): Promise<string | undefined> {
   return undefined;
 }
 
-const longestCommand = 100;
+const maxCommandLength = 100;
 
 /** The message for a port that is in use: by which process, and what to do. */
 export async function describePortInUse(port: number): Promise<string> {
@@ -114,8 +114,8 @@ export async function describePortInUse(port: number): Promise<string> {
     }\`, or ${other}.`;
   }
   const command = (await readCommand(pid)).join(" ");
-  const shown = command.length > longestCommand
-    ? `${command.slice(0, longestCommand)}…`
+  const shown = command.length > maxCommandLength
+    ? `${command.slice(0, maxCommandLength)}…`
     : command;
   return `Port ${port} is in use by process ${pid}${
     shown === "" ? "" : ` (${shown})`

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Runs one command and sees to it that it never outlives its owner.
+# Runs one command and makes sure that it never outlives its owner.
 #
 # usage: sh -c "$(cat watchdog.sh)" watchdog END_SIGNAL GRACE_SECONDS REMOVE_DIR COMMAND [ARGUMENT…]
 # (as text, because the user that the command runs as may not be able to read this file)
 #
-# Standard input is the line to the owner: each line on it is the name of a signal to send to the command; its
+# Standard input is the pipe to the owner: each line on it is the name of a signal to send to the command; its
 # end (the owner closed it, ended, or was killed) sends END_SIGNAL and, after GRACE_SECONDS, KILL. When the
 # command has ended and REMOVE_DIR is not empty, that directory is removed. The first line of standard output is
 # the process id of the command; everything after it is the command's own. Exits with the command's code.
@@ -18,7 +18,7 @@ exec 3<&0
 # Print the process id before exec, so that no output of the command can precede it.
 /bin/sh -c 'echo "$$"; exec "$@"' start "$@" 3<&- </dev/null &
 child=$!
-# From here on the shell itself has nothing to say; it would report "Killed" as if the command had said it.
+# Silences the shell, which would print "Killed" as if it were output of the command.
 exec 2>/dev/null
 
 (
@@ -35,7 +35,7 @@ exec 2>/dev/null
 keeper=$!
 exec 3<&-
 
-# `wait` returns early when a trapped signal arrives, so ask until the command is really gone.
+# `wait` returns early when a trapped signal arrives, so repeat it until the command has ended.
 while :; do
   wait "$child"
   code=$?

@@ -52,7 +52,7 @@ export async function startSimulators(
   child.exited.then((code) =>
     ready.reject(
       new StackError(
-        `The simulated providers did not start (code ${code}). They said:\n${
+        `The simulated providers did not start (code ${code}). Their output:\n${
           words.join("\n")
         }`,
       ),

@@ -60,7 +60,7 @@ export interface JanitorRepository {
     limit: number,
   ): Promise<ProviderRemoval[]>;
   /** Whether an object that was found by its marker may be removed: no row names it, and no job may use it. */
-  giveUpFoundObject(
+  discardFoundObject(
     removal: ProviderRemoval,
     objectId: string,
   ): Promise<boolean>;
@@ -119,7 +119,7 @@ export function createJanitorRepository(rpc: Rpc): JanitorRepository {
         p_providers: [...providers],
         p_limit: limit,
       }, z.array(removalSchema)),
-    giveUpFoundObject: (removal, objectId) =>
+    discardFoundObject: (removal, objectId) =>
       call("discard_found_object", {
         p_id: removal.id,
         p_lease_token: removal.lease_token,

@@ -192,7 +192,7 @@ async function removeMarked(
     if (id === null || id === last) return removed;
     last = id;
     if (
-      removed === MAX_FOUND || !await repository.giveUpFoundObject(removal, id)
+      removed === MAX_FOUND || !await repository.discardFoundObject(removal, id)
     ) {
       throw ProviderFailure.rejected("outcome_unknown");
     }

@@ -71,7 +71,9 @@ export function createHandler(
           ...(job.providerJobId === undefined
             ? {}
             : { p_provider_job_id: job.providerJobId }),
-          ...(job.orderId === undefined ? {} : { p_order_id: job.orderId }),
+          ...(job.submissionId === undefined
+            ? {}
+            : { p_order_id: job.submissionId }),
           ...(webhook.sentAtUnix === undefined
             ? {}
             : { p_sent_at_unix: webhook.sentAtUnix }),

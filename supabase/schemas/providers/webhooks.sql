@@ -91,9 +91,9 @@ $$;
 comment on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text) is
   'A webhook whose signature the caller has verified. Refuses one that is older or further ahead than the tolerance by '
   'this clock (AJ042), records its events, and makes the job that it names due immediately, if that job waits for this '
-  'provider. p_order_id: the provider''s id of the request, if the webhook has one in addition to the id of the result; a job '
-  'that knows only the former gets the latter. Returns woken, nothing_waits or replayed; nothing else about any job '
-  'changes. service_role only; security definer because the receipts and the dispatch are in schema private.';
+  'provider. p_order_id: the provider''s id of the request, if the webhook has one in addition to the id of the result; '
+  'a job that knows only the former gets the latter. Returns woken, nothing_waits or replayed; nothing else about any '
+  'job changes. service_role only; security definer because the receipts and the dispatch are in schema private.';
 revoke execute on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text)
   from public, anon, authenticated;
 grant execute on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text) to service_role;

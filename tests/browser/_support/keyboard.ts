@@ -4,7 +4,7 @@ import type { Locator, Page } from "playwright-core";
 
 /** Elements at which Tab may stop several times, because they contain the browser's own controls. */
 const HAS_OWN_STOPS = /^(AUDIO|VIDEO|IFRAME)$/;
-const MOST_PRESSES = 400;
+const MAX_PRESSES = 400;
 
 /** One stop of the focus. */
 interface Stop {
@@ -103,7 +103,7 @@ export async function walk(
   // Shift and Tab, then Tab, so that the keyboard has moved the focus, not a script.
   await page.keyboard.press("Shift+Tab");
   let last: string | undefined;
-  for (let presses = 0; presses < MOST_PRESSES; presses++) {
+  for (let presses = 0; presses < MAX_PRESSES; presses++) {
     await page.keyboard.press("Tab");
     const stop = await readStop(part);
     if (stop.control === undefined) {

@@ -106,9 +106,11 @@ export async function until(
   holds: () => boolean,
   what: string,
 ): Promise<void> {
-  const giveUp = performance.now() + 10_000;
+  const deadline = performance.now() + 10_000;
   while (!holds()) {
-    if (performance.now() > giveUp) throw new Error(`never happened: ${what}`);
+    if (performance.now() > deadline) {
+      throw new Error(`never happened: ${what}`);
+    }
     await turn();
   }
 }

@@ -14,7 +14,7 @@ import {
   useCreateAiJob,
 } from "../../../client/react.ts";
 import { FakeProject } from "../../_support/fake-project.ts";
-import { lookAgain, showPage } from "../../_support/react-page.ts";
+import { becomeVisible, showPage } from "../../_support/react-page.ts";
 
 /** React's scheduler keeps a port open, and a store stays for a second after its last component: no leak sanitizers. */
 function pageTest(name: string, fn: () => Promise<void>): void {
@@ -270,7 +270,7 @@ pageTest(
     await page.until("the failure", () => view.now().job?.status === "failed");
     // The job is retried elsewhere, after its end has ended the watch.
     project.write(id, "retry_requested", { status: "pending" });
-    lookAgain();
+    becomeVisible();
     await page.until("pending", () => view.now().job?.status === "pending");
   },
 );

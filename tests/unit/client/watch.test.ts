@@ -95,7 +95,7 @@ Deno.test("wait: an outage after the job's end delays its result and is not an e
   assert(project.count("get-ai-job") >= 7);
 });
 
-Deno.test("client: a request without a response is given up after 30 s and sent again", async () => {
+Deno.test("client: a request without a response times out after 30 s and is sent again", async () => {
   using time = new VirtualTime();
   const project = new FakeProject();
   const id = project.add();

@@ -46,7 +46,7 @@ function lists(batches: ProviderRemoval[][] = []) {
     scanFiles: () => say("scan files", 0),
     claimRemovals: (providers) =>
       say(`claim ${providers.join(" ")}`, batches.shift() ?? []),
-    giveUpFoundObject: (_removal, id) => say(`may remove ${id}`, true),
+    discardFoundObject: (_removal, id) => say(`may remove ${id}`, true),
     settleRemoval: (one, outcome, code) =>
       say(`${one.id} ${outcome}${code === undefined ? "" : ` ${code}`}`, true),
     claimUploads: () => say("uploads", []),

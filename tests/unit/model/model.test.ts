@@ -1,61 +1,61 @@
-/** The model of the job engine: every property holds in every state of every world, and every broken rule is detected. */
+/** The model of the job engine: every property holds in every state of every configuration; every mutation is detected. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { checkBreak } from "../../../dev/model/check.ts";
+import { checkMutation } from "../../../dev/model/check.ts";
 import { explore, start } from "../../../dev/model/explore.ts";
 import { seededRandom } from "../../../dev/model/random.ts";
-import { type Break, BREAKS, Rules } from "../../../dev/model/rules.ts";
+import { type Mutation, MUTATIONS, Rules } from "../../../dev/model/rules.ts";
 import { encode } from "../../../dev/model/state.ts";
 import { coveringTraces, randomTraces } from "../../../dev/model/traces.ts";
-import { WORLDS } from "../../../dev/model/worlds.ts";
+import { CONFIGURATIONS } from "../../../dev/model/configurations.ts";
 
-const ONE_CREATION = /nothing was made|one creation/;
+const ONE_CREATION = /created nothing|one creation/;
 
-/** The property that must detect each broken rule. */
-const NOTICED_BY: Record<Break, RegExp> = {
+/** The property that must detect each mutation. */
+const DETECTED_BY: Record<Mutation, RegExp> = {
   "writes carry no lease token": /old lease token/,
   "claim takes leased jobs": /one live owner/,
   "claim ignores the cap": /caps/,
   "claim counts no attempt": /attempts never exceed/,
-  "begin sends without a query": ONE_CREATION,
+  "begin resends without a query": ONE_CREATION,
   "begin ignores a cancellation": /whose owner has cancelled/,
-  "the call is journalled after the request": ONE_CREATION,
+  "the call is journalled after its request": ONE_CREATION,
   "an empty query is always conclusive": ONE_CREATION,
-  "the time to reconcile starts at the sending": ONE_CREATION,
-  "a request may be sent after its lease": /another owner/,
-  "a sender that is cut off continues": ONE_CREATION,
-  "a lost response counts as a refusal": ONE_CREATION,
-  "a refused repetition counts as a refusal": ONE_CREATION,
-  "the time to reconcile ignores a repetition": ONE_CREATION,
+  "reconcile_seconds start when the request is sent": ONE_CREATION,
+  "a request may be sent after its lease has expired": /another owner/,
+  "a worker without a lease continues its request": ONE_CREATION,
+  "a lost response counts as a rejection": ONE_CREATION,
+  "a rejected repetition counts as a rejection": ONE_CREATION,
+  "reconcile_seconds ignore a repetition": ONE_CREATION,
   "a repetition ignores a cancellation": /whose owner has cancelled/,
-  "a refusal leaves the spend unknown": /spend is unknown/,
-  "an ending leaves its call as sent": /unknown outcome/,
-  "snooze spends the attempt": /attempt left/,
+  "a rejection leaves the spend unknown": /spend is unknown/,
+  "the end of a run leaves its call as sent": /unknown outcome/,
+  "snooze uses up the attempt": /attempt left/,
   "rescue leaves the last attempt waiting": /attempt left/,
-  "rescue takes a valid lease": /nothing goes wrong/,
+  "rescue takes a valid lease": /first attempt/,
   "cancelling a waiting job leaves it waiting": /does not wait/,
-  "requeueing forgets a cancellation": /does not wait/,
-  "a job is never too old to wait again": /forever/,
-  "retry forgets the journal": ONE_CREATION,
+  "requeueing ignores a cancellation": /does not wait/,
+  "requeueing ignores the maximum age": /forever/,
+  "retry ignores the journal": ONE_CREATION,
   "cancelling a running job writes no event": /one event/,
-  "nothing sweeps": /every job can end/,
+  "there is no sweep": /every job can end/,
 };
 
 const page = await Deno.readTextFile(
   new URL("../../../docs/job-lifecycle.md", import.meta.url),
 );
 
-/** The numbers of states and steps of a world in docs/job-lifecycle.md. */
-function documentedSizes(world: string): number[] | undefined {
+/** The numbers of states and steps of a configuration in docs/job-lifecycle.md. */
+function documentedSizes(configuration: string): number[] | undefined {
   const row = page.split("\n").find((line) =>
-    line.startsWith(`| \`${world}\``)
+    line.startsWith(`| \`${configuration}\``)
   );
   return row?.split("|").map((cell) => cell.trim()).slice(4, 6).map(Number);
 }
 
-for (const [name, world] of Object.entries(WORLDS)) {
-  Deno.test(`model: in the world '${name}' every property holds in every reachable state`, () => {
+for (const [name, configuration] of Object.entries(CONFIGURATIONS)) {
+  Deno.test(`model: in the configuration '${name}' every property holds in every reachable state`, () => {
     const { states, transitions, violation } = explore(
-      new Rules(world),
+      new Rules(configuration),
     );
     assertEquals(violation, undefined);
     assert(
@@ -66,16 +66,18 @@ for (const [name, world] of Object.entries(WORLDS)) {
   });
 }
 
-Deno.test("model: every broken rule is detected by the property that it breaks", () => {
+Deno.test("model: every mutation of a rule is detected by the property that it violates", () => {
   assert(
-    page.replaceAll(/\s+/g, " ").includes(`breaks ${BREAKS.length} rules`),
+    page.replaceAll(/\s+/g, " ").includes(
+      `makes ${MUTATIONS.length} mutations`,
+    ),
     "docs/job-lifecycle.md has their number",
   );
-  for (const broken of BREAKS) {
-    const found = checkBreak(broken);
+  for (const broken of MUTATIONS) {
+    const found = checkMutation(broken);
     assert(found !== undefined, `${broken}: no property noticed`);
     assert(
-      NOTICED_BY[broken].test(found.violation.property),
+      DETECTED_BY[broken].test(found.violation.property),
       `${broken}: noticed by '${found.violation.property}'`,
     );
     assert(found.violation.trace.length > 0);
@@ -83,8 +85,8 @@ Deno.test("model: every broken rule is detected by the property that it breaks",
 });
 
 Deno.test("model: states that differ only in the names of jobs and workers count as one", () => {
-  const { pair } = WORLDS;
-  const rules = new Rules(pair);
+  const { crashes } = CONFIGURATIONS;
+  const rules = new Rules(crashes);
   const first = start(rules);
   const codes = new Set<string>();
   let steps = 0;
@@ -98,8 +100,10 @@ Deno.test("model: states that differ only in the names of jobs and workers count
 });
 
 Deno.test("coveringTraces: every rule that can apply is on a trace, and each trace is a path", () => {
-  for (const world of [WORLDS.calm, WORLDS.old]) {
-    const rules = new Rules(world);
+  for (
+    const configuration of [CONFIGURATIONS.noFaults, CONFIGURATIONS.expiry]
+  ) {
+    const rules = new Rules(configuration);
     const traces = coveringTraces(rules);
     const covered = new Set(traces.flat().map(({ rule }) => rule));
     assertEquals(
@@ -120,7 +124,11 @@ Deno.test("coveringTraces: every rule that can apply is on a trace, and each tra
 
 Deno.test("randomTraces: the same seed gives the same walks, and another seed different ones", () => {
   const walk = (seed: number) =>
-    randomTraces(new Rules(WORLDS.trouble), { seed, count: 3, length: 20 })
+    randomTraces(new Rules(CONFIGURATIONS.allFaults), {
+      seed,
+      count: 3,
+      length: 20,
+    })
       .map((trace) => trace.map(({ rule }) => rule));
   assertEquals(walk(7), walk(7));
   assertNotEquals(walk(7), walk(8));

@@ -11,7 +11,7 @@ import { createLogger } from "../../../supabase/functions/_shared/platform/log.t
 import type {
   ElevenLabsTranscripts,
   Transcript,
-  TranscriptOrder,
+  TranscriptSubmission,
 } from "../../../supabase/functions/_shared/providers/elevenlabs/transcripts.ts";
 import {
   createTranscriptionProcessor,
@@ -91,7 +91,7 @@ async function run(
   }: Case,
 ) {
   const requests: string[] = [];
-  const submissions: TranscriptOrder[] = [];
+  const submissions: TranscriptSubmission[] = [];
   const bodies: string[] = [];
   const heard: number[] = [];
   const transcripts: ElevenLabsTranscripts = {
@@ -99,10 +99,10 @@ async function run(
       bodies.push(await new Response(recording).text());
       throw ProviderFailure.unknown("provider_timeout");
     },
-    order: async (order) => {
-      submissions.push(order);
-      if ("recording" in order.source) {
-        bodies.push(await new Response(order.source.recording).text());
+    submit: async (submission) => {
+      submissions.push(submission);
+      if ("recording" in submission.source) {
+        bodies.push(await new Response(submission.source.recording).text());
       }
       return "t1";
     },

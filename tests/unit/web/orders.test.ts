@@ -3,7 +3,7 @@ import {
   copiesOf,
   countryOf,
   listCountries,
-  MOST_COPIES,
+  MAX_COPIES,
 } from "../../../web/words/orders.ts";
 
 Deno.test("page orders: every country has an ISO 3166 code and a name, once", () => {
@@ -38,6 +38,6 @@ Deno.test("page orders: copies are a whole number within the limits of the schem
   );
   assertEquals(
     /check \(quantity between 1 and (\d+)\)/.exec(sql)?.[1],
-    String(MOST_COPIES),
+    String(MAX_COPIES),
   );
 });

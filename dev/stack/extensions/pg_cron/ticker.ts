@@ -1,6 +1,6 @@
 /**
  * The scheduler of pg_cron: runs the jobs of `cron.job` as their users, each run on its own connection, and
- * keeps `cron.job_run_details`. A job never overlaps itself: when it is due and still running, that turn is
+ * keeps `cron.job_run_details`. A job never overlaps itself: when it is due and still running, that run is
  * skipped.
  */
 import { z } from "zod";

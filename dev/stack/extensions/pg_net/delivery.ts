@@ -17,7 +17,7 @@ export const requestRow = z.object({
 /** See {@link requestRow}. */
 export type QueuedRequest = z.infer<typeof requestRow>;
 
-/** A row of `net._http_response`, in the words of the original. */
+/** A row of `net._http_response`, with the column names of the original. */
 export interface DeliveryResult {
   id: number;
   status_code: number | null;

@@ -18,7 +18,7 @@ type Context = Parameters<PostgresConnection["withContext"]>[0];
 type Options = Parameters<PostgresConnection["withContext"]>[2];
 type Database = PostgresConnection["kysely"];
 
-/** Time for queries in the driver's queue to be answered when the connection closes. */
+/** How long closing the connection waits for the queries in the driver's queue. */
 const DRAIN_MS = 2_000;
 
 const contextSchema = z.object({
@@ -188,8 +188,8 @@ export class RestConnection extends PostgresConnection {
   }
 
   /**
-   * The driver connects again for each query that still waits for a connection when it ends. They are run in order, so
-   * none waits once a later one is answered. Without an answer, as after a crash of Postgres, it ends all the same.
+   * When the driver ends, it reconnects for every query that still waits for a connection. Queries run in order, so none
+   * waits once a later one is answered. Without an answer, for example after a crash of Postgres, it ends anyway.
    */
   async #endDriver(): Promise<void> {
     await deadline(this.driver`select 1`.execute(), DRAIN_MS).catch(() => {});

@@ -31,7 +31,7 @@ globalThis.addEventListener("unhandledrejection", (event) => {
 
 type Values = Parameters<postgres.ReservedSql["unsafe"]>[1];
 
-/** Whether a prepared statement returns other columns since a change of the schema. Postgres has executed nothing of it. */
+/** Whether a change of the schema has changed the columns of a prepared statement. Postgres has executed nothing of it. */
 function isStale(error: unknown): boolean {
   return error instanceof postgres.PostgresError && error.code === "0A000" &&
     error.routine === "RevalidateCachedQuery";
@@ -116,7 +116,7 @@ class SingleSession {
     try {
       return await this.#send(text, parameters);
     } catch (error) {
-      // The driver has forgotten the statement, and prepares it again. Only what a transaction began with can be repeated.
+      // The driver prepares the statement again. Only the first statement of a transaction can be repeated.
       if (!isStale(error) || opening === "" || statements > 0) throw error;
       await this.#send("rollback");
       await this.#send(opening);

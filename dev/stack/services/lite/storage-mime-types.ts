@@ -5,7 +5,7 @@ import type { KyselyPlugin } from "kysely";
  * Whether a bucket with this list accepts the type. `audio/*` accepts every audio type, parameters included; any other
  * entry accepts exactly the same text.
  */
-export function takesMimeType(
+export function acceptsMimeType(
   allowed: readonly string[],
   given: string,
 ): boolean {
@@ -20,7 +20,7 @@ export function takesMimeType(
 /** The list of a bucket. The embedded Storage only checks whether it includes a type, without wildcards. */
 class AllowedMimeTypes extends Array<string> {
   override includes(given: string): boolean {
-    return takesMimeType([...this], given);
+    return acceptsMimeType([...this], given);
   }
 }
 

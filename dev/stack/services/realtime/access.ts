@@ -13,7 +13,7 @@ import type { Caller } from "../requests/caller.ts";
 import type { Column, Row } from "./pgoutput.ts";
 
 /** A stored broadcast, for replays. */
-export interface KeptMessage {
+export interface StoredMessage {
   id: string;
   event: string;
   payload: unknown;
@@ -25,7 +25,7 @@ const typeRow = z.object({
   whole: z.string(),
 });
 
-const keptRow = z.object({
+const storedRow = z.object({
   id: z.uuid(),
   event: z.string(),
   payload: z.unknown(),
@@ -33,7 +33,7 @@ const keptRow = z.object({
 
 /** Partitions exist from yesterday to this many days ahead. */
 const DAYS_AHEAD = 3;
-const MOST_REPLAYED = 25;
+const MAX_REPLAYED = 25;
 
 /** Checks access on connections of the superuser, like the hosted server. */
 export class RealtimeAccess {
@@ -84,7 +84,7 @@ export class RealtimeAccess {
         "insert into realtime.messages (id, topic, extension) values ($1, $2, 'broadcast')",
         [id, topic],
       );
-      await takeRole(session, topic, caller);
+      await assumeRole(session, topic, caller);
       const { rows } = await session.query(
         "select id from realtime.messages where id = $1",
         [id],
@@ -96,7 +96,7 @@ export class RealtimeAccess {
   /** Whether the policies let the caller send broadcasts to a topic; false if a policy raises an error. */
   async mayWrite(topic: string, caller: Caller): Promise<boolean> {
     return await this.#probe(async (session) => {
-      await takeRole(session, topic, caller);
+      await assumeRole(session, topic, caller);
       await session.query(
         "insert into realtime.messages (topic, extension) values ($1, 'broadcast')",
         [topic],
@@ -106,20 +106,20 @@ export class RealtimeAccess {
   }
 
   /** The newest private broadcasts of a topic since a time (milliseconds of the epoch), at most 25, oldest first. */
-  async kept(
+  async storedMessages(
     topic: string,
     since: number,
     limit: number,
-  ): Promise<KeptMessage[]> {
+  ): Promise<StoredMessage[]> {
     const { rows } = await this.#sessions.query(
       `select id, event, payload from realtime.messages
       where topic = $1 and private and extension = 'broadcast' and event is not null
         and inserted_at >= to_timestamp($2::float8 / 1000) at time zone 'UTC'
       order by inserted_at desc
       limit $3`,
-      [topic, since, Math.max(1, Math.min(limit, MOST_REPLAYED))],
+      [topic, since, Math.max(1, Math.min(limit, MAX_REPLAYED))],
     );
-    return z.array(keptRow).parse(rows).reverse();
+    return z.array(storedRow).parse(rows).reverse();
   }
 
   /** The columns of a row that the caller may read; undefined when the policies hide the row. */
@@ -141,7 +141,7 @@ export class RealtimeAccess {
     const where = Object.entries(key);
     if (names.length === 0 || where.length === 0) return undefined;
     const isVisible = await this.#probe(async (session) => {
-      await takeRole(session, "", caller);
+      await assumeRole(session, "", caller);
       const conditions = where.map(([name], index) =>
         `${identifier(name)}::text = $${index + 1}`
       );
@@ -214,7 +214,7 @@ export class RealtimeAccess {
   }
 }
 
-async function takeRole(
+async function assumeRole(
   session: Session,
   topic: string,
   { role, claims }: Caller,

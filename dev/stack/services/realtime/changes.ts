@@ -33,7 +33,7 @@ export function readFilter(filter: string): Filter | undefined {
 }
 
 /** Whether a change matches a subscription. The filter is compared with the new row, for a DELETE with the old key. */
-export function wants(
+export function matches(
   { request }: ChangeSubscription,
   change: WrittenRow,
 ): boolean {

@@ -11,8 +11,8 @@ const STATUS_UPDATE = 0x72; // "r"
 /** Kind, start and end in the log, and the time of sending. */
 const DATA_HEADER_BYTES = 25;
 
-const FIRST_RETRY_MS = 100;
-const LONGEST_RETRY_MS = 2000;
+const INITIAL_RETRY_MS = 100;
+const MAX_RETRY_MS = 2000;
 
 /**
  * Follows the log from now on and calls back for each committed row, in the order of commits. The slot is temporary:
@@ -25,7 +25,7 @@ export class DatabaseFeed implements AsyncDisposable {
   readonly #onRow: (row: WrittenRow) => void;
   #connection: postgres.Sql | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
-  #retryMs = FIRST_RETRY_MS;
+  #retryMs = INITIAL_RETRY_MS;
   #isOver = false;
 
   private constructor(
@@ -79,7 +79,7 @@ export class DatabaseFeed implements AsyncDisposable {
       const lost = () => this.#reconnect(sql);
       stream.on("close", lost);
       stream.on("error", lost);
-      this.#retryMs = FIRST_RETRY_MS;
+      this.#retryMs = INITIAL_RETRY_MS;
     } catch (error) {
       this.#connection = undefined;
       await sql.end({ timeout: 0 }).catch(() => {});
@@ -99,7 +99,7 @@ export class DatabaseFeed implements AsyncDisposable {
   #scheduleRetry(): void {
     this.#retry = setTimeout(() => {
       this.#connect().catch(() => {
-        this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+        this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS);
         if (!this.#isOver) this.#scheduleRetry();
       });
     }, this.#retryMs);

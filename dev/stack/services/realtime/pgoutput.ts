@@ -78,7 +78,7 @@ class Reader {
     return this.#view.getBigInt64(this.#at - 8);
   }
 
-  /** A text that a zero byte ends. */
+  /** A zero-terminated text. */
   name(): string {
     const end = this.#bytes.indexOf(0, this.#at);
     const text = new TextDecoder().decode(this.#bytes.subarray(this.#at, end));

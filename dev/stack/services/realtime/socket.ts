@@ -6,9 +6,9 @@ import type { TokenExchange } from "../../keys/tokens.ts";
 import type { RealtimeAccess } from "./access.ts";
 import {
   changeRequestSchema,
+  matches,
   readFilter,
   visibleData,
-  wants,
 } from "./changes.ts";
 import { Channel } from "./channel.ts";
 import type { WrittenRow } from "./pgoutput.ts";
@@ -69,8 +69,8 @@ const joinSchema = z.object({
 const tokenSchema = z.object({ access_token: z.string().nullish() });
 const broadcastSchema = z.object({ event: z.string() }).loose();
 
-/** Messages in memory that wait for a client to read them. */
-const MOST_UNREAD_BYTES = 4_194_304;
+/** Limit of the messages in memory that a client has not read yet. */
+const MAX_UNREAD_BYTES = 4_194_304;
 
 /** The connection of one client. */
 export class RealtimeSocket {
@@ -118,7 +118,7 @@ export class RealtimeSocket {
 
   /** Sends a row's change to a channel if it matches a subscription and the caller may see it. */
   async deliverChange(channel: Channel, change: WrittenRow): Promise<void> {
-    const ids = channel.changes.filter((one) => wants(one, change))
+    const ids = channel.changes.filter((one) => matches(one, change))
       .map(({ id }) => id);
     if (ids.length === 0) return;
     const data = await visibleData(this.#deps.access, change, channel.caller);
@@ -208,10 +208,10 @@ export class RealtimeSocket {
     channel.onExpiry((expired) =>
       this.drop(expired, expiredText(expired.caller.expiresAt))
     );
-    const kept = replay === undefined
+    const stored = replay === undefined
       ? []
-      : await access.kept(channel.name, replay.since, replay.limit);
-    for (const { id } of kept) channel.replayed.add(id);
+      : await access.storedMessages(channel.name, replay.since, replay.limit);
+    for (const { id } of stored) channel.replayed.add(id);
     this.#reply(message, "ok", {
       postgres_changes: channel.changes.map(({ id, request }) => ({
         ...request,
@@ -221,7 +221,7 @@ export class RealtimeSocket {
     if (config.presence.enabled) {
       this.#send(joinRef, null, topic, "presence_state", {});
     }
-    for (const { id, event, payload } of kept) {
+    for (const { id, event, payload } of stored) {
       this.#send(joinRef, null, topic, "broadcast", {
         type: "broadcast",
         event,
@@ -349,7 +349,7 @@ export class RealtimeSocket {
 
   #sendRaw(data: string | Uint8Array<ArrayBuffer>): void {
     if (this.#socket.readyState !== WebSocket.OPEN) return;
-    if (this.#socket.bufferedAmount > MOST_UNREAD_BYTES) {
+    if (this.#socket.bufferedAmount > MAX_UNREAD_BYTES) {
       this.#deps.logs.add(
         "realtime",
         "stderr",

@@ -1,7 +1,7 @@
 /** Creates and changes buckets with the validation of hosted Storage (`src/storage/limits.ts`). */
 import { z } from "zod";
 import type { DataServices } from "../lite/data-services.ts";
-import { parseJson } from "./answers.ts";
+import { parseJson } from "./responses.ts";
 import { StorageRefusal, tooLarge } from "./upload.ts";
 
 const changeSchema = z.looseObject({

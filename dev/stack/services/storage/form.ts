@@ -17,7 +17,7 @@ export interface FormPart {
 
 const STEP_BYTES = 262_144;
 /** Headers of one part. */
-const MOST_HEADER_BYTES = 16_384;
+const MAX_HEADER_BYTES = 16_384;
 
 const disposition = /^content-disposition:\s*form-data;(.*)$/im;
 
@@ -76,7 +76,7 @@ export async function findParts(
       form,
       headersEnd,
       at,
-      Math.min(at + MOST_HEADER_BYTES, form.size),
+      Math.min(at + MAX_HEADER_BYTES, form.size),
     );
     if (headersTo === -1) break;
     // In an empty part, the line break before the delimiter is the one that ends the headers.

@@ -30,7 +30,7 @@ const cursorSchema = z.object({
 });
 type Cursor = z.output<typeof cursorSchema>;
 
-const MOST_OF_A_PAGE = 1000;
+const MAX_PAGE_SIZE = 1000;
 
 const entrySchema = z.object({
   key: z.string(),
@@ -112,7 +112,7 @@ export async function listObjectsV2(
     throw new StorageRefusal("400", "Error", z.prettifyError(parsed.error));
   }
   const { prefix, with_delimiter, sortBy } = parsed.data;
-  const limit = Math.min(parsed.data.limit, MOST_OF_A_PAGE);
+  const limit = Math.min(parsed.data.limit, MAX_PAGE_SIZE);
   const cursor = parsed.data.cursor === undefined
     ? undefined
     : readCursor(parsed.data.cursor);

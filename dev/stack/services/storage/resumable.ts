@@ -52,7 +52,7 @@ export function isSignedResumable(path: string): boolean {
   return path === SIGNED_PATH || path.startsWith(`${SIGNED_PATH}/`);
 }
 
-/** Creates the resumable uploads of a stack, in a folder within that of the files. */
+/** Creates the resumable uploads of a stack, in a subfolder of the files. */
 export async function createResumableUploads(
   options: {
     services: DataServices;
@@ -64,11 +64,11 @@ export async function createResumableUploads(
   const directory = join(services.files.driver, "resumable");
   await Deno.mkdir(directory, { recursive: true });
   const datastore = new FileStore({ directory });
-  const asking = new AsyncLocalStorage<
+  const requests = new AsyncLocalStorage<
     { request: Request; caller: Caller | undefined }
   >();
-  const now = () => {
-    const store = asking.getStore();
+  const current = () => {
+    const store = requests.getStore();
     if (store === undefined) throw new TypeError("not within a request");
     return store;
   };
@@ -78,7 +78,7 @@ export async function createResumableUploads(
     bucket: string,
     name: string,
   ): Promise<void> {
-    const token = now().request.headers.get("x-signature");
+    const token = current().request.headers.get("x-signature");
     if (token === null) {
       throw new TusRefusal(400, "Missing x-signature header");
     }
@@ -92,7 +92,7 @@ export async function createResumableUploads(
 
   /** Like hosted Storage, checks before the first byte whether the caller may create the object. */
   async function mayCreate(bucket: string, name: string): Promise<void> {
-    const { caller, request } = now();
+    const { caller, request } = current();
     if (caller === undefined) return await requireSignature(bucket, name);
     const owner = z.uuid().safeParse(caller.claims.sub).data ?? null;
     const isUpsert = request.headers.get("x-upsert") === "true";
@@ -134,11 +134,11 @@ export async function createResumableUploads(
     namingFunction: () => crypto.randomUUID(),
     generateUrl: (_request, { id }) =>
       new URL(
-        `${now().caller === undefined ? SIGNED_PATH : PATH}/${id}`,
-        now().request.url,
+        `${current().caller === undefined ? SIGNED_PATH : PATH}/${id}`,
+        current().request.url,
       ).href,
     async onIncomingRequest(request, id) {
-      if (now().caller !== undefined || request.method === "POST") return;
+      if (current().caller !== undefined || request.method === "POST") return;
       const { metadata } = await datastore.getUpload(id);
       await requireSignature(
         metadata?.["bucketName"] ?? "",
@@ -176,7 +176,7 @@ export async function createResumableUploads(
       return {};
     },
     async onUploadFinish(_request, upload) {
-      const { request, caller } = now();
+      const { request, caller } = current();
       const bucket = upload.metadata?.["bucketName"] ?? "";
       const name = upload.metadata?.["objectName"] ?? "";
       const path = join(directory, upload.id);
@@ -222,9 +222,9 @@ export async function createResumableUploads(
   });
   return {
     answer: (request, caller) =>
-      asking.run({ request, caller }, () => server.handleWeb(request)),
+      requests.run({ request, caller }, () => server.handleWeb(request)),
     answerSigned: (request) =>
-      asking.run(
+      requests.run(
         { request, caller: undefined },
         () => server.handleWeb(request),
       ),

@@ -106,11 +106,11 @@ export async function readUpload(
     };
   }
 
-  const mostBytes = limit + formOverhead;
-  if (size !== undefined && size > mostBytes) throw tooLarge();
+  const maxBytes = limit + formOverhead;
+  if (size !== undefined && size > maxBytes) throw tooLarge();
   using parts = new DisposableStack();
   const form = parts.use(
-    await SpooledFile.receive(request.body, mostBytes, dir, tooLarge),
+    await SpooledFile.receive(request.body, maxBytes, dir, tooLarge),
   );
   const found = await findParts(form, contentType);
   const file = found.find(({ name, type }) => name === "" || type) ??

@@ -36,8 +36,8 @@ export interface VerifiedWebhook {
 export interface NamedJob {
   jobId?: string;
   providerJobId?: string;
-  /** Their id of the request, in addition to that of its result: the response to the request may have had only this one. */
-  orderId?: string;
+  /** The provider's id of the request, not of its result. The response to the request may have contained only this id. */
+  submissionId?: string;
 }
 
 /** The webhooks of one provider. */

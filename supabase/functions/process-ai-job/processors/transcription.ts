@@ -132,7 +132,7 @@ export function createTranscriptionProcessor(
             };
             const jobId = job.id;
             if (prepared.kind === "fetched") {
-              return await deps.transcripts.order(
+              return await deps.transcripts.submit(
                 { ...options, jobId, source: { url: prepared.url } },
                 signal,
               );
@@ -143,7 +143,7 @@ export function createTranscriptionProcessor(
               marker: `job:${jobId}`,
             };
             if (prepared.isLong) {
-              return await deps.transcripts.order(
+              return await deps.transcripts.submit(
                 { ...options, jobId, source },
                 signal,
               );

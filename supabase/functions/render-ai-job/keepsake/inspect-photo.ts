@@ -27,7 +27,7 @@ const HEAD_BYTES = { first: 131_072, most: 8_388_608 };
 /** Last bytes in which the end of a JPEG is searched. */
 const TAIL_BYTES = 65_536;
 /** Longer profiles are for printing presses; cameras write shorter ones. */
-const MOST_PROFILE_BYTES = 4_194_304;
+const MAX_PROFILE_BYTES = 4_194_304;
 
 /** Formats that errors name, by a text and its position. */
 const OTHERS: readonly (readonly [at: number, text: string, name: string])[] = [
@@ -111,7 +111,7 @@ async function hashProfile(
   ranges: readonly { from: number; to: number }[],
 ) {
   const size = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
-  if (size === 0 || size > MOST_PROFILE_BYTES) return null;
+  if (size === 0 || size > MAX_PROFILE_BYTES) return null;
   const whole = new Uint8Array(size);
   let at = 0;
   for (const { from, to } of ranges) {

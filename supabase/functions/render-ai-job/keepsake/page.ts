@@ -3,7 +3,7 @@ import { cutBy, shapeOf } from "./pagination.ts";
 import type { PrintableText } from "./printable-text.ts";
 import {
   fitInto,
-  LEAST_RESOLUTION,
+  MIN_RESOLUTION,
   type PlacedSlide,
   type Sheet,
   SOFT,
@@ -13,7 +13,7 @@ import type { Room } from "./typesetting.ts";
 /** Where a block with room around it is placed: slightly above the middle, which looks centred. */
 const OPTICAL_MIDDLE = 0.44;
 /** Largest part of a photo that may be cropped to fill a page or the top of the cover; otherwise it keeps its shape. */
-const MOST_CUT = { page: 0.25, cover: 0.2 };
+const MAX_CUT = { page: 0.25, cover: 0.2 };
 
 /** The layouts, on a new sheet. */
 export class Page {
@@ -60,8 +60,8 @@ export class Page {
     const natural = across * size.height / size.width;
     const band = { width: across, height: Math.min(natural, most + bleed) };
     const isWide = shapeOf(size) !== "portrait" &&
-      cutBy(size, band) <= MOST_CUT.cover &&
-      72 * size.width / across >= LEAST_RESOLUTION;
+      cutBy(size, band) <= MAX_CUT.cover &&
+      72 * size.width / across >= MIN_RESOLUTION;
     let y: number;
     if (isWide) {
       this.#sheet.fill(slide, { x: -bleed, y: -bleed, ...band });
@@ -118,7 +118,7 @@ export class Page {
       height: height + bleed + (text === null ? bleed : -band),
     };
     const { size } = slide.picture;
-    if (cutBy(size, whole) <= MOST_CUT.page) {
+    if (cutBy(size, whole) <= MAX_CUT.page) {
       this.#sheet.fill(slide, whole);
       text?.write(height - band + 0.55 * this.#sheet.margin);
     } else if (size.width / size.height > whole.width / whole.height) {

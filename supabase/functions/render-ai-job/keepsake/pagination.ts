@@ -21,13 +21,13 @@ export type PagePlan =
 export type PhotosPerPage = "auto" | 1 | 2 | 4;
 
 /** Longest text that fits below a photo on a page with two photos, and with four. */
-const MOST_TEXT = { 1: Infinity, 2: 160, 4: 80 } as const;
+const MAX_TEXT_LENGTH = { 1: Infinity, 2: 160, 4: 80 } as const;
 /** Up to this many slides, each has its own page unless the owner chose otherwise. */
 const SMALL_BOOK = 12;
 /** Photos per page in a larger book, page by page, so that consecutive pages differ. */
 const RHYTHM = [1, 2, 1, 4, 2, 2] as const;
 /** By default, a photo fills a page if at most this part is cropped, at this resolution, once in this many pages. */
-const FILLING = { mostCut: 0.1, leastDpi: 200, every: 6 };
+const FILLING = { maxCut: 0.1, minDpi: 200, every: 6 };
 
 /**
  * Distributes the slides over pages, in order. Photos share a page if they have the same orientation and short captions, and
@@ -90,8 +90,8 @@ function isFilling(slide: PaginatedSlide, format: PageFormat): boolean {
     format.width / slide.width,
     format.height / slide.height,
   ) / 72;
-  return slide.textLength === 0 && cutBy(slide, format) <= FILLING.mostCut &&
-    1 / inches >= FILLING.leastDpi;
+  return slide.textLength === 0 && cutBy(slide, format) <= FILLING.maxCut &&
+    1 / inches >= FILLING.minDpi;
 }
 
 function fitTogether(
@@ -108,6 +108,6 @@ function fitTogether(
     shapes.has("landscape") && format.height > format.width * 1.1;
   return slides.length === count && shapes.size <= 1 && !isSparse &&
     slides.every(({ isFullPage, textLength }) =>
-      !isFullPage && textLength <= MOST_TEXT[count]
+      !isFullPage && textLength <= MAX_TEXT_LENGTH[count]
     );
 }

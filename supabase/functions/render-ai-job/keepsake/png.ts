@@ -114,7 +114,7 @@ class Input {
 }
 
 /** Largest palette, or transparency of one. */
-const MOST_SMALL_BYTES = 768;
+const MAX_SMALL_BYTES = 768;
 
 /** The chunks after the header. */
 class Chunks {
@@ -136,7 +136,7 @@ class Chunks {
       if (name === "IEND") break;
       if (name === "IDAT") this.#hasPixels = true;
       if (
-        (name === "PLTE" || name === "tRNS") && left <= MOST_SMALL_BYTES
+        (name === "PLTE" || name === "tRNS") && left <= MAX_SMALL_BYTES
       ) {
         this.#small.set(name, await this.#input.take(left));
         left = 0;

@@ -39,7 +39,7 @@ const INK = "#2b2724", HAIRLINE = "#cfc8c1";
 export const SOFT = "#8a817a";
 const ORNAMENT = "\u2767";
 /** A photo is not enlarged below this many pixels per inch. */
-export const LEAST_RESOLUTION = 100;
+export const MIN_RESOLUTION = 100;
 
 /** A new sheet of the document. Positions are points from the corner that remains after trimming. */
 export class Sheet {
@@ -197,7 +197,7 @@ export function fitInto(
   const scale = Math.min(
     box.width / photo.width,
     box.height / photo.height,
-    72 / LEAST_RESOLUTION,
+    72 / MIN_RESOLUTION,
   );
   const width = photo.width * scale, height = photo.height * scale;
   return { x: box.x + (box.width - width) / 2, y: box.y, width, height };

@@ -84,7 +84,7 @@ for (
   });
 }
 
-Deno.test("createResultCache: a store that hangs is given up after a second, and its late result is ignored", async () => {
+Deno.test("createResultCache: a store that hangs times out after a second, and its late result is ignored", async () => {
   using timers = heldTimers({ holdsSignals: true });
   const late = [
     Promise.withResolvers<unknown>(),
@@ -112,7 +112,7 @@ Deno.test("createResultCache: a store that hangs is given up after a second, and
   assertEquals(platform.events(), ["cache_unavailable", "cache_unavailable"]);
 });
 
-Deno.test("createResultCache: a store that answers in time is not given up later", async () => {
+Deno.test("createResultCache: a store that answers in time does not time out later", async () => {
   using timers = heldTimers({ holdsSignals: true });
   const { cache, platform } = cacheOn();
   await cache.remember(HASH, JOB, USER);

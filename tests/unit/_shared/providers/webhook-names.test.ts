@@ -44,7 +44,7 @@ for (
           transcription: { transcription_id: "t", text: "…" },
         },
       }),
-      { jobId: JOB, providerJobId: "t", orderId: "r" },
+      { jobId: JOB, providerJobId: "t", submissionId: "r" },
     );
   });
 }

@@ -45,7 +45,7 @@ async function startHolder(dir: string, onTerm: string) {
   return process;
 }
 
-const longGrace = { patienceMs: 60_000, onFound() {} };
+const longGrace = { timeoutMs: 60_000, onFound() {} };
 
 Deno.test("data folder: while it is locked, it names the process and its addresses", async () => {
   await using made = await folder();
@@ -107,7 +107,7 @@ Deno.test("stop: a process that does not end is killed", async () => {
   await using made = await folder();
   const holder = await startHolder(made.dir, "");
   assertEquals(
-    await stopStackOf(made.dir, { ...longGrace, patienceMs: 0 }),
+    await stopStackOf(made.dir, { ...longGrace, timeoutMs: 0 }),
     "killed",
   );
   assertEquals((await holder.status).signal, "SIGKILL");

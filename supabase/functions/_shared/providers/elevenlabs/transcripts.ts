@@ -31,7 +31,7 @@ interface SentRecording {
 export interface TranscriptRequest extends TranscriptOptions, SentRecording {}
 
 /** A recording to be transcribed asynchronously. */
-export interface TranscriptOrder extends TranscriptOptions {
+export interface TranscriptSubmission extends TranscriptOptions {
   /** Returned by the webhook, to identify the job. */
   jobId: string;
   /** An https address from which the provider fetches the recording (2 GB at most), or the recording itself. */
@@ -56,7 +56,7 @@ export const transcriptSchema = z.object({
 export type Transcript = z.infer<typeof transcriptSchema>;
 
 /** The response to an asynchronous request. The transcript's id is optional in the provider's own types. */
-const transcriptOrderedSchema = z.object({
+const submittedSchema = z.object({
   request_id: z.string().min(1),
   transcription_id: z.string().min(1).nullish(),
 });
@@ -73,7 +73,7 @@ export interface ElevenLabsTranscripts {
    * repeated; its minutes are paid. The provider notifies the workspace's webhook at the end, and refuses when there is
    * none.
    */
-  order(request: TranscriptOrder, signal: AbortSignal): Promise<string>;
+  submit(request: TranscriptSubmission, signal: AbortSignal): Promise<string>;
   /**
    * An earlier transcript; `in_progress` when the provider says that it is too early; null when it does not have it (yet).
    * Costs nothing.
@@ -107,7 +107,7 @@ export function createElevenLabsTranscripts(
       return { id, transcript };
     },
 
-    async order({ jobId, source, ...request }, signal) {
+    async submit({ jobId, source, ...request }, signal) {
       const fields = {
         ...fieldsOf(request),
         webhook: "true",
@@ -121,8 +121,8 @@ export function createElevenLabsTranscripts(
           signal,
         )
         : await send(wire, fields, source, signal);
-      const ordered = await answer.json(transcriptOrderedSchema);
-      return ordered.transcription_id ?? ordered.request_id;
+      const submitted = await answer.json(submittedSchema);
+      return submitted.transcription_id ?? submitted.request_id;
     },
 
     async get(id, signal) {

@@ -71,7 +71,7 @@ export const elevenLabsWebhookSchema = z.object({
     ...namedJob(data.webhook_metadata?.job_id, made ?? data.request_id),
     ...(made === undefined || data.request_id === undefined
       ? {}
-      : { orderId: data.request_id }),
+      : { submissionId: data.request_id }),
   };
 });
 

@@ -3,8 +3,8 @@ import { startSimulators } from "../../../../../dev/simulators/server.ts";
 import { ProviderFailure } from "../../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import {
   createElevenLabsTranscripts,
-  type TranscriptOrder,
   type TranscriptRequest,
+  type TranscriptSubmission,
 } from "../../../../../supabase/functions/_shared/providers/elevenlabs/transcripts.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
@@ -239,7 +239,9 @@ Deno.test("createElevenLabsTranscripts: a large recording is streamed in bounded
 
 const ENDPOINT = { url: "http://127.0.0.1:1/", secret: "of-the-test" };
 
-function submission(values: Partial<TranscriptOrder> = {}): TranscriptOrder {
+function submission(
+  values: Partial<TranscriptSubmission> = {},
+): TranscriptSubmission {
   return {
     jobId: JOB,
     tagAudioEvents: false,
@@ -255,7 +257,7 @@ Deno.test("createElevenLabsTranscripts: a submission returns an id, by which the
     webhooks: "lost",
     transcript_ms: 60_000,
   });
-  const id = await at.transcripts.order(submission({ speakers: 2 }), never);
+  const id = await at.transcripts.submit(submission({ speakers: 2 }), never);
   assertEquals(await at.transcripts.get(id, never), null);
   at.simulators.advanceClock(60_000);
   const transcript = await at.transcripts.get(id, never);
@@ -284,7 +286,7 @@ Deno.test("createElevenLabsTranscripts: a submission has the URL of the file, no
   });
   const url = "https://project.test/storage/v1/object/sign/a?token=t";
   assertEquals(
-    await transcripts.order(submission({ source: { url } }), never),
+    await transcripts.submit(submission({ source: { url } }), never),
     "r1",
     "without the transcript's id in the response, the request's id is used",
   );
@@ -314,7 +316,7 @@ Deno.test("createElevenLabsTranscripts: a submission whose response is lost is u
     await at.simulators.reset();
     at.set({ webhook_endpoint: ENDPOINT, webhooks: "lost" });
     at.fail(fault);
-    const failure = await failureOf(at.transcripts.order(submission(), never));
+    const failure = await failureOf(at.transcripts.submit(submission(), never));
     assertEquals([failure.code, failure.certainty], [code, "unknown"]);
     assertEquals(at.paid().length, 1);
   }
@@ -322,7 +324,7 @@ Deno.test("createElevenLabsTranscripts: a submission whose response is lost is u
 
 Deno.test("createElevenLabsTranscripts: an account without a webhook accepts no submission", async () => {
   await using at = await provider();
-  const failure = await failureOf(at.transcripts.order(submission(), never));
+  const failure = await failureOf(at.transcripts.submit(submission(), never));
   assertEquals([failure.code, failure.certainty], [
     "provider_rejected_input",
     "rejected",

@@ -13,8 +13,8 @@ import {
   cutRange,
   parseJson,
   relative,
-  signedAnswer,
-} from "./answers.ts";
+  signedResponse,
+} from "./responses.ts";
 import { changeBucket } from "./buckets.ts";
 import { listObjects } from "./list.ts";
 import { listObjectsV2 } from "./list-v2.ts";
@@ -74,7 +74,7 @@ async function forwardUpload(
     new Request(request.url, {
       method: request.method,
       headers,
-      // The platform reports an empty body as no body; then there would be no file to store.
+      // The platform reports an empty body as a missing body; then there would be no file to store.
       body: upload.size === 0 ? new Uint8Array(0) : upload.body,
     }),
   );
@@ -146,7 +146,7 @@ async function signMany(
       }),
     );
     const body: unknown = await response.json();
-    const signed = signedAnswer.safeParse(body);
+    const signed = signedResponse.safeParse(body);
     return signed.success
       ? { path, error: null, signedURL: relative(signed.data.signedUrl) }
       : { path, error: errorMessage(body), signedURL: null };

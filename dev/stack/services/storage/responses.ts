@@ -2,14 +2,14 @@
 import { z } from "zod";
 import type { StorageTarget } from "./target.ts";
 
-const signedUploadAnswer = z.object({
+const signedUploadResponse = z.object({
   signedUrl: z.string(),
   token: z.string(),
 });
 
 /** The embedded Storage's response for a signed URL. */
-export const signedAnswer = z.object({ signedUrl: z.string() });
-const infoAnswer = z.object({
+export const signedResponse = z.object({ signedUrl: z.string() });
+const infoResponse = z.object({
   id: z.string(),
   name: z.string(),
   bucket_id: z.string(),
@@ -51,7 +51,7 @@ const messages: Record<string, (given: string) => string> = {
     given.replace(/ Supported: .*$/s, "").replace(/\.$/, ""),
 };
 
-const errorAnswer = z.looseObject({
+const errorResponse = z.looseObject({
   error: z.string(),
   message: z.string().optional(),
 });
@@ -66,7 +66,7 @@ export async function asHostedRefusal(response: Response): Promise<Response> {
   const text = await response.text();
   const headers = new Headers(response.headers);
   headers.delete("content-length");
-  const parsed = errorAnswer.safeParse(parseJson(text));
+  const parsed = errorResponse.safeParse(parseJson(text));
   const code = parsed.success ? errorCodes[parsed.data.error] : undefined;
   const body = parsed.success && code !== undefined
     ? JSON.stringify({
@@ -98,18 +98,18 @@ export async function correctResponse(
   };
   if (method === "POST" && target?.kind === "upload/sign") {
     return await answer((given) => {
-      const { signedUrl, token } = signedUploadAnswer.parse(given);
+      const { signedUrl, token } = signedUploadResponse.parse(given);
       return { url: relative(signedUrl), token };
     });
   }
   if (method === "POST" && target?.kind === "sign") {
     return await answer((given) => ({
-      signedURL: relative(signedAnswer.parse(given).signedUrl),
+      signedURL: relative(signedResponse.parse(given).signedUrl),
     }));
   }
   if (method === "GET" && target?.kind.startsWith("info")) {
     return await answer((given) => {
-      const { httpMetadata, user_metadata, ...object } = infoAnswer.parse(
+      const { httpMetadata, user_metadata, ...object } = infoResponse.parse(
         given,
       );
       return {
