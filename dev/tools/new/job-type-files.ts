@@ -302,7 +302,7 @@ Deno.test("${snake}: one paid request with the job's marker, and the file is sto
   const units: number[] = [];
   const { asked, stored, completion } = await run(async (call) => {
     units.push(call.units);
-    const made = await call.send(never);
+    const made = await call.send(never, 0);
     return typeof made === "string" ? made : made.providerObjectId;
   });
   assertEquals(asked, [

@@ -135,7 +135,7 @@ async function run(
     signal: never,
     remainingMs: () => 100_000,
     progress() {},
-    pay: (call) => call.send(never).then(idOf),
+    pay: (call) => call.send(never, 0).then(idOf),
     recordUsage: (_operation, units) => Promise.resolve(void heard.push(units)),
     reportMissing: () => Promise.resolve(),
     dependency: () => Promise.resolve(null),
@@ -294,7 +294,7 @@ Deno.test("transcription: a failure between the journal and the request counts a
     deps: { hasWebhook: false },
     context: {
       pay: (call) =>
-        call.send(never).then(idOf, (error) => {
+        call.send(never, 0).then(idOf, (error) => {
           failure = error;
           throw error;
         }),
