@@ -145,7 +145,7 @@ function job(
     async pay(call) {
       const known = paid.get(call.operation);
       if (known !== undefined) return known;
-      const made = await call.send(context.signal);
+      const made = await call.send(context.signal, 0);
       const id = typeof made === "string" ? made : made.providerObjectId;
       paid.set(call.operation, id);
       return id;
