@@ -18,8 +18,8 @@ import { beginCall } from "./_support/protocol.ts";
 
 /** Number of added jobs, each with a call and its events. A scan of one of their indexes reads a page for each. */
 const GROWTH = 3_000;
-/** The most pages that a call with three jobs may read. */
-const MAX_PAGES = 1_000;
+/** The most pages that a call may read. */
+const MAX_PAGES = 150;
 const SERVICE: Caller = { role: "service_role" };
 
 /** The statements that read more pages than that. */
@@ -31,16 +31,35 @@ async function greedy(
   for (const statement of statements) {
     const plans = await explainer.explain(SERVICE, statement);
     assert(
-      plans.length > 2,
+      plans.length > 1,
       "the statements inside functions are explained too",
     );
-    for (const { query, pages, indexes } of plans) {
-      if (pages > MAX_PAGES) {
-        found.push(`${pages} pages of ${indexes}: ${query}`);
+    for (const { query, pages, indexes, seqScans } of plans) {
+      const read = [...indexes, ...seqScans];
+      // The pages of a function are those of its statements, which are in the list.
+      if (pages > MAX_PAGES && read.length > 0) {
+        found.push(`${pages} pages of ${read}: ${query}`);
       }
     }
   }
   return found;
+}
+
+/** The other ends of an attempt, and what its owner requests. */
+function endings(lease: Record<string, string> | undefined): string[] {
+  assert(lease !== undefined);
+  const id = `'${lease["job_id"]}'`;
+  const owned = `${id}, '${lease["lease_token"]}'`;
+  return [
+    `select public.fail_ai_job(${owned}, 'provider_unavailable', 'no answer', true)`,
+    `select public.fail_ai_job(${owned}, 'provider_unavailable', 'no answer', false)`,
+    `select public.snooze_ai_job(${owned}, 5)`,
+    `select public.release_ai_job(${owned})`,
+    `select public.cancel_ai_job(${owned})`,
+    `select public.save_ai_job_checkpoint(${owned}, '{}')`,
+    `update public.ai_jobs set cancel_requested_at = now() where id = ${id}`,
+    `select * from public.poll_ai_jobs(gen_random_uuid(), 3, true)`,
+  ];
 }
 
 Deno.test("batches and claims: a plan kept from small tables reads only its items when the journal has grown", async () => {
@@ -99,6 +118,7 @@ Deno.test("batches and claims: a plan kept from small tables reads only its item
       })),
       // At first no job waits, then all added ones do.
       "select * from public.claim_ai_jobs(3)",
+      ...endings(jobs[0]?.lease),
     ];
     await withExplainer(db, async (explainer) => {
       // At the first execution, a session plans its statements and reads the catalogue.
@@ -141,9 +161,9 @@ Deno.test("inserts: a plan kept from small tables reads few pages when many jobs
           "the statements of the triggers are explained",
         );
         assertEquals(
-          plans.filter(({ pages }) => pages > 60).map(({ query, pages }) =>
-            `${pages} pages: ${query}`
-          ),
+          plans.filter(({ pages }) => pages > MAX_PAGES).map((
+            { query, pages },
+          ) => `${pages} pages: ${query}`),
           [],
         );
       }
