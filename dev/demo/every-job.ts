@@ -108,7 +108,10 @@ export async function showEveryJob(options: EveryJobOptions): Promise<void> {
   await makeFolder(out);
 
   say("Starting the embedded stack: Postgres, Auth, Storage, functions …");
-  await using stack = await startStack({ ephemeral: true });
+  await using stack = await startStack({
+    ephemeral: true,
+    bootFunctions: "on-demand",
+  });
   const isAllSimulated = sayProviders(stack);
   requirePortrait(stack, options);
 

@@ -20,7 +20,10 @@ const TIMEOUT_MS = 180_000;
 /** Runs one voice clone on an ephemeral stack. Throws when a step fails or a check is false. */
 export async function showVoiceClone(): Promise<void> {
   say("Starting the embedded stack: Postgres, Auth, Storage, functions …");
-  await using stack = await startStack({ ephemeral: true });
+  await using stack = await startStack({
+    ephemeral: true,
+    bootFunctions: "on-demand",
+  });
   const elevenLabs = stack.providers.find((provider) =>
     provider.name === "ElevenLabs"
   );

@@ -17,6 +17,7 @@ export const usage = `Usage: deno task start [options]
   --no-seed           do not load the project's seed data into a new data folder (--seed: load it with --ephemeral)
   --no-simulators     no simulated providers
   --no-page           do not serve the page with the demo app and the console
+  --boot-on-demand    start each function with its first request, as hosted, not all of them beforehand
   --simulate-upstash  give the functions a simulated Upstash Redis
   --exit-with-parent  stop when a program that started this one ends
   --verbose           print the full output of every part, not only problems
@@ -41,6 +42,7 @@ const argumentsSchema = z.object({
   seed: z.boolean().optional(),
   simulators: z.boolean().default(true),
   page: z.boolean().default(true),
+  "boot-on-demand": z.boolean().default(false),
   "simulate-upstash": z.boolean().default(false),
   "exit-with-parent": z.boolean().default(false),
   verbose: z.boolean().default(false),
@@ -66,6 +68,7 @@ export function readArguments(args: string[]): Invocation {
     boolean: [
       "ephemeral",
       "seed",
+      "boot-on-demand",
       "simulate-upstash",
       "exit-with-parent",
       "verbose",
@@ -103,6 +106,7 @@ export function readArguments(args: string[]): Invocation {
       // An ephemeral stack is for tests and trials, so it starts empty.
       seed: given.seed ?? !given.ephemeral,
       simulators: given.simulators,
+      bootFunctions: given["boot-on-demand"] ? "on-demand" : "at-once",
       upstash: given["simulate-upstash"] ? "simulated" : "none",
       print: given.verbose ? "everything" : "problems",
       ...(given.host === undefined ? {} : { host: given.host }),

@@ -26,7 +26,11 @@ Deno.test("sql: it connects to the running stack as postgres, and prints rows, c
   assertEquals(withoutStack.code, 1);
   assertStringIncludes(withoutStack.stderr, "No stack is running on");
 
-  await using _stack = await startChild(repository, ["--data", data]);
+  await using _stack = await startChild(repository, [
+    "--data",
+    data,
+    "--boot-on-demand",
+  ]);
   const table = await runSql(
     "--data",
     data,

@@ -34,7 +34,7 @@ async function notes(env: StackEnv): Promise<string[]> {
 
 Deno.test("seed: users of supabase/seed.sql sign in and find their data, also after a restart", async () => {
   await using folder = await makeProject();
-  const args = ["--data", join(folder.dir, "data")];
+  const args = ["--data", join(folder.dir, "data"), "--boot-on-demand"];
   for (const isFirst of [true, false]) {
     await using stack = await startChild(repository, args);
     assertEquals(stack.output().includes("supabase/seed.sql"), isFirst);
@@ -92,7 +92,7 @@ async function finishJob(
 
 Deno.test("seed: Anna's files open, suit every job type, and her voice still speaks after a restart", async () => {
   await using folder = await makeProject();
-  const args = ["--data", join(folder.dir, "data")];
+  const args = ["--data", join(folder.dir, "data"), "--boot-on-demand"];
   const signIn = async (env: StackEnv) => {
     const client = clientOf(env);
     const { data, error } = await client.auth.signInWithPassword({

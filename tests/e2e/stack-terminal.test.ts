@@ -32,6 +32,7 @@ Deno.test("terminal: refused requests are not printed, a failed job is one line;
     "--data",
     data,
     "--no-seed",
+    "--boot-on-demand",
   ], { env: noKeys });
   const ann = await newPerson(stack.env, "ann");
   const foreign = await ann.client.from("ai_jobs").update({
@@ -248,6 +249,7 @@ Deno.test({
   async fn() {
     await using stack = await startChild(repository, [
       "--ephemeral",
+      "--boot-on-demand",
       "--host",
       own ?? "",
     ], { env: noKeys, simulators: true });

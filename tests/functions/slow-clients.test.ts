@@ -32,9 +32,12 @@ interface Rig extends AsyncDisposable {
   headers: Record<string, string>;
 }
 
-async function start(): Promise<Rig> {
+async function start(
+  bootFunctions: "at-once" | "on-demand" = "on-demand",
+): Promise<Rig> {
   const stack = await startStack({
     ephemeral: true,
+    bootFunctions,
     simulators: false,
     env: { REQUEST_TIMEOUT: "4" },
     wallClockMs: WALL_CLOCK_MS,
@@ -187,7 +190,7 @@ async function assertOthersAreServed({ stack, user }: Rig): Promise<void> {
 }
 
 Deno.test("slow clients: a byte per second blocks no other request, and no isolate from retiring", async (t) => {
-  await using rig = await start();
+  await using rig = await start("at-once");
   const { stack } = rig;
   using clients = new DisposableStack();
   const slow: RawClient[] = [];

@@ -72,7 +72,10 @@ export interface Visit extends AsyncDisposable {
 
 async function startSite(): Promise<Site & AsyncDisposable> {
   const process = new Deno.Command(Deno.execPath(), {
-    args: ["task", "--quiet", "start", "--ephemeral", "--seed"],
+    args: [
+      ...["task", "--quiet", "start"],
+      ...["--ephemeral", "--seed", "--boot-on-demand"],
+    ],
     cwd: repository,
     env: { NO_COLOR: "1" },
     stdin: "null",

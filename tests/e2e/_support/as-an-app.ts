@@ -61,6 +61,7 @@ export async function startProject(folder?: string): Promise<RunningProject> {
   const process = startTask([
     "start",
     "--ephemeral",
+    "--boot-on-demand",
     // The browser ring tests the page; here it would take a second of processor time at each start.
     "--no-page",
     "--write-env",
