@@ -23,6 +23,8 @@ export interface DocumentedCommand {
 export type Trial =
   /** Unchanged. */
   | { how: "run" }
+  /** With an argument that selects a part, because another test does the rest. */
+  | { how: "part"; argument: string; why: string }
   /** Unchanged except for a port; it runs until it is stopped. */
   | { how: "serve"; port: string }
   /** With `--help`, which our programs print only after they have parsed the other arguments. */
@@ -90,7 +92,12 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
     how: "elsewhere",
     file: "tests/e2e/release.test.ts",
   }],
-  [/^deno task (db:\w+|model|fonts|lock|demo:picture|openapi)$/, {
+  [/^deno task model$/, {
+    how: "part",
+    argument: "calm",
+    why: "tests/unit/model/model.test.ts explores all configurations",
+  }],
+  [/^deno task (db:\w+|fonts|lock|demo:picture|openapi)$/, {
     how: "run",
   }],
   [/^deno task test:database tests\/database\/claim\.test\.ts$/, {

@@ -33,6 +33,14 @@ function commandsBy(
 const isOfSimulators = ({ page }: DocumentedCommand) =>
   page === "docs/simulators.md";
 
+/** The command as it is run: whole, or with the argument that selects a part of its work. */
+function asRun(command: DocumentedCommand): string {
+  const trial = trialOf(command);
+  return trial?.how === "part"
+    ? `${command.text} ${trial.argument}`
+    : command.text;
+}
+
 /** A free port, to replace the documented one, which may be in use. */
 function anyPort(): string {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -45,12 +53,13 @@ Deno.test({
   async fn(t) {
     await using clone = await cloneRepository();
     for (
-      const { page, line, text } of commandsBy(
-        "run",
-        (one) => !isOfSimulators(one),
-      )
+      const command of [
+        ...commandsBy("run", (one) => !isOfSimulators(one)),
+        ...commandsBy("part"),
+      ]
     ) {
-      await t.step(`${page}:${line} ${text}`, async () => {
+      const text = asRun(command);
+      await t.step(`${command.page}:${command.line} ${text}`, async () => {
         const { code, stdout, stderr } = await runAsWritten(text, {
           cwd: clone.dir,
         });
