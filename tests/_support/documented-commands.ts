@@ -94,7 +94,7 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
   }],
   [/^deno task model$/, {
     how: "part",
-    argument: "calm",
+    argument: "noFaults",
     why: "tests/unit/model/model.test.ts explores all configurations",
   }],
   [/^deno task (db:\w+|fonts|lock|demo:picture|openapi)$/, {
