@@ -4,7 +4,7 @@ import postgres from "postgres";
 import { z } from "zod";
 import { Program } from "./processes/program.ts";
 
-/** Life of an isolate in milliseconds: the longest of the hosted plans. */
+/** Lifetime of an isolate in milliseconds: the longest of the hosted plans. */
 export const WALL_CLOCK_MS = 400_000;
 
 /** The most that a function accepts as WORKER_CONCURRENCY. */

@@ -33,10 +33,10 @@ export function pause(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      forget();
+      unsubscribe();
       resolve();
     }, ms);
-    const forget = onAbort(signal, () => {
+    const unsubscribe = onAbort(signal, () => {
       clearTimeout(timer);
       reject(reasonOf(signal));
     });
@@ -60,7 +60,7 @@ export function deadline(
   const controller = new AbortController();
   let isLate = false;
   const abort = () => controller.abort(reasonOf(signal));
-  const forget = onAbort(signal, abort);
+  const unsubscribe = onAbort(signal, abort);
   const timer = ms === undefined ? undefined : setTimeout(() => {
     isLate = !controller.signal.aborted;
     abort();
@@ -72,7 +72,7 @@ export function deadline(
     },
     clear() {
       clearTimeout(timer);
-      forget();
+      unsubscribe();
     },
   };
 }

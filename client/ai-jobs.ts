@@ -34,7 +34,7 @@ import {
   type WatchOptions,
 } from "./watch.ts";
 
-/** How the client works. */
+/** Options of the client. */
 export interface AiJobsOptions {
   /** False polls only; true, the default, also listens to Realtime. */
   live?: boolean;
@@ -47,7 +47,7 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
-/** How long `wait` waits, and what it calls meanwhile. */
+/** Time limit and progress callback of `wait`. */
 export interface WaitForOptions extends CallOptions {
   /** Rejects with `WaitTimeout` after this time; the job continues. */
   timeoutMs?: number;

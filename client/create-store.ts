@@ -36,7 +36,7 @@ export class CreateStore<T extends JobType> {
   /** For `useSyncExternalStore`. */
   readonly getSnapshot = (): Creation => this.#state;
 
-  /** Forgets the job. A job that is being created is forgotten as soon as it exists. */
+  /** Resets the state. A job that is still being created will not appear in it. */
   readonly reset = (): void => {
     this.#sending = undefined;
     this.#request = undefined;

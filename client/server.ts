@@ -30,8 +30,8 @@ export interface Call {
 const TRIES = 4;
 const INITIAL_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 10_000;
-/** A request without a response for this long is lost: a connection may break without notice. */
-const RESPONSE_MS = 30_000;
+/** Time limit of a request, because a connection may break without notice. */
+const RESPONSE_TIMEOUT_MS = 30_000;
 
 /** Whether a value is an object with members. */
 export function isFields(value: unknown): value is Fields {
@@ -61,7 +61,7 @@ export async function callFunction(
     const { data, error } = await supabase.functions.invoke(name, {
       method: body === undefined ? "GET" : "POST",
       headers,
-      timeout: RESPONSE_MS,
+      timeout: RESPONSE_TIMEOUT_MS,
       ...(body && { body }),
       ...(signal && { signal }),
     });
@@ -222,7 +222,7 @@ export async function readRows(
   query: Query,
   signal: AbortSignal | undefined,
 ): Promise<unknown[]> {
-  const limit = deadline(signal, RESPONSE_MS);
+  const limit = deadline(signal, RESPONSE_TIMEOUT_MS);
   const { data, error, status } = await query.abortSignal(limit.signal);
   limit.clear();
   throwIfAborted(signal);

@@ -12,7 +12,7 @@ import type { Connection } from "./watch.ts";
 const LINGER_MS = 1000;
 /** Components render at most once in this time, however many events arrive. */
 const FRAME_MS = 16;
-const REPEAT_MS = 5000;
+const RETRY_MS = 5000;
 
 /** The state that every store has. */
 export interface Following {
@@ -193,7 +193,7 @@ export async function readWithRetries<R>(
       if (signal.aborted || !isAiJobsError(error) || !error.retryable) {
         throw error;
       }
-      await pause(REPEAT_MS, signal);
+      await pause(RETRY_MS, signal);
     }
   }
 }

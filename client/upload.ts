@@ -63,10 +63,10 @@ export async function sendFile(
   if (file.size > PIECE_BYTES && await sendInPieces(target, file, options)) {
     return;
   }
-  await sendAtOnce(target, file, options);
+  await sendInOneRequest(target, file, options);
 }
 
-async function sendAtOnce(
+async function sendInOneRequest(
   target: UploadTarget,
   file: Blob,
   options: SendOptions,
@@ -110,7 +110,7 @@ function sendByXhr(
     throwIfAborted(signal);
     const request = new XMLHttpRequest();
     const settle = (end: () => void) => {
-      forget();
+      unsubscribe();
       end();
     };
     request.upload.onprogress = ({ loaded, total }) => {
@@ -128,7 +128,7 @@ function sendByXhr(
     request.setRequestHeader("content-type", contentType);
     request.setRequestHeader("cache-control", CACHE_CONTROL);
     request.send(file);
-    const forget = onAbort(signal, () => request.abort());
+    const unsubscribe = onAbort(signal, () => request.abort());
   });
 }
 

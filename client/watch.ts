@@ -30,7 +30,7 @@ export interface WatchOptions {
 }
 
 /** How often the table is read even while the channel is joined. */
-const SILENCE_MS = 30_000;
+const JOINED_POLL_MS = 30_000;
 const MAX_BACKOFF_MS = 30_000;
 /** A refused session may be in the middle of a refresh. */
 const REFUSALS_TOLERATED = 3;
@@ -45,7 +45,7 @@ class Follower {
   #wake: (() => void) | undefined;
   #failures = 0;
   #refusals = 0;
-  #said: Connection | undefined;
+  #reported: Connection | undefined;
   /** Ends the watch. */
   readonly release: () => void;
 
@@ -55,7 +55,7 @@ class Follower {
     this.#options = options;
     this.release = deps.live.listen({
       onEvents: this.add,
-      onChange: () => this.#say(),
+      onChange: () => this.#reportConnection(),
     });
   }
 
@@ -76,37 +76,37 @@ class Follower {
     throwIfAborted(signal);
     if (this.#batches.length === 0) {
       let timer: ReturnType<typeof setTimeout> | undefined;
-      let forget = () => {};
+      let unsubscribe = () => {};
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
-        timer = setTimeout(resolve, this.#pauseMs);
-        forget = onAbort(signal, resolve);
+        timer = setTimeout(resolve, this.#nextReadMs);
+        unsubscribe = onAbort(signal, resolve);
       });
       clearTimeout(timer);
-      forget();
+      unsubscribe();
       throwIfAborted(signal);
     }
     return this.#deps.live.isClosed ? undefined : this.#batches.shift() ?? null;
   }
 
   /** The delay until the next read, if nothing arrives before. */
-  get #pauseMs(): number {
+  get #nextReadMs(): number {
     const { live, pollMs } = this.#deps;
     return this.#failures > 0
       ? Math.min(pollMs * 2 ** (this.#failures - 1), MAX_BACKOFF_MS)
       : live.isJoined
-      ? SILENCE_MS
+      ? JOINED_POLL_MS
       : pollMs;
   }
 
-  #say(): void {
+  #reportConnection(): void {
     const connection = this.#failures > 0
       ? "offline"
       : this.#deps.live.isJoined
       ? "live"
       : "polling";
-    if (connection === this.#said) return;
-    this.#said = connection;
+    if (connection === this.#reported) return;
+    this.#reported = connection;
     this.#options.onConnection?.(connection);
   }
 
@@ -117,7 +117,7 @@ class Follower {
     try {
       const answer = await read();
       this.#failures = this.#refusals = 0;
-      this.#say();
+      this.#reportConnection();
       return answer;
     } catch (error) {
       throwIfAborted(this.#options.signal);
@@ -127,7 +127,7 @@ class Follower {
         : !error.retryable;
       if (isLost) throw error;
       this.#failures += 1;
-      this.#say();
+      this.#reportConnection();
       return undefined;
     }
   }
@@ -147,7 +147,7 @@ export async function* watchJob(
 ): AsyncGenerator<JobEvent, void, void> {
   let after = options.after ?? 0;
   let isKnown = false;
-  const look = () => readEvents(deps.supabase, jobId, after, options.signal);
+  const readNew = () => readEvents(deps.supabase, jobId, after, options.signal);
   const follower = new Follower(deps, options);
   try {
     for (;;) {
@@ -156,11 +156,11 @@ export async function* watchJob(
       let batch = hint && hint.filter(({ job_id }) => job_id === jobId);
       if (batch === null || (batch[0]?.seq ?? 0) > after + 1) {
         const read = await follower.try(async () => {
-          const events = await look();
+          const events = await readNew();
           if (events.length > 0 || isKnown) return events;
           if (!isFinal((await readJob()).status)) return events;
           // It has ended, possibly after the first read.
-          const late = await look();
+          const late = await readNew();
           return late.length === 0 ? null : late;
         });
         if (read === null) return;
@@ -191,13 +191,13 @@ export async function* watchAllJobs(
   options: WatchOptions,
 ): AsyncGenerator<JobEvent, void, void> {
   const seen = new Map<string, number>();
-  const look = changesOf(deps.supabase, seen, options.signal);
+  const readNew = changesOf(deps.supabase, seen, options.signal);
   const follower = new Follower(deps, options);
   try {
     for (;;) {
       const hint = await follower.next();
       if (hint === undefined) return;
-      for (const event of hint ?? await follower.try(look) ?? []) {
+      for (const event of hint ?? await follower.try(readNew) ?? []) {
         const known = seen.get(event.job_id) ?? 0;
         if (event.seq <= known) continue;
         if (hint !== null && event.seq > known + 1) {

@@ -12,7 +12,7 @@ import {
   Refusal,
   type Step,
 } from "./plan.ts";
-import { carryOut, NotAProject, readProject } from "./project.ts";
+import { applyPlan, NotAProject, readProject } from "./project.ts";
 import { readTemplate } from "./template.ts";
 
 const USAGE = `Usage: npx edge-ai-jobs <command> [options]
@@ -104,14 +104,14 @@ async function run(args: string[]): Promise<string> {
   const plan = command === "init"
     ? planInit(template, project, modules)
     : planUpgrade(template, project);
-  if (plan.clashes.length > 0) {
-    const list = plan.clashes.map((clash) => `  ${clash}\n`).join("");
+  if (plan.conflicts.length > 0) {
+    const list = plan.conflicts.map((conflict) => `  ${conflict}\n`).join("");
     throw new Refusal(
       `Nothing was changed. Resolve these conflicts first:\n${list}`,
     );
   }
   if (values["dry-run"]) return describe(plan, true);
-  await carryOut(dir, plan);
+  await applyPlan(dir, plan);
   const isFirst = command === "init" && plan.steps.length > 0;
   return describe(plan, false) + (isFirst ? NEXT : "");
 }

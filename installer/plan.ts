@@ -1,6 +1,6 @@
 /**
- * What `init` and `upgrade` would do to a project, computed only from the files of both sides. A plan with clashes is not
- * carried out.
+ * What `init` and `upgrade` would do to a project, computed only from the files of both sides. A plan with conflicts is not
+ * applied.
  */
 import {
   appendSections,
@@ -46,7 +46,7 @@ export type Step =
 export interface Plan {
   steps: Step[];
   /** Existing things that would have to be overwritten, each with its path; any of them stops the run. */
-  clashes: string[];
+  conflicts: string[];
   /** Notes for the user: what to know or do. */
   notes: string[];
   /** The manifest after the run. */
@@ -170,7 +170,7 @@ class Planner {
   readonly #installed: Manifest | undefined;
   readonly #modules: Module[];
   readonly #steps: Step[] = [];
-  readonly #clashes = new Set<string>();
+  readonly #conflicts = new Set<string>();
   readonly #notes: string[] = [];
   readonly #added: TemplateFile[] = [];
 
@@ -208,15 +208,15 @@ class Planner {
     const slug = /^supabase\/functions\/([^_/][^/]*)\//.exec(path)?.[1];
     const isOwnFunction = slug !== undefined && this.#hasFunction(slug);
     if (isOwnFunction) {
-      this.#clashes.add(`function ${slug}: supabase/functions/${slug}`);
+      this.#conflicts.add(`function ${slug}: supabase/functions/${slug}`);
     } else if (this.#project.paths.has(path)) {
-      this.#clashes.add(`file ${path}`);
+      this.#conflicts.add(`file ${path}`);
     } else {
       const blocked = parentsOf(path).find((one) =>
         this.#project.paths.has(one)
       );
       if (blocked === undefined) return this.add(file);
-      this.#clashes.add(`file ${blocked}: a folder is needed there`);
+      this.#conflicts.add(`file ${blocked}: a folder is needed there`);
     }
   }
 
@@ -254,7 +254,7 @@ class Planner {
     }
     const newPath = `${path}.new`;
     if (this.#project.paths.has(newPath)) {
-      this.#clashes.add(
+      this.#conflicts.add(
         `file ${newPath}: merge the last upgrade and remove it`,
       );
       return;
@@ -296,11 +296,11 @@ class Planner {
   }
 
   finish(): Plan {
-    this.#findNameClashes();
+    this.#findNameConflicts();
     this.#extendConfig();
     return {
       steps: this.#steps,
-      clashes: [...this.#clashes],
+      conflicts: [...this.#conflicts],
       notes: this.#notes,
       manifest: {
         version: this.#template.version,
@@ -319,7 +319,7 @@ class Planner {
   }
 
   /** Tables, functions, buckets and other objects that the SQL of both sides creates. */
-  #findNameClashes(): void {
+  #findNameConflicts(): void {
     const ours = new Set(this.#template.files.map(({ path }) => path));
     const theirs = [...this.#project.texts]
       .filter(([path]) => path.endsWith(".sql") && !ours.has(path))
@@ -348,7 +348,7 @@ class Planner {
         : shop.has(name)
         ? " (--modules core,people does not need it)"
         : "";
-      this.#clashes.add(`${name}: ${place}${advice}`);
+      this.#conflicts.add(`${name}: ${place}${advice}`);
     }
     const versionOf = (path: string) =>
       /^supabase\/migrations\/(\d+)_/.exec(path)?.[1];
@@ -356,7 +356,7 @@ class Planner {
     for (const { path } of added) {
       const version = versionOf(path);
       if (version !== undefined && versions.includes(version)) {
-        this.#clashes.add(`migration version ${version}: ${path}`);
+        this.#conflicts.add(`migration version ${version}: ${path}`);
       }
     }
     const first = versionOf(added[0]?.path ?? "");
@@ -378,7 +378,7 @@ class Planner {
       if (lines.length === 0 || known === checksum(section.text)) continue;
       if (valueAt(config, section.name) === undefined) missing.push(section);
       else if (known === undefined) {
-        this.#clashes.add(
+        this.#conflicts.add(
           `config section [${section.name}]: it is in ${CONFIG} without ${
             lines.join(" and ")
           }`,
@@ -400,7 +400,7 @@ class Planner {
         });
       } catch (error) {
         if (!(error instanceof ConfigInvalid)) throw error;
-        this.#clashes.add(
+        this.#conflicts.add(
           `config sections ${
             missing.map(({ name }) => `[${name}]`).join(", ")
           }: ${error.message}`,

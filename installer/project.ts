@@ -85,8 +85,8 @@ async function take(dir: string, step: Step): Promise<void> {
   await replaceFile(path, step.text);
 }
 
-/** Carries a plan out. The manifest comes last: an interrupted run is completed by running it again. */
-export async function carryOut(dir: string, plan: Plan): Promise<void> {
+/** Applies a plan. The manifest comes last: an interrupted run is completed by running it again. */
+export async function applyPlan(dir: string, plan: Plan): Promise<void> {
   for (const step of plan.steps) await take(dir, step);
   const text = `${JSON.stringify(plan.manifest, null, 2)}\n`;
   await replaceFile(join(dir, MANIFEST_PATH), text);

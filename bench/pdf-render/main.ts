@@ -307,7 +307,9 @@ if (!read.success || read.data.help) {
 const options = read.data;
 if (!CASES.some(({ name }) => name.includes(options.only))) {
   const names = CASES.map(({ name }) => `  ${name}`).join("\n");
-  print(`No book is called ${options.only}. There are:\n${names}\n${USAGE}`);
+  print(
+    `There is no book named ${options.only}. There are:\n${names}\n${USAGE}`,
+  );
   Deno.exit(2);
 }
 

@@ -15,7 +15,7 @@ const GRACE_MS = 10_000;
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
 
-/** A process that obeys commands. */
+/** A process that executes commands. */
 export class Program implements AsyncDisposable {
   readonly pid: number;
   readonly #process: Deno.ChildProcess;

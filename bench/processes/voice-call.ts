@@ -28,7 +28,9 @@ export function voiceCalls(
         signal: signal ?? null,
       });
       const answer: { voice_id: string } = await response.json();
-      if (!response.ok) throw new Error(`the provider said ${response.status}`);
+      if (!response.ok) {
+        throw new Error(`the provider responded with ${response.status}`);
+      }
       return answer.voice_id;
     },
     async find(jobId, signal) {
@@ -37,7 +39,9 @@ export function voiceCalls(
         { headers: { "xi-api-key": "benchmark" }, signal: signal ?? null },
       );
       const answer: { voices: { voice_id: string }[] } = await response.json();
-      if (!response.ok) throw new Error(`the provider said ${response.status}`);
+      if (!response.ok) {
+        throw new Error(`the provider responded with ${response.status}`);
+      }
       return answer.voices[0]?.voice_id ?? null;
     },
   };

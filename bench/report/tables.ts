@@ -99,14 +99,14 @@ const TABLES: readonly Table[] = [
     columns: [
       ["backlog", of("backlog")],
       [
-        "delay in slots, p50 / most",
+        "delay in slots, p50 / max",
         ({ figures: f }) =>
           f["is_each_begun"] === true
             ? `${text(f["slots_p50"])} / ${text(f["slots_max"])}`
             : `${text(f["slots_by_order"])} (by order)`,
       ],
       [
-        "wait, p50 / most",
+        "wait, p50 / max",
         ({ figures: f }) =>
           f["is_each_begun"] === true
             ? `${text(f["wait_p50_ms"])} / ${text(f["wait_max_ms"])} ms`
@@ -184,7 +184,7 @@ export function renderRun(results: readonly Result[]): string {
   const before = runs.flatMap(([result]) => result?.load_before ?? []);
   const several = runs.length === 1
     ? ""
-    : ` Medians of ${runs.length} runs; in brackets the least and the greatest of them. Faults and longest waits are those of the worst run.`;
+    : ` Medians of ${runs.length} runs; in brackets their minimum and maximum. Faults and maximum waits are those of the worst run.`;
   return `Measured ${run.run.slice(0, 10)} at commit ${run.commit}${
     run.is_quick ? " with `--quick` (small numbers)" : ""
   }: ${machine.cores} cores, ${machine.memory_gb} GB, ${machine.os} ${machine.arch}; Postgres ${run.postgres}, Deno ${run.deno}, ${

@@ -22,7 +22,7 @@ export class Exchange {
   readonly #log: RequestLog;
   readonly #entry: RequestEntry;
   readonly #holds: Holds;
-  readonly #era: number;
+  readonly #generation: number;
   #sent: number | null = null;
 
   constructor(parts: {
@@ -34,7 +34,7 @@ export class Exchange {
     log: RequestLog;
     entry: RequestEntry;
     holds: Holds;
-    era: number;
+    generation: number;
   }) {
     this.#request = parts.request;
     this.#response = parts.response;
@@ -43,7 +43,7 @@ export class Exchange {
     this.#log = parts.log;
     this.#entry = parts.entry;
     this.#holds = parts.holds;
-    this.#era = parts.era;
+    this.#generation = parts.generation;
     // Logged immediately, even if the request is still processed; later outcomes do not replace it.
     parts.response.once("close", () => this.#finish("client_gone"));
   }
@@ -103,8 +103,11 @@ export class Exchange {
     return this.#handle();
   }
 
-  #hold(ms: number | null, deaf: boolean): Promise<End> {
-    return this.#holds.wait(this.#response, this.#era, { ms, deaf });
+  #hold(ms: number | null, ignoresDisconnect: boolean): Promise<End> {
+    return this.#holds.wait(this.#response, this.#generation, {
+      ms,
+      ignoresDisconnect,
+    });
   }
 
   async #sendLate(
@@ -115,7 +118,7 @@ export class Exchange {
     // Executed even for a client that has disconnected: that is the purpose of the fault.
     const end = await this.#hold(ms, processed === "after");
     if (end === "dropped") return this.#close();
-    if (end === "gone") return;
+    if (end === "disconnected") return;
     this.#send(early ?? await this.#process());
   }
 
@@ -142,7 +145,7 @@ export class Exchange {
     await flushed.promise;
     const end = await between();
     if (end === "dropped") return this.#close();
-    if (end === "gone") return;
+    if (end === "disconnected") return;
     this.#finish("answered");
     this.#response.end(second);
   }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { issueWords } from "../../supabase/functions/_shared/contracts/issue-words.ts";
 import type { Provider } from "./provider.ts";
 
-/** Longest wait: a test that forgets one must not hang for a day. */
+/** Maximum delay, so that a test which forgets to release a request does not hang for a day. */
 const milliseconds = z.int().min(0).max(600_000);
 
 /** Whether and when the request takes effect at the provider, independent of its response. */

@@ -1,5 +1,5 @@
 /** Why a hold ended: its time elapsed, it was released, the client disconnected, or all requests were dropped. */
-export type End = "elapsed" | "released" | "gone" | "dropped";
+export type End = "elapsed" | "released" | "disconnected" | "dropped";
 
 /** The part of a response that reports that the client has disconnected. */
 interface Closeable {
@@ -10,26 +10,29 @@ interface Closeable {
 /** The requests that are currently held, and ways to release them. */
 export class Holds {
   readonly #held = new Map<(end: End) => void, { timed: boolean }>();
-  #era = 0;
+  #generation = 0;
 
-  /** Changes with every `dropAll`. A request keeps the era in which it arrived. */
-  get era(): number {
-    return this.#era;
+  /** Increases with every `dropAll`. A request keeps the generation in which it arrived. */
+  get generation(): number {
+    return this.#generation;
   }
 
   /**
-   * Waits `ms`, or without limit when `ms` is null, and returns why the wait ended. With `deaf`, a disconnect of the
-   * client does not end it. A request of an earlier era is dropped immediately.
+   * Waits `ms`, or without limit when `ms` is null, and returns why the wait ended. With `ignoresDisconnect`, it
+   * continues after the client has disconnected. A request of an earlier generation is dropped immediately.
    */
   async wait(
     response: Closeable,
-    era: number,
-    { ms, deaf }: { ms: number | null; deaf: boolean },
+    generation: number,
+    { ms, ignoresDisconnect }: {
+      ms: number | null;
+      ignoresDisconnect: boolean;
+    },
   ): Promise<End> {
-    if (era !== this.#era) return "dropped";
+    if (generation !== this.#generation) return "dropped";
     const { promise, resolve } = Promise.withResolvers<End>();
-    const gone = () => resolve("gone");
-    if (!deaf) response.once("close", gone);
+    const onDisconnect = () => resolve("disconnected");
+    if (!ignoresDisconnect) response.once("close", onDisconnect);
     const timer = ms === null
       ? undefined
       : setTimeout(() => resolve("elapsed"), ms);
@@ -39,7 +42,7 @@ export class Holds {
     } finally {
       clearTimeout(timer);
       this.#held.delete(resolve);
-      response.off("close", gone);
+      response.off("close", onDisconnect);
     }
   }
 
@@ -52,7 +55,7 @@ export class Holds {
 
   /** Drops every held request, and every arrived one that would be held later. */
   dropAll(): void {
-    this.#era += 1;
+    this.#generation += 1;
     for (const end of this.#held.keys()) end("dropped");
   }
 }

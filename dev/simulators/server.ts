@@ -134,7 +134,7 @@ function assemble(state: State) {
     url: URL,
     body: Uint8Array<ArrayBuffer>,
   ): Promise<void> {
-    const era = holds.era;
+    const generation = holds.generation;
     const method = incoming.method ?? "GET";
     const path = url.pathname;
     const provider = providers.find(({ name }) =>
@@ -183,7 +183,7 @@ function assemble(state: State) {
       log: requests,
       entry,
       holds,
-      era,
+      generation,
     }).perform(fault);
   }
 

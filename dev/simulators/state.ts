@@ -51,13 +51,13 @@ export class Records<T> {
     return this.#held.size;
   }
 
-  /** The keys whose values were set or deleted since {@link settle}. */
+  /** The keys whose values were set or deleted since {@link markSaved}. */
   get changed(): readonly string[] {
     return [...this.#changed];
   }
 
   /** Marks the changes as saved. */
-  settle(): void {
+  markSaved(): void {
     this.#changed.clear();
   }
 }
@@ -117,7 +117,7 @@ export class State {
         }
         records.set(key, parsed.data);
       }
-      records.settle();
+      records.markSaved();
     }
     this.#collections.set(name, records);
     return records;
@@ -147,7 +147,7 @@ export class State {
   /** Writes the changes since the last commit in one transaction. */
   commit(): void {
     if (this.#file !== null) this.#write(this.#file);
-    for (const records of this.#collections.values()) records.settle();
+    for (const records of this.#collections.values()) records.markSaved();
   }
 
   #write({ database, put, remove }: File): void {
@@ -211,7 +211,7 @@ function openFile(path: string): File {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new StateError(
-      `the providers' memory ${path} cannot be opened: ${reason}`,
+      `the state file of the simulators, ${path}, cannot be opened: ${reason}`,
       { cause },
     );
   }

@@ -16,7 +16,7 @@ export const filmRequestSchema = z.object({
 export type FilmRequest = z.output<typeof filmRequestSchema>;
 
 /** Number of films in memory, so that the same one is not created twice in a row. */
-const KEPT_FILMS = 8;
+const MAX_CACHED_FILMS = 8;
 
 /** The uploads of a simulated provider, and the films made of them. */
 export class Films {
@@ -48,7 +48,7 @@ export class Films {
     this.#made.delete(key);
     this.#made.set(key, film);
     for (const oldest of this.#made.keys()) {
-      if (this.#made.size <= KEPT_FILMS) break;
+      if (this.#made.size <= MAX_CACHED_FILMS) break;
       this.#made.delete(oldest);
     }
     return await film;

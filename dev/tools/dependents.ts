@@ -22,7 +22,7 @@ export function withDependents(
     }
   }
   const found = new Set(changed.filter((path) => TYPESCRIPT.test(path)));
-  // A set is iterated over what is added meanwhile, too.
+  // The iteration of a set includes elements that are added during it.
   for (const path of found) {
     for (const importer of importers.get(path) ?? []) found.add(importer);
   }

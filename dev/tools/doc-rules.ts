@@ -45,7 +45,7 @@ export function checkDocComments(files: SourceFile[]): Finding[] {
       path,
       text,
       ts.ScriptTarget.Latest,
-      true, // the parser finds the comment of a node by way of its parent
+      true, // the parser finds the comment of a node via its parent
     );
     const documented = new Set<string>();
     for (const node of source.statements) {
@@ -152,8 +152,8 @@ export function checkLinks(files: SourceFile[], paths: string[]): Finding[] {
         line: prose.slice(0, match.index).split("\n").length,
         rule: "link",
         message: isMissing
-          ? `${link} leads to no file`
-          : `${link} leads to no heading`,
+          ? `${link} links to a missing file`
+          : `${link} links to a missing heading`,
       });
     }
   }

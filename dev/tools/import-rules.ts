@@ -69,7 +69,7 @@ const AREAS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The folders of `dev/stack`, with those that each may import; the files next to them may import all. */
-const STACK_ROOMS: Readonly<Record<string, readonly string[]>> = {
+const STACK_FOLDERS: Readonly<Record<string, readonly string[]>> = {
   console: [],
   process: ["console"],
   keys: ["console"],
@@ -180,9 +180,9 @@ function areaOf(path: string): string {
 }
 
 /** The folder of `dev/stack` of a path; empty for a file next to the folders, undefined elsewhere. */
-function roomOf(path: string): string | undefined {
+function stackFolderOf(path: string): string | undefined {
   return /^dev\/stack\/(?:([^/]+)\/)?[^/]/.exec(path)?.slice(1)
-    .map((room) => room ?? "")[0];
+    .map((folder) => folder ?? "")[0];
 }
 
 /** `_shared`'s part that a path belongs to, or the name of the function. */
@@ -228,15 +228,18 @@ function checkDirection(
   ) {
     return ["area", `${fromArea}/ may not import ${to}`];
   }
-  const fromRoom = roomOf(from), toRoom = roomOf(to);
-  if (fromRoom !== undefined && toRoom !== undefined && fromRoom !== toRoom) {
-    const allowed = STACK_ROOMS[fromRoom];
-    if (fromRoom !== "" && !allowed?.includes(toRoom)) {
+  const fromFolder = stackFolderOf(from), toFolder = stackFolderOf(to);
+  if (
+    fromFolder !== undefined && toFolder !== undefined &&
+    fromFolder !== toFolder
+  ) {
+    const allowed = STACK_FOLDERS[fromFolder];
+    if (fromFolder !== "" && !allowed?.includes(toFolder)) {
       return [
-        "room",
+        "stack-folder",
         allowed === undefined
-          ? `dev/stack/${fromRoom} has no place in the order of rooms yet`
-          : `dev/stack/${fromRoom} may not import ${to}`,
+          ? `dev/stack/${fromFolder} is not in STACK_FOLDERS yet`
+          : `dev/stack/${fromFolder} may not import ${to}`,
       ];
     }
   }
@@ -259,7 +262,7 @@ function checkDirection(
   if (allowed === undefined) {
     return [
       "layer",
-      `_shared/${source.layer} has no place in the order of imports yet`,
+      `_shared/${source.layer} is not in LAYERS yet`,
     ];
   }
   if (!allowed.includes(target.layer)) {
@@ -272,8 +275,8 @@ function checkDirection(
 }
 
 /**
- * The packages that the files of `folders` import, as `npm:name@version` or `jsr:name@version` of `imports`. Computed imports are not seen;
- * `except` names files that are left out.
+ * The packages that the files of `folders` import, as `npm:name@version` or `jsr:name@version` of `imports`. Computed
+ * imports are not found; `except` names files to skip.
  */
 export function importedPackages(
   files: SourceFile[],
@@ -336,7 +339,7 @@ function* checkNames(
         yield [
           line,
           "platform",
-          `${name} may be used in ${PLATFORM_FILE} alone; take PlatformDeps`,
+          `${name} may only be used in ${PLATFORM_FILE}; use PlatformDeps elsewhere`,
         ];
       }
     }
@@ -358,8 +361,8 @@ function* checkNames(
 }
 
 /**
- * Entries of an import map that name no exact version of a package of npm, or of the standard library on JSR. A file of this repository is none: the
- * Supabase CLI uploads with every function what its import map names.
+ * Entries of an import map other than exact versions of packages of npm or of the standard library on JSR. Files of
+ * this repository are not allowed either, because the Supabase CLI uploads the whole import map with every function.
  */
 export function checkImportMap(
   imports: Readonly<Record<string, string>>,
@@ -381,8 +384,8 @@ export function checkImportMap(
 }
 
 /**
- * Everything that breaks {@link LAYERS}, {@link AREAS}, {@link STACK_ROOMS}, {@link PRODUCT_PACKAGES} or the rules about names, in all
- * TypeScript of `files`. `imports` are those of import_map.json.
+ * Everything that violates {@link LAYERS}, {@link AREAS}, {@link STACK_FOLDERS}, {@link PRODUCT_PACKAGES} or the rules
+ * about names, in all TypeScript of `files`. `imports` are those of import_map.json.
  */
 export function checkImports(
   files: SourceFile[],

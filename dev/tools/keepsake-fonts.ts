@@ -19,7 +19,7 @@ const target = fromFileUrl(
   ),
 );
 
-/** First and last code point of each stretch that is kept, as far as the font has it. */
+/** First and last code point of each kept range, as far as the font covers it. */
 const KEPT: readonly (readonly [number, number])[] = [
   [0x20, 0x7e], // Basic Latin
   [0xa0, 0x24f], // Latin-1, Latin Extended-A and -B
@@ -137,7 +137,7 @@ ${licence.trim().replaceAll("*/", "* /")}
 
 /** A font file and what it covers. */
 export interface FontData {
-  /** First and last code point of each stretch, rising. */
+  /** First and last code point of each range, in ascending order. */
   covered: readonly (readonly [number, number])[];
   /** The TrueType file, gzipped, in base64. */
   gzipped: string;

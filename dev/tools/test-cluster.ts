@@ -48,7 +48,7 @@ const migrationsDir = fromFileUrl(
  * @throws {StackError} when Postgres does not start or a migration fails. Nothing is left running then.
  */
 export async function startTestCluster(): Promise<EmbeddedPostgres> {
-  const cluster = await inMemoryIfRoomy(() =>
+  const cluster = await inMemoryIfPossible(() =>
     startPostgres({ ephemeral: true })
   );
   try {
@@ -70,7 +70,7 @@ export async function startTestCluster(): Promise<EmbeddedPostgres> {
 const CLUSTER_NEEDS = 1_000_000;
 
 /** Runs `start` with its cluster in memory, where there is enough. */
-async function inMemoryIfRoomy<T>(start: () => Promise<T>): Promise<T> {
+async function inMemoryIfPossible<T>(start: () => Promise<T>): Promise<T> {
   const folder = isPlaceGiven() ? undefined : await memoryFolder(CLUSTER_NEEDS);
   if (folder === undefined) return await start();
   Deno.env.set(CLUSTERS_VARIABLE, folder);

@@ -22,7 +22,7 @@ declare module "react" {
     props: P | null,
     ...children: ReactNode[]
   ): ReactElement;
-  /** Runs what changes components, and resolves once they and their effects have followed. */
+  /** Runs a change of components, and resolves once they have rendered and their effects have run. */
   export function act(change: () => void | Promise<void>): Promise<void>;
 }
 

@@ -263,7 +263,7 @@ browserTest(
       await card.getByRole("button", { name: "Next" }).click();
       await card.getByText("Page 2 of").waitFor();
     } else {
-      await card.getByText("shows no PDF inside of a page").waitFor();
+      await card.getByText("cannot show a PDF inside a page").waitFor();
     }
     await card.getByRole("button", { name: "Order a print" }).click();
     const dialog = page.getByRole("dialog");

@@ -105,7 +105,7 @@ const OpsContext = createContext<Ops | undefined>(undefined);
 /** Gives the API to everything inside. */
 export const OpsProvider = OpsContext.Provider;
 
-/** The API. Only inside of {@link OpsProvider}. */
+/** The API. Only inside {@link OpsProvider}. */
 export function useOps(): Ops {
   const ops = useContext(OpsContext);
   if (ops === undefined) throw new TypeError("no operator's API is provided");

@@ -285,7 +285,7 @@ function Book({ job, name }: { job: Job; name: string }) {
         <div class="row">
           {!navigator.pdfViewerEnabled && (
             <p class="small soft">
-              {countOf(pages, "page")}. This browser shows no PDF inside of a
+              {countOf(pages, "page")}. This browser cannot show a PDF inside a
               page.
             </p>
           )}

@@ -56,7 +56,7 @@ addEventListener("beforeunload", (event) => {
 
 let current: Studio | undefined;
 
-/** The studio of a user: the same until another user signs in, so that a draft outlives a look at another page. */
+/** The studio of a user: the same until another user signs in, so that a draft survives a visit to another page. */
 export function studioOf(backend: Backend, userId: string): Studio {
   if (current?.userId !== userId) current = new Studio(backend, userId);
   return current;
@@ -196,7 +196,7 @@ const StudioContext = createContext<Studio | undefined>(undefined);
 /** Gives a studio to everything inside. */
 export const StudioProvider = StudioContext.Provider;
 
-/** The studio. Only inside of {@link StudioProvider}. */
+/** The studio. Only inside {@link StudioProvider}. */
 export function useStudio(): Studio {
   const studio = useContext(StudioContext);
   if (studio === undefined) throw new TypeError("no studio is provided");

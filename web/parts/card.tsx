@@ -6,7 +6,7 @@ import { useId } from "preact/hooks";
 export function Card(
   { title, level = 2, id: anchor, end, class: className = "", children }: {
     title: ComponentChildren;
-    /** For links inside of the page. */
+    /** For links inside the page. */
     id?: string;
     level?: 2 | 3;
     end?: ComponentChildren;

@@ -31,7 +31,7 @@ const BackendContext = createContext<Backend | undefined>(undefined);
 /** Gives a backend to everything inside. */
 export const BackendProvider = BackendContext.Provider;
 
-/** The backend. Only inside of {@link BackendProvider}. */
+/** The backend. Only inside {@link BackendProvider}. */
 export function useBackend(): Backend {
   const backend = useContext(BackendContext);
   if (backend === undefined) throw new TypeError("no backend is provided");

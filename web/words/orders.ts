@@ -26,7 +26,7 @@ export function countryOf(language: string): string {
 /** The most copies that one order may have: the constraint of `order_items.quantity`. */
 export const MAX_COPIES = 1000;
 
-/** A typed number of copies; undefined where it is no whole number from 1 to {@link MAX_COPIES}. */
+/** A typed number of copies; undefined unless it is a whole number from 1 to {@link MAX_COPIES}. */
 export function copiesOf(text: string): number | undefined {
   const copies = /^\d{1,4}$/.test(text) ? Number(text) : 0;
   return copies >= 1 && copies <= MAX_COPIES ? copies : undefined;

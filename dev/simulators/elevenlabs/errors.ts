@@ -1,4 +1,4 @@
-/** The errors of ElevenLabs, as it answers them. */
+/** The errors of ElevenLabs, as its API returns them. */
 import type { ErrorShape } from "../provider.ts";
 
 interface KnownError {

@@ -9,7 +9,7 @@ import { decodedSeconds, sha256 } from "../sound.ts";
 import type { Records, State } from "../state.ts";
 import { type Delivery, hexHmac, WebhookSender } from "../webhooks.ts";
 
-/** Minimal duration of sound that the vendor accepts. */
+/** Minimum duration of sound that the vendor accepts. */
 const MINIMUM_SECONDS = 0.1;
 
 const flag = z.enum(["true", "false"]).transform((text) => text === "true");
@@ -25,7 +25,7 @@ const formSchema = z.object({
     try {
       return z.looseObject({}).parse(JSON.parse(text));
     } catch {
-      context.addIssue({ code: "custom", message: "is no JSON object" });
+      context.addIssue({ code: "custom", message: "must be a JSON object" });
       return z.NEVER;
     }
   }).optional(),

@@ -44,7 +44,7 @@ export function* flacFrames(
     const head = [
       0xff,
       0xf8, // fixed block size
-      0x70 | (hasRate ? 0x0d : 0), // block size, and rate if it fits, stand below in 16 bits each
+      0x70 | (hasRate ? 0x0d : 0), // block size, and rate if it fits, follow below, 16 bits each
       (channels.length - 1) << 4 | 4 << 1, // 16 bits a sample
       ...codedNumber(number),
       (samples - 1) >> 8,

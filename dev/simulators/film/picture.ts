@@ -42,7 +42,7 @@ function orientationOf(file: Uint8Array): number {
   try {
     return readJpegHead(file)?.orientation ?? 1;
   } catch {
-    return 1; // of a kind that cannot be printed, but shown
+    return 1; // a kind that cannot be printed, but can be shown
   }
 }
 

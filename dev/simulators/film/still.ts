@@ -1,10 +1,10 @@
 /**
  * A still picture as H.264 video (ITU-T H.264), without compression: the first frame contains its samples unchanged
  * (I_PCM macroblocks, clause 7.3.5), each further one says that nothing has changed (P_Skip). Constrained Baseline, which
- * every player of H.264 takes. A frame of 720 × 720 has 780 kB, each further one about ten bytes.
+ * every player of H.264 supports. A frame of 720 × 720 takes 780 kB, each further one about ten bytes.
  */
 
-/** A picture in Y'CbCr 4:2:0 (BT.709, 16 to 235), in whole macroblocks; what lies right of `width` and below `height` is cut off. */
+/** A picture in Y'CbCr 4:2:0 (BT.709, 16 to 235), in whole macroblocks, cropped to `width` and `height`. */
 export interface Planes {
   /** Even. */
   width: number;

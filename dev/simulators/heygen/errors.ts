@@ -1,4 +1,4 @@
-/** The errors of HeyGen, as it answers them. */
+/** The errors of HeyGen, as its API returns them. */
 import { type Answer, jsonAnswer } from "../provider.ts";
 import { accessDenied } from "../videos.ts";
 

@@ -82,7 +82,7 @@ const settingsSchema = z.strictObject({
   result_url_seconds: z.int().min(0).max(604_800),
   /** The outcome of new videos; `refused` is a failure because of the content. */
   outcome: z.enum(["completed", "failed", "refused", "stuck"]),
-  /** Maximal number of videos that render at the same time; one more is 429. */
+  /** Maximum number of videos that render at the same time; one more is 429. */
   max_concurrent: z.int().min(0),
   wallet_credits: z.int().min(0),
   /** Milliseconds until a new video is listed. */

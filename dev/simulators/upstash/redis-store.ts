@@ -19,7 +19,7 @@ const heldSchema = z.object({
 type Held = z.output<typeof heldSchema>;
 
 interface Command {
-  /** Minimal and maximal number of arguments after the name. */
+  /** Minimum and maximum number of arguments after the name. */
   readonly arity: readonly [number, number];
   run(args: readonly string[]): RedisReply;
 }

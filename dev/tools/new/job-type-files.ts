@@ -107,7 +107,7 @@ import { createElevenLabsWire } from "./client.ts";
 /** The parameters of one request. */
 export interface ${pascal}Request {
   text: string;
-  /** A person finds it at the provider by this. */
+  /** An operator finds the object at the provider by this text. */
   marker: string;
 }
 

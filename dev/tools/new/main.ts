@@ -72,9 +72,9 @@ async function main(args: string[]): Promise<number> {
         [...Object.keys(files), "docs/openapi.json"].join("\n  ")
       }
 
-The type runs as it is written, against addresses that ElevenLabs does not have. Now, in this order:
-  - supabase/functions/_shared/providers/elevenlabs/*.ts: the provider's own addresses, fields and answers
-  - the contract, the client's types and the price in the migration: what the type takes, returns and costs
+The job type compiles, but it calls endpoints that ElevenLabs does not have. Next steps:
+  - supabase/functions/_shared/providers/elevenlabs/*.ts: the provider's real endpoints, fields and responses
+  - the contract, the client's types and the price in the migration: parameters, result and price of the type
   - the simulator, tests/functions, tests/chaos and the ownership matrix: steps 6 and 7 of CONTRIBUTING, "a job type"
   - deno task ok`,
     );

@@ -75,10 +75,10 @@ Deno.test("template: every function has its section, with the installed import m
 });
 
 Deno.test("init: names every table, policy, bucket, function and section that a project already has", () => {
-  const { clashes } = planInit(template, projectOf(OWN_MEDIA), ALL);
+  const { conflicts } = planInit(template, projectOf(OWN_MEDIA), ALL);
   const media = "supabase/migrations/20250301090000_media.sql";
   const files = "supabase/migrations/20250302090000_files.sql";
-  assertEquals(clashes.sort(), [
+  assertEquals(conflicts.sort(), [
     `bucket recordings: ${CONFIG}`,
     `bucket uploads: ${files}`,
     `config section [functions.janitor]: it is in ${CONFIG} without import_map = "./functions/_shared/edge-ai-jobs/import_map.json"`,
@@ -90,11 +90,11 @@ Deno.test("init: names every table, policy, bucket, function and section that a 
 
 Deno.test("init: a project's _shared folder stays separate, and without the shop it keeps its table orders", () => {
   const project = projectOf(OWN_SHARED);
-  assertEquals(planInit(template, project, ALL).clashes, [
+  assertEquals(planInit(template, project, ALL).conflicts, [
     "table public.orders: supabase/migrations/20250301090000_notes.sql (--modules core,people does not need it)",
   ]);
   const plan = planInit(template, project, readModules("core,people"));
-  assertEquals(plan.clashes, []);
+  assertEquals(plan.conflicts, []);
   assertEquals(plan.manifest.modules, ["core", "people"]);
   assert(!touched(plan).some((path) => path.includes("shop")));
   assertEquals(touched(plan).filter((path) => project.paths.has(path)), [
@@ -108,7 +108,7 @@ Deno.test("init: a project's _shared folder stays separate, and without the shop
 });
 
 Deno.test("init: existing text of config.toml stays unchanged, and an existing Vault must be extended by hand", () => {
-  assertEquals(planInit(template, projectOf(OWN_IMPORT_MAPS), ALL).clashes, [
+  assertEquals(planInit(template, projectOf(OWN_IMPORT_MAPS), ALL).conflicts, [
     `config section [db.vault]: it is in ${CONFIG} without project_url = "env(PROJECT_URL)" and dispatch_secret = "env(DISPATCH_SECRET)"`,
   ]);
   const config = (OWN_IMPORT_MAPS.get(CONFIG) ?? "").replace(
@@ -117,7 +117,7 @@ Deno.test("init: existing text of config.toml stays unchanged, and an existing V
   );
   const project = projectOf(new Map(OWN_IMPORT_MAPS).set(CONFIG, config));
   const plan = planInit(template, project, ALL);
-  assertEquals(plan.clashes, []);
+  assertEquals(plan.conflicts, []);
   const after = applied(project, plan).get(CONFIG) ?? "";
   assert(after.startsWith(config));
   const { functions } = parseToml(after);
@@ -140,7 +140,7 @@ Deno.test("init: a second run changes nothing, restores a lost file, and can add
     projectOf(files),
     readModules("core,people"),
   );
-  assertEquals([again.steps, again.clashes], [[], []]);
+  assertEquals([again.steps, again.conflicts], [[], []]);
   assertEquals(JSON.stringify(again.manifest), files.get(MANIFEST_PATH));
 
   const lost = "supabase/functions/janitor/run.ts";
@@ -155,7 +155,7 @@ Deno.test("init: a second run changes nothing, restores a lost file, and can add
   assertEquals(touched(repair), [lost]);
 
   const more = planInit(template, projectOf(files), ALL);
-  assertEquals(more.clashes, []);
+  assertEquals(more.conflicts, []);
   assertEquals(touched(more), [
     "supabase/migrations/20261122000300_shop.sql",
   ]);
@@ -178,14 +178,14 @@ Deno.test("init: a config.toml with a byte order mark and Windows line ends keep
     '\ufeff# ours\r\nproject_id = "own" # name\r\n\r\n# [db.vault]\r\n[api]\r\nport = 1';
   const project = projectOf(new Map([[CONFIG, config]]));
   const plan = planInit(template, project);
-  assertEquals(plan.clashes, []);
+  assertEquals(plan.conflicts, []);
   const files = applied(project, plan);
   const after = files.get(CONFIG) ?? "";
   assert(after.startsWith(`${config}\r\n`));
   assert(!/[^\r]\n/.test(after));
   files.set(MANIFEST_PATH, `\ufeff${files.get(MANIFEST_PATH)}`);
   const again = planInit(template, projectOf(files));
-  assertEquals([again.steps, again.clashes], [[], []]);
+  assertEquals([again.steps, again.conflicts], [[], []]);
 });
 
 Deno.test("init: completes an interrupted run, which has left files but no manifest", () => {
@@ -196,7 +196,7 @@ Deno.test("init: completes an interrupted run, which has left files but no manif
     if (step.action === "add") half.set(step.path, step.text);
   }
   const rest = planInit(template, projectOf(half), ALL);
-  assertEquals(rest.clashes, []);
+  assertEquals(rest.conflicts, []);
   assertEquals(rest.steps, plan.steps.slice(60));
 });
 
@@ -206,13 +206,13 @@ Deno.test("init: conflicts are a file or link in place of a folder, a used migra
     ["supabase/functions/_shared", "a link"],
     ["supabase/migrations/20261122000100_mine.sql", "select 1;"],
   ]);
-  const { clashes } = planInit(template, projectOf(files), ALL);
-  assertEquals(clashes.slice(0, 2), [
+  const { conflicts } = planInit(template, projectOf(files), ALL);
+  assertEquals(conflicts.slice(0, 2), [
     "file supabase/functions/_shared: a folder is needed there",
     "migration version 20261122000100: supabase/migrations/20261122000100_core.sql",
   ]);
-  assert(clashes[2]?.startsWith("config sections [db.vault]"), clashes[2]);
-  assertEquals(clashes.length, 3);
+  assert(conflicts[2]?.startsWith("config sections [db.vault]"), conflicts[2]);
+  assertEquals(conflicts.length, 3);
 });
 
 Deno.test("init: warns when its migrations precede existing ones, and when the edge runtime differs", () => {
@@ -220,8 +220,8 @@ Deno.test("init: warns when its migrations precede existing ones, and when the e
     [CONFIG, '[edge_runtime]\npolicy = "oneshot"\ndeno_version = 1\n'],
     ["supabase/migrations/20290101000000_later.sql", "select 1;"],
   ]);
-  const { notes, clashes } = planInit(template, projectOf(files), ALL);
-  assertEquals(clashes, []);
+  const { notes, conflicts } = planInit(template, projectOf(files), ALL);
+  assertEquals(conflicts, []);
   assertEquals(
     [/--include-all/, /per_worker/, /deno_version = 2/].map((words) =>
       notes.filter((note) => words.test(note)).length

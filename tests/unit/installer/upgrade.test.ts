@@ -69,7 +69,7 @@ function installed(): Map<string, string> {
 Deno.test("upgrade: replaces unchanged files, keeps changed ones next to the new version, and reports both", () => {
   const project = projectOf(installed());
   const plan = planUpgrade(second, project);
-  assertEquals(plan.clashes, []);
+  assertEquals(plan.conflicts, []);
   assertEquals(
     plan.steps.map(({ action, path }) => [action, path]),
     [
@@ -101,14 +101,14 @@ Deno.test("upgrade: replaces unchanged files, keeps changed ones next to the new
   assertEquals(after.get(`${f("changed")}.new`), "two\n");
   assertEquals(after.get(f("index")), "two\n");
   const again = planUpgrade(second, projectOf(after));
-  assertEquals([again.steps, again.clashes], [[], []]);
+  assertEquals([again.steps, again.conflicts], [[], []]);
 });
 
 Deno.test("upgrade: a table or a function of the project with a new name of ours stops it", () => {
   const files = installed()
     .set("supabase/migrations/20260115000000_mine.sql", "create table fresh();")
     .set("supabase/functions/fresh/index.ts", "mine\n");
-  assertEquals(planUpgrade(second, projectOf(files)).clashes, [
+  assertEquals(planUpgrade(second, projectOf(files)).conflicts, [
     "function fresh: supabase/functions/fresh",
     "table public.fresh: supabase/migrations/20260115000000_mine.sql",
   ]);
@@ -124,7 +124,7 @@ Deno.test("upgrade: a file of the last upgrade that is not merged yet is not ove
       file.path === f("changed") ? { ...file, text: "three\n" } : file
     ),
   };
-  assertEquals(planUpgrade(third, projectOf(after)).clashes, [
+  assertEquals(planUpgrade(third, projectOf(after)).conflicts, [
     `file ${f("changed")}.new: merge the last upgrade and remove it`,
   ]);
 });

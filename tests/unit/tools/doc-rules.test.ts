@@ -93,10 +93,10 @@ Deno.test("checkLinks: finds broken links and images", () => {
       'Text\n[a](gone.md) ![b](../b.svg)\n\n[c]: ./c.md\n<img src="d.png">',
     ),
     [
-      "2 gone.md leads to no file",
-      "2 ../b.svg leads to no file",
-      "4 ./c.md leads to no file",
-      "5 d.png leads to no file",
+      "2 gone.md links to a missing file",
+      "2 ../b.svg links to a missing file",
+      "4 ./c.md links to a missing file",
+      "5 d.png links to a missing file",
     ],
   );
 });
@@ -115,8 +115,8 @@ Deno.test("checkLinks: finds anchors without a heading, on this page and on othe
   assertEquals(
     brokenLinks("# Top\n[a](#nothing) [b](security.md#nothing)"),
     [
-      "2 #nothing leads to no heading",
-      "2 security.md#nothing leads to no heading",
+      "2 #nothing links to a missing heading",
+      "2 security.md#nothing links to a missing heading",
     ],
   );
 });

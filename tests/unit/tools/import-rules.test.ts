@@ -167,7 +167,7 @@ const cases: {
     good: ["dev/stack/a.ts", `import { a } from "../simulators/a.ts";`],
   },
   {
-    rule: "room",
+    rule: "stack-folder",
     why: "the folders of the stack depend on one another in one direction",
     bad: [
       "dev/stack/functions/process.ts",
@@ -179,13 +179,13 @@ const cases: {
     ],
   },
   {
-    rule: "room",
+    rule: "stack-folder",
     why: "only tests and other programs import the files next to the folders",
     bad: ["dev/stack/console/a.ts", `import { a } from "../stack.ts";`],
     good: ["dev/demo/a.ts", `import { a } from "../stack/stack.ts";`],
   },
   {
-    rule: "room",
+    rule: "stack-folder",
     why: "a new folder needs a place in the order",
     bad: ["dev/stack/attic/a.ts", `import { a } from "../keys/keys.ts";`],
     good: ["dev/stack/stack.ts", `import { a } from "./attic/a.ts";`],

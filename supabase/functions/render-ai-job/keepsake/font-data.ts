@@ -97,7 +97,7 @@ OTHER DEALINGS IN THE FONT SOFTWARE.
 
 /** A font file and what it covers. */
 export interface FontData {
-  /** First and last code point of each stretch, rising. */
+  /** First and last code point of each range, in ascending order. */
   covered: readonly (readonly [number, number])[];
   /** The TrueType file, gzipped, in base64. */
   gzipped: string;
