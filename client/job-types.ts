@@ -134,7 +134,7 @@ export interface AvatarVideoResult {
 export interface PdfRenderMetadata {
   slideshow_id: string;
   page_size?: "a4" | "letter" | "square" | undefined;
-  /** Most photos on a page; `auto` varies it in a book of more than a dozen. */
+  /** Maximum number of photos on a page; `auto` varies it in a book of more than a dozen. */
   photos_per_page?: "auto" | 1 | 2 | 4 | undefined;
   /** Prints below each photo the day on which it was taken, according to Exif. */
   show_dates?: boolean | undefined;

@@ -40,7 +40,7 @@ const PASSWORD_COST_VARIABLE = "LITE_AUTH_BCRYPT_COST";
 /** How many of the slowest files are listed. */
 const SLOWEST = 10;
 
-/** Most characters of a ring's failures that are repeated at the end. */
+/** Maximum number of characters of a ring's failures that are repeated at the end. */
 const FAILURE_LENGTH = 6_000;
 
 /** Options of a test run. */

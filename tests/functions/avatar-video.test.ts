@@ -697,7 +697,7 @@ for (const { provider } of AVATAR_PROVIDERS) {
     assertMatch(
       detail,
       new RegExp(
-        `the recording \\(metadata.audio_url\\) lasts 70[01] s; ${provider} takes 600 at most`,
+        `the recording \\(metadata.audio_url\\) lasts 70[01] s; ${provider} accepts 600 at most`,
       ),
     );
     const { data: jobs } = await user.client.from("ai_jobs").select("id");
@@ -731,7 +731,7 @@ for (const { provider } of AVATAR_PROVIDERS) {
     ]);
     assertMatch(
       job.error_message ?? "",
-      new RegExp(`^The recording lasts 70[01] s; ${provider} takes 600`),
+      new RegExp(`^The recording lasts 70[01] s; ${provider} accepts 600`),
     );
     assertEquals(await stack.simulator.creations(id), []);
   });

@@ -6,7 +6,7 @@ import { clearSent } from "./drafts.ts";
 import { JobForm, VoiceSelect } from "./form.tsx";
 import { useStudio } from "./studio.ts";
 
-/** Most characters that the provider accepts for one speech. */
+/** Maximum number of characters that the provider accepts for one speech. */
 const MAX_CHARACTERS = 50_000;
 
 /** The form. */

@@ -53,7 +53,7 @@ export function createHandler(
             request.file_name,
             bucket.mimeTypes,
           ) ??
-            `is ${request.content_type}, which ${request.bucket} does not take; it takes ${
+            `is ${request.content_type}, which ${request.bucket} does not accept; it accepts ${
               bucket.mimeTypes.join(", ")
             }`,
         );

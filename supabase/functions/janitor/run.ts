@@ -44,7 +44,7 @@ const SCANNED_AT_ONCE = 5000;
 /** Small: each is a request to a provider, and all must end within the lease. */
 const REMOVALS_AT_ONCE = 8;
 const ROWS_AT_ONCE = 20;
-/** Most objects with the marker of one job: a repeated call may have created two. */
+/** Maximum number of objects with the marker of one job: a repeated call may have created two. */
 const MAX_FOUND = 5;
 
 /**

@@ -131,7 +131,7 @@ async function requireObject(
     throw refusal(
       field,
       "provider_object_mismatch",
-      "It speaks another text than the job.",
+      "Its text differs from that of the job.",
     );
   }
   return object.id;

@@ -29,7 +29,7 @@ export interface WebhookDeps extends AppDeps {
   supabase: SupabaseClient<Database>;
 }
 
-/** Most bytes of all the webhooks together that are being read; those of up to FREE_BYTES do not count. */
+/** Maximum bytes of all webhooks that are being read at the same time; those of up to FREE_BYTES do not count. */
 const MAX_BYTES_IN_FLIGHT = 67_108_864;
 const FREE_BYTES = 65_536;
 

@@ -10,7 +10,7 @@ import { z } from "zod";
 import { CACHE_TTL_SECONDS } from "../contracts/jobs.ts";
 import type { Logger } from "../platform/log.ts";
 
-/** Longest wait for the cache. A slower cache would save no time. */
+/** Time limit of a cache call. A slower cache would save no time. */
 export const CACHE_TIMEOUT_MS = 1_000;
 
 /** The value that a store has for a key. */

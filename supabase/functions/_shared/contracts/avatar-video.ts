@@ -51,7 +51,7 @@ export function adviceOnLength(
 ): string | null {
   const { maxAudioSeconds } = RECORDING_LIMITS[provider];
   return seconds > maxAudioSeconds + PADDING_SECONDS
-    ? `lasts ${seconds} s; ${provider} takes ${maxAudioSeconds} at most`
+    ? `lasts ${seconds} s; ${provider} accepts ${maxAudioSeconds} at most`
     : null;
 }
 

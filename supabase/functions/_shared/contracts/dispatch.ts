@@ -1,7 +1,7 @@
 /** The body of a dispatch from the database. It has the shape of a database webhook; only the job ids are used. */
 import { z } from "zod";
 
-/** Most job ids in one dispatch. */
+/** Maximum number of job ids in one dispatch. */
 export const MAX_DISPATCHED_JOBS = 100;
 
 /** Parses the body of a dispatch into its distinct job ids. Drops all other members. */

@@ -1,7 +1,7 @@
 /** Content types: one canonical name for each format, independent of the name that a browser or phone uses. */
 
 /**
- * Other names of the formats that this project takes, by their canonical name. `private.canonical_mime_type` has the
+ * Other names of the formats that this project accepts, by their canonical name. `private.canonical_mime_type` has the
  * same list; a database test compares the two.
  */
 export const MIME_TYPE_SYNONYMS: Readonly<Record<string, readonly string[]>> = {

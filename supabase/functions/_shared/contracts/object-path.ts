@@ -20,7 +20,7 @@ export interface ObjectPath {
 /**
  * Splits `<bucket>/<path>`.
  *
- * @returns null when the text is not of that form, climbs (`..`), has empty parts, or cannot appear in a URL unchanged
+ * @returns null when the text is not of that form, contains `..`, has empty parts, or cannot appear in a URL unchanged
  *   (control characters, backslashes, `%`, `?`, `#`, a space at the end, broken Unicode).
  */
 export function parseObjectPath(text: string): ObjectPath | null {

@@ -3,11 +3,11 @@ import { z } from "zod";
 import { jobOptions } from "./job-request.ts";
 import { plainText } from "./plain-text.ts";
 
-/** Most slides of a keepsake. The database enforces the same limits. */
+/** Maximum number of slides of a keepsake. The database enforces the same limits. */
 export const MAX_SLIDES = 100;
-/** Most bytes of all photos; leaves room for the pages within the bucket's limit. */
+/** Maximum number of bytes of all photos; leaves room for the pages within the bucket's limit. */
 export const MAX_PHOTOS_BYTES = 503_316_480;
-/** Most characters of all captions. */
+/** Maximum number of characters of all captions. */
 export const MAX_CAPTION_CHARACTERS = 30_000;
 
 export const pdfRenderMetadataSchema = z.strictObject({

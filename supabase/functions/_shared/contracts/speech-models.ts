@@ -34,7 +34,7 @@ export const SPEECH_SPEED = { min: 0.7, max: 1.2 } as const;
 
 /** What one model accepts. */
 export interface SpeechModelRules {
-  /** Most characters of one request. */
+  /** Maximum number of characters of one request. */
   readonly maxCharacters: number;
   /** Accepted language codes; null if the model accepts none and detects the language from the text. */
   readonly languages: ReadonlySet<string> | null;

@@ -44,7 +44,7 @@ export const textToSpeechMetadataSchema = z.strictObject({
   model: z.enum(SPEECH_MODELS).default("eleven_multilingual_v2"),
   output_format: z.enum(SPEECH_OUTPUT_FORMATS).default("mp3_44100_128"),
   language_code: z.string().regex(/^[a-z]{2,3}$/, {
-    error: "must be ISO 639, as en",
+    error: "must be an ISO 639 code such as en",
     abort: true,
   })
     .optional(),

@@ -7,7 +7,10 @@ export const transcriptionMetadataSchema = z.strictObject({
   call_id: z.uuid().optional().describe(
     "Id of one of your calls, which receives the transcript.",
   ),
-  language_code: z.string().regex(/^[a-z]{2,3}$/, "must be ISO 639, as en")
+  language_code: z.string().regex(
+    /^[a-z]{2,3}$/,
+    "must be an ISO 639 code such as en",
+  )
     .optional().describe("Default: detected."),
   speakers: z.number().int().min(1).max(32).optional().describe(
     "Number of speakers. Default: detected.",
@@ -55,7 +58,7 @@ export const transcriptFileSchema = z.object({
 });
 export type TranscriptFile = z.infer<typeof transcriptFileSchema>;
 
-/** Most characters of the transcript in `result_data`; the complete transcript is the job's output. */
+/** Maximum number of characters of the transcript in `result_data`; the complete transcript is the job's output. */
 export const MAX_RESULT_TEXT = 10_000;
 
 /** Result of a transcription; the file is the job's output. */

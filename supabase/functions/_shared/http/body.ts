@@ -4,7 +4,7 @@ import { check, type WrongPart } from "../contracts/issue-words.ts";
 import { AppError, type FieldError } from "../failures/app-error.ts";
 import { boundedChunks, textOf } from "../platform/bounded-body.ts";
 
-/** Most bytes of a JSON body. Recordings and photos go straight to Storage, never through a function. */
+/** Maximum number of bytes of a JSON body. Recordings and photos go straight to Storage, never through a function. */
 export const MAX_BODY_BYTES = 131_072;
 
 /**

@@ -1,6 +1,6 @@
 /** Extracts a long JSON text without its lists and long strings, as the text streams through. */
 
-/** Most bytes of an outline. */
+/** Maximum number of bytes of an outline. */
 const MAX_OUTLINE_BYTES = 65_536;
 /** Longer strings are left out. */
 const MAX_STRING_BYTES = 16_384;

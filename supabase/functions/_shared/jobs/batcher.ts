@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers";
 
 /** How items are sent. */
 export interface Batching<Item, Result> {
-  /** Most weight in one call: bounds the duration of a statement and the effect of one failure. */
+  /** Maximum weight in one call: bounds the duration of a statement and the effect of one failure. */
   limit: number;
   /** The weight of an item, at most the limit. 1 for all when left out. */
   weightOf?(item: Item): number;

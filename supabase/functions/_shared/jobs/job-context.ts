@@ -37,7 +37,7 @@ export interface JobContext {
    *   parked, and nothing is sent again.
    * @param making for providers that do not say that an object is still being made: how long after the request that may
    *   be, and how to wait for it.
-   * @throws {Snooze} if that was less than a minute ago, or the object may still be in the making.
+   * @throws {Snooze} if that was less than a minute ago, or the provider may still be creating the object.
    * @throws {LeaseLost} when another worker owns the job.
    */
   reportMissing(

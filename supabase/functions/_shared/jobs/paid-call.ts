@@ -356,12 +356,12 @@ function snoozeToReconcile(
   );
 }
 
-/** Most seconds that a cancelled job spends on removing what it created. */
+/** Maximum seconds that a cancelled job spends on removing what it created. */
 const UNDO_SECONDS = 10;
 
 /**
  * Removes what paid calls created, where the provider supports it, for an owner who cancelled before the job completed.
- * Never throws, and gives up after {@link UNDO_SECONDS}: what remains is recorded in the journal.
+ * Never throws, and stops after {@link UNDO_SECONDS}: what remains is recorded in the journal.
  */
 export async function undoPaidCalls(
   calls: readonly { call: PaidCall; providerObjectId: string }[],

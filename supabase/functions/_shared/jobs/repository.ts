@@ -227,8 +227,8 @@ type ItemRow = z.infer<typeof itemSchema>;
 const settledSchema = z.object({ is_settled: z.boolean() });
 
 /**
- * Most items in one call. A paid call is sent only after its begin is committed, so a smaller batch makes each wait for
- * fewer others.
+ * Maximum number of items in one call. A paid call is sent only after its begin is committed, so a smaller batch makes
+ * each wait for fewer others.
  */
 const LIMITS = { begin: 20, settle: 50, complete: 50 };
 

@@ -46,7 +46,7 @@ export const MAX_ASSUMED_SECONDS = 36_000;
 const MIN_BYTES_PER_SECOND = 750;
 
 const FILM_BYTES_PER_SECOND = 12_500_000;
-/** Most bytes per second of each type. No estimate is shorter than the file size divided by this rate. */
+/** Maximum number of bytes per second of each type. No estimate is shorter than the file size divided by this rate. */
 const MAX_BYTES_PER_SECOND: Readonly<Record<string, number>> = {
   // 320 kbit/s
   "audio/mpeg": 40_000,

@@ -1,4 +1,4 @@
-/** Where a text may be cut: between graphemes, between words, and outside of tags and brackets. */
+/** Where a text may be cut: between graphemes, between words, and outside tags and brackets. */
 
 /** Creates a segmenter, as `new Intl.Segmenter` does. */
 export type MakeSegmenter = (

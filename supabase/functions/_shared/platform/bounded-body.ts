@@ -35,7 +35,7 @@ export async function* boundedChunks(
   }
 }
 
-/** The chunks as one Blob, which is kept outside of the JavaScript heap. Throws what the chunks throw. */
+/** The chunks as one Blob, which is kept outside the JavaScript heap. Throws what the chunks throw. */
 export async function blobOf(chunks: AsyncIterable<Uint8Array>): Promise<Blob> {
   const parts: Bytes[] = [];
   for await (const chunk of chunks) parts.push(new Uint8Array(chunk));

@@ -40,7 +40,9 @@ export function addressProblem(url: URL, mayBeLocal: boolean): string | null {
   if (url.protocol !== "https:" && url.protocol !== "http:") {
     return "is not https";
   }
-  if (url.username !== "" || url.password !== "") return "has a user in it";
+  if (url.username !== "" || url.password !== "") {
+    return "contains user information";
+  }
   if (isLoopback(url)) {
     return mayBeLocal ? null : "is this machine itself";
   }

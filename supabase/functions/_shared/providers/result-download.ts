@@ -3,11 +3,11 @@ import { JobFailure } from "../failures/job-failure.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
 import { addressProblem, isLoopback, isPublicIp } from "./result-address.ts";
 
-/** Most redirects that are followed. */
+/** Maximum number of redirects that are followed. */
 const MAX_REDIRECTS = 5;
-/** Most seconds until the file begins, redirects included. */
+/** Maximum seconds until the file begins, redirects included. */
 const ANSWER_SECONDS = 60;
-/** Most seconds until its last byte; the isolate may end sooner. */
+/** Maximum seconds until its last byte; the isolate may end sooner. */
 const COPY_SECONDS = 300;
 const REDIRECTS = [301, 302, 303, 307, 308];
 /** Statuses of object stores for an expired URL. */

@@ -42,7 +42,7 @@ export interface NamedJob {
 
 /** The webhooks of one provider. */
 export interface ProviderWebhook {
-  /** Most bytes of a delivery. */
+  /** Maximum number of bytes of a delivery. */
   readonly maxBytes: number;
   /** How many parts the address has after the provider's name. */
   readonly segments: number;

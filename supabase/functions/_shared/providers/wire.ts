@@ -23,7 +23,7 @@ export interface ProviderDialect {
   authorize(apiKey: string): Readonly<Record<string, string>>;
   /** Reads the provider's own error codes; see {@link answerFailure}. */
   readError(answer: ErrorAnswer): ErrorMeaning;
-  /** Most bytes of a JSON response. @default 4 MiB: a list of 100 objects has about 200 kB. */
+  /** Maximum number of bytes of a JSON response. @default 4 MiB: a list of 100 objects has about 200 kB. */
   maxJsonBytes?: number;
 }
 

@@ -160,7 +160,7 @@ export function inputInPieces(
  *
  * @param supabase the service's client.
  * @param options.maxBytes the transfer is aborted when more arrive.
- * @param options.taker what accepts no more than that, for the error message.
+ * @param options.consumer names who accepts no more than that, for the error message.
  * @throws {JobFailure} `input_not_found` (final) when it does not exist, `input_size_not_allowed` (final) when it is
  * empty or
  *   too large, naming its size and the limit; `storage_unavailable` (retryable) when Storage does not respond properly.
@@ -170,12 +170,12 @@ export async function downloadInput(
   inputUrl: string,
   options: {
     name: InputName;
-    taker: string;
+    consumer: string;
     maxBytes: number;
     signal: AbortSignal;
   },
 ): Promise<Blob> {
-  const { name, taker, maxBytes } = options;
+  const { name, consumer, maxBytes } = options;
   const signal = AbortSignal.any([
     options.signal,
     AbortSignal.timeout(STORAGE_TIMEOUT_SECONDS * 1000),
@@ -199,6 +199,6 @@ export async function downloadInput(
       () => `has more than ${maxBytes} bytes`,
     );
   throw JobFailure.final("input_size_not_allowed", {
-    details: `The ${name} ${bytes}; ${taker} takes 1 to ${maxBytes}.`,
+    details: `The ${name} ${bytes}; ${consumer} accepts 1 to ${maxBytes}.`,
   });
 }

@@ -154,7 +154,7 @@ async function fileOf(
 ): Promise<ProviderFile> {
   const bytes = await downloadInput(deps.supabase, url, {
     name,
-    taker: job.provider,
+    consumer: job.provider,
     maxBytes,
     signal,
   });
@@ -164,7 +164,7 @@ async function fileOf(
     throw JobFailure.final("input_type_not_allowed", {
       details: `The ${name} is ${
         type?.mimeType ?? "of no known format"
-      } by its content; ${job.provider} takes ${types.join(", ")}.`,
+      } by its content; ${job.provider} accepts ${types.join(", ")}.`,
     });
   }
   return {

@@ -51,7 +51,7 @@ export function createVoiceCloneProcessor(deps: {
       const recording = await asSound(
         await downloadInput(deps.supabase, inputUrl, {
           name: "recording",
-          taker: job.job_type,
+          consumer: job.job_type,
           maxBytes: MAX_RECORDING_BYTES,
           signal,
         }),

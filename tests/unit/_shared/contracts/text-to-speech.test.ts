@@ -61,7 +61,7 @@ Deno.test("textToSpeechMetadataSchema: the refusal of a language code lists the 
     'language_code: "xx" is not a language of eleven_v3; leave it out',
   ]);
   assertEquals(refusals({ language_code: "english", model: "eleven_v3" }), [
-    "language_code: must be ISO 639, as en",
+    "language_code: must be an ISO 639 code such as en",
   ]);
 });
 

@@ -316,7 +316,7 @@ Deno.test("addressProblem: explains the problem for the log", () => {
     "is this machine itself",
     "is not of the public internet",
     "is a name of a private network",
-    "has a user in it",
+    "contains user information",
     null,
   ]);
 });

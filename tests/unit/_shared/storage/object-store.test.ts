@@ -9,7 +9,7 @@ import {
 
 const OBJECT = "voice-samples/3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11/a b.mp3";
 const never = new AbortController().signal;
-const AS_RECORDING = { name: "recording", taker: "d-id" } as const;
+const AS_RECORDING = { name: "recording", consumer: "d-id" } as const;
 
 /** The real client on a Storage with the test's responses. */
 function storage(
@@ -109,8 +109,8 @@ Deno.test("downloadInput: the error has the input, its size in Storage, and the 
     size: 7_000_000,
   };
   const answers: [object | null, string][] = [
-    [info, "The recording has 7000000 bytes; d-id takes 1 to 4."],
-    [null, "The recording has more than 4 bytes; d-id takes 1 to 4."],
+    [info, "The recording has 7000000 bytes; d-id accepts 1 to 4."],
+    [null, "The recording has more than 4 bytes; d-id accepts 1 to 4."],
   ];
   for (const [answer, message] of answers) {
     let reads = 0;

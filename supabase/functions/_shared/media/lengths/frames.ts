@@ -31,7 +31,7 @@ export const SAMPLE = { windows: 48, bytes: 65_536, beyond: 65_536 } as const;
 const READS_AT_ONCE = 8;
 /** The number of reads after which the total number of reads is projected. */
 const FIRST_READS = 16;
-/** Steps after which counting gives up: the file has only false starts, or pieces smaller than any codec produces. */
+/** Steps after which counting stops: the file has only false starts, or pieces smaller than any codec produces. */
 export const MAX_STEPS = 4_000_000;
 /** Fewer readable windows than this are not enough for an estimate. */
 const MIN_WINDOWS = 8;

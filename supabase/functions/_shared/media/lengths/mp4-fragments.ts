@@ -10,7 +10,7 @@ import { asciiAt, type RangeReader, viewOf } from "./range-reader.ts";
 
 /** For a long file: bytes per read (a fragment's beginning), and the number of reads after which it is sampled. */
 const HOPS = { chunkBytes: 65_536, maxReads: 350 };
-/** Most boxes read per level of a fragment. */
+/** Maximum number of boxes read per level of a fragment. */
 const MAX_BOXES = 64;
 /** Boxes that may occur between fragments. */
 const BETWEEN: readonly string[] = [

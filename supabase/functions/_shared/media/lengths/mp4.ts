@@ -12,11 +12,11 @@ import {
   viewOf,
 } from "./range-reader.ts";
 
-/** Most boxes read per level. */
+/** Maximum number of boxes read per level. */
 const MAX_BOXES = 1_000;
-/** Most entries read of a duration table: audio has one or two. */
+/** Maximum number of entries read of a duration table: audio has one or two. */
 const MAX_ENTRIES = 8_192;
-/** Most bytes read of a sample description. */
+/** Maximum number of bytes read of a sample description. */
 const DESCRIPTION_BYTES = 4_096;
 /** How many samples are read when their codec allows a different length for each. */
 const LOOKED_AT = 16;

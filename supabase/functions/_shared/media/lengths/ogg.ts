@@ -15,7 +15,7 @@ const IS_CONTINUED = 1;
 const IS_FIRST = 2;
 /** How much of the beginning of the file is searched for stream headers. */
 const HEADERS_BYTES = 262_144;
-/** Most streams of a recording. */
+/** Maximum number of streams of a recording. */
 const MAX_STREAMS = 64;
 /** Seconds of a Speex frame. */
 const SPEEX_SECONDS = 0.02;

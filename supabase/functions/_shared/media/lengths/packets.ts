@@ -14,7 +14,7 @@ export type PacketClock = (head: Uint8Array, bytes: number) => number;
 export const PACKET_HEAD_BYTES = 16;
 
 const OPUS_RATE = 48_000;
-/** Most samples in a packet: 120 ms. */
+/** Maximum number of samples in a packet: 120 ms. */
 const MAX_OPUS_SAMPLES = 5_760;
 
 /** Opus, from its table of contents (RFC 6716, 3.1). */

@@ -4,7 +4,7 @@ import { asciiAt, viewOf } from "./range-reader.ts";
 
 /** The highest rate assumed for uncompressed audio: 192 kHz, two channels, 32 bits. */
 export const MAX_PCM_BYTES_PER_SECOND = 1_536_000;
-/** Most chunks of a recording. */
+/** Maximum number of chunks of a recording. */
 const MAX_CHUNKS = 1_000;
 
 /** The audio data of a WAV or AIFF file. */

@@ -13,7 +13,7 @@ export class LengthUnreadable extends Error {
   override readonly name = "LengthUnreadable";
 }
 
-/** Most reads, most bytes read in total, and most calls of `bytes`. */
+/** Maximum number of reads, of bytes read in total, and of calls of `bytes`. */
 export const READ_LIMITS = {
   reads: 600,
   bytes: 48 * 1024 * 1024,

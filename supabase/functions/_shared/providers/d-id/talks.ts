@@ -44,7 +44,7 @@ export const dIdTalksSchema = z.object({
   talks: z.array(listedTalkSchema),
   token: z.string().nullish(),
 });
-/** Pages of the list to read before giving up: 50 × 100 talks. */
+/** Maximum number of pages of the list to read: 50 × 100 talks. */
 const MAX_PAGES = 50;
 
 /** The talks of a D-ID account. */

@@ -18,7 +18,7 @@ const oneVoice = z.object({ description: z.string().nullish() });
 /** Where a clone carries its marker: the end of its description. */
 const MARKED_VOICE = new RegExp(`\\(job:(${UUID})\\)$`);
 
-/** Pages of a search to read before giving up: 20 × 100 voices that all match one job's marker. */
+/** Maximum number of pages of a search to read: 20 × 100 voices that all match one job's marker. */
 const MAX_PAGES = 20;
 
 async function readPage(

@@ -55,7 +55,7 @@ export const heyGenVideosSchema = z.object({
   has_more: z.boolean(),
   next_token: z.string().nullish(),
 });
-/** Pages of a search to read before giving up: 20 × 100 videos that all match one job's title. */
+/** Maximum number of pages of a search to read: 20 × 100 videos that all match one job's title. */
 const MAX_PAGES = 20;
 
 /** The videos of a HeyGen account. */
