@@ -155,7 +155,7 @@ Deno.test("docs/job-lifecycle.md: the functions it names exist, and all that cha
 });
 
 Deno.test("docs/job-lifecycle.md: every change has its test, and every test that it names exists", async () => {
-  const proofs = page.slice(page.indexOf("## What proves each"));
+  const proofs = page.slice(page.indexOf("## Tests of each change"));
   const items = [...proofs.matchAll(/^- (\d+): ([^]*?)(?=^- |\n\n)/gm)];
   assertEquals(
     items.map(([, number]) => Number(number)),

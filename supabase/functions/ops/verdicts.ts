@@ -131,7 +131,7 @@ export function judge(counts: Counts): OpsOverview {
     failed_last_hour: judgeFailed(counts),
     stuck: stuck === 0
       ? judged(0, "good", "Nothing is stuck.")
-      : judged(stuck, "bad", `${jobs(stuck)} should move and do not.`),
+      : judged(stuck, "bad", `${jobs(stuck)} should make progress but do not.`),
     parked: parked === 0
       ? judged(0, "good", "Nothing needs a person.")
       : judged(

@@ -130,7 +130,7 @@ export const envSchema = z.object({
       "Number of jobs that one isolate of process-ai-job runs at the same time.",
     ),
   DIRECT_DISPATCH: z.enum(["on", "off"]).default("on").describe(
-    "Whether create-ai-job calls process-ai-job itself, besides the database.",
+    "Whether create-ai-job calls process-ai-job itself, in addition to the database.",
   ),
   LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info")
     .describe("Lowest severity that is logged."),

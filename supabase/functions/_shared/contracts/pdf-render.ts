@@ -16,7 +16,7 @@ export const pdfRenderMetadataSchema = z.strictObject({
     "square is 21 cm.",
   ),
   photos_per_page: z.literal(["auto", 1, 2, 4]).default("auto").describe(
-    "Most photos on a page. Photos share a page if their orientation and captions allow it.",
+    "Maximum number of photos on a page. Photos share a page if their orientation and captions allow it.",
   ),
   show_dates: z.boolean().default(false).describe(
     "Prints the date of each photo below it, as Exif has it.",
