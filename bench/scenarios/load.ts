@@ -4,7 +4,7 @@ import { CREATORS, type Environment } from "../environment.ts";
 import { wallMs } from "../processes/clock.ts";
 import { pause } from "./scenario.ts";
 
-const LOOK_EVERY_MS = 10;
+const POLL_MS = 10;
 const WARM_UP_JOBS = 20;
 const WARM_UP_MS = 15_000;
 
@@ -85,6 +85,6 @@ export async function waitFinished(
         lastCompletedAt: ends.reduce((last, end) => Math.max(last, end), 0),
       };
     }
-    await pause(LOOK_EVERY_MS);
+    await pause(POLL_MS);
   }
 }

@@ -435,7 +435,7 @@ browserTest(
     await card.getByRole("button", { name: "Hide" }).click();
     await card.waitFor({ state: "detached" });
     await page.reload();
-    await page.getByText("All is hidden").waitFor();
+    await page.getByText("Everything is hidden").waitFor();
     assertEquals(await card.count(), 0);
     await page.getByRole("button", { name: "Show 1 hidden" }).click();
     await card.getByRole("button", { name: "Show again" }).click();

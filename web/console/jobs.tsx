@@ -170,7 +170,7 @@ function Results({ body }: { body: Record<string, string> }) {
                   icon="retry"
                   onClick={() => isRedriving.value = true}
                 >
-                  Run all that match again …
+                  Run all matching jobs again …
                 </Button>
               </div>
             )}

@@ -185,7 +185,9 @@ function Made() {
         <div class="card">
           <EmptyState
             icon="brand"
-            title={hiddenCount === 0 ? "Nothing here yet" : "All is hidden"}
+            title={hiddenCount === 0
+              ? "Nothing here yet"
+              : "Everything is hidden"}
             text={hiddenCount === 0
               ? "Clone your first voice. Everything you make is kept here."
               : "What you hide stays in your account."}

@@ -89,7 +89,7 @@ function refusalOf(
   }
   const hasContext = request.previous_text !== undefined ||
     request.next_text !== undefined;
-  if (hasContext && !rules.takesContext) {
+  if (hasContext && !rules.acceptsContext) {
     return {
       name: "unsupported_model",
       message:

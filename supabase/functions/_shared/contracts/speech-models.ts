@@ -41,7 +41,7 @@ export interface SpeechModelRules {
   /** Accepted values of `stability`, ascending; null for any value from 0 to 1. */
   readonly stabilitySteps: readonly number[] | null;
   /** Whether it accepts the text before and after a part as context. */
-  readonly takesContext: boolean;
+  readonly acceptsContext: boolean;
 }
 
 const V2_5_LANGUAGES = new Set(
@@ -54,7 +54,7 @@ const V3_LANGUAGES = new Set(
     .split(" "),
 );
 
-const V2 = { stabilitySteps: null, takesContext: true } as const;
+const V2 = { stabilitySteps: null, acceptsContext: true } as const;
 
 /** The rules by model. */
 export const SPEECH_MODEL_RULES: Readonly<
@@ -66,7 +66,7 @@ export const SPEECH_MODEL_RULES: Readonly<
     maxCharacters: 3_000,
     languages: V3_LANGUAGES,
     stabilitySteps: [0, 0.5, 1],
-    takesContext: false,
+    acceptsContext: false,
   },
   eleven_flash_v2_5: {
     ...V2,

@@ -19,7 +19,7 @@ const MAX_ENTRIES = 8_192;
 /** Maximum number of bytes read of a sample description. */
 const DESCRIPTION_BYTES = 4_096;
 /** How many samples are read when their codec allows a different length for each. */
-const LOOKED_AT = 16;
+const SAMPLED_SIZES = 16;
 
 interface Box {
   name: string;
@@ -207,7 +207,7 @@ async function secondsOfSamples(
   // Most codecs use one length for all samples; for the others, the longest of some random samples is used for all.
   let each = clock(new Uint8Array(0), 0);
   if (each === 0 && places !== null && places.count > 0) {
-    for (let count = 0; count < LOOKED_AT; count++) {
+    for (let count = 0; count < SAMPLED_SIZES; count++) {
       const entry = await reader.bytes(
         places.start + Math.floor(random() * places.count) * places.bytes,
         places.bytes,

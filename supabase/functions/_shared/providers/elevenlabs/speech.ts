@@ -108,7 +108,7 @@ export function createElevenLabsSpeech(
           voice_settings: request.voiceSettings,
           language_code: request.languageCode,
           seed: request.seed,
-          ...(SPEECH_MODEL_RULES[request.model].takesContext
+          ...(SPEECH_MODEL_RULES[request.model].acceptsContext
             ? {
               previous_text: request.previousText,
               next_text: request.nextText,
