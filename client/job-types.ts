@@ -79,7 +79,7 @@ export interface TextToSpeechResult {
   stability: number | null;
   duration_seconds: number;
   size_bytes: number;
-  content_type: "audio/mpeg";
+  content_type: string;
   cached?: true | undefined;
 }
 
@@ -105,7 +105,7 @@ export interface TranscriptionResult {
   duration_seconds: number | null;
   words: number;
   speakers: number;
-  content_type: "application/json" | "text/plain";
+  content_type: string;
   cached?: true | undefined;
 }
 
@@ -159,7 +159,7 @@ export interface PdfRenderResult {
   photos_too_small: number[];
   /** Slides, from 1, whose JPEG has no end marker. */
   photos_without_end: number[];
-  content_type: "application/pdf";
+  content_type: string;
 }
 
 /** Metadata and result of each job type, and whether it has an input object. */

@@ -8,6 +8,10 @@ import {
   type ZodOpenApiResponsesObject,
 } from "zod-openapi";
 import {
+  jobStatusSchema,
+  spendSchema,
+} from "../../supabase/functions/_shared/contracts/jobs.ts";
+import {
   ERROR_CATALOGUE,
   type ErrorCode,
 } from "../../supabase/functions/_shared/failures/catalogue.ts";
@@ -22,13 +26,21 @@ const problemSchema = z.object({
   title: z.string(),
   status: z.number().int(),
   detail: z.string().describe("For people; may be shown."),
-  code: z.enum(codesOfAnswers).describe(
-    "Never changes its meaning; docs/error-codes.md says what to do.",
-  ),
+  code: z.string().meta({
+    description:
+      "Never changes its meaning; docs/error-codes.md says what to do. A later version may add codes: treat an unknown one by its status.",
+    examples: codesOfAnswers,
+  }),
   errors: z.array(z.object({ field: z.string(), message: z.string() }))
     .optional().describe("The invalid fields."),
   request_id: z.string().describe("Identifies the request in the log."),
 }).meta({ id: "Problem", description: "RFC 9457" });
+
+/** The only enumerations of a response that get no further values. */
+const CLOSED: ReadonlySet<z.core.$ZodType> = new Set([
+  jobStatusSchema,
+  spendSchema,
+]);
 
 const EVERY: readonly ErrorCode[] = [
   "method_not_allowed",
@@ -118,7 +130,9 @@ function problemsOf(
               { $ref: "#/components/schemas/Problem" },
               {
                 type: "object" as const,
-                properties: { code: { enum: codes } },
+                properties: {
+                  code: { type: "string" as const, examples: codes },
+                },
               },
             ],
           },
@@ -286,8 +300,18 @@ export function openApiText(): string {
       },
     },
   }, {
-    // Omitted, because `format` and `integer` imply them.
-    override: ({ jsonSchema }) => {
+    override: ({ jsonSchema, zodSchema, io }) => {
+      // A minor version may add members to a response, and values to an enumeration of one.
+      if (io === "output") {
+        if (jsonSchema.additionalProperties === false) {
+          delete jsonSchema.additionalProperties;
+        }
+        if (jsonSchema.enum !== undefined && !CLOSED.has(zodSchema)) {
+          jsonSchema.examples = jsonSchema.enum;
+          delete jsonSchema.enum;
+        }
+      }
+      // Omitted, because `format` and `integer` imply them.
       if (jsonSchema.format !== undefined) delete jsonSchema.pattern;
       if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) {
         delete jsonSchema.minimum;

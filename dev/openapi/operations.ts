@@ -70,11 +70,12 @@ const pascal = (jobType: string) =>
   jobType.replace(/(?:^|_)([a-z0-9])/g, (_, first) => first.toUpperCase());
 
 /** The result of any job type, as `result_data` holds it. */
-const resultSchema = z.union(
-  Object.entries(resultSchemas).map(([jobType, schema]) =>
+const resultSchema = z.union([
+  ...Object.entries(resultSchemas).map(([jobType, schema]) =>
     schema.meta({ id: `${pascal(jobType)}Result` })
   ),
-).nullable().describe(
+  z.record(z.string(), z.unknown()).describe("The result of another job type."),
+]).nullable().describe(
   "Null until the job is completed; its schema depends on job_type.",
 );
 

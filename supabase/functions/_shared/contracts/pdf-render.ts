@@ -59,6 +59,6 @@ export const pdfRenderResultSchema = z.object({
   photos_without_end: z.array(z.number().int()).describe(
     "Slides, counted from 1, whose JPEG has no end marker: it may be truncated, or other data is appended.",
   ),
-  content_type: z.literal("application/pdf"),
+  content_type: z.string(),
 });
 export type PdfRenderResult = z.infer<typeof pdfRenderResultSchema>;

@@ -114,7 +114,7 @@ export const textToSpeechResultSchema = z.object({
   stability: unitInterval.nullable(),
   duration_seconds: z.number().positive(),
   size_bytes: z.number().int().positive(),
-  content_type: z.literal("audio/mpeg"),
+  content_type: z.string(),
   cached: z.literal(true).optional(),
 });
 export type TextToSpeechResult = z.infer<typeof textToSpeechResultSchema>;

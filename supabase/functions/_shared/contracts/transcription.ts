@@ -70,7 +70,7 @@ export const transcriptionResultSchema = z.object({
   duration_seconds: z.number().nullable(),
   words: z.number().int().min(0),
   speakers: z.number().int().min(0),
-  content_type: z.enum(["application/json", "text/plain"]),
+  content_type: z.string(),
   cached: z.literal(true).optional(),
 });
 export type TranscriptionResult = z.infer<typeof transcriptionResultSchema>;
