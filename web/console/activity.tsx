@@ -8,9 +8,9 @@ import { Table } from "../parts/table.tsx";
 import { Link, query, setQuery } from "../shell/router.tsx";
 import { providerName } from "../words/providers.ts";
 import { whenOf } from "../words/times.ts";
-import type { Bucket, Durations, FailureGroup, Range } from "./answers.ts";
+import type { Bucket, Durations, FailureGroup, Range } from "./responses.ts";
 import { Chart } from "./chart.tsx";
-import { useAnswer } from "./ops.ts";
+import { useResponse } from "./ops.ts";
 import { JobLink, Loaded, typeName } from "./parts.tsx";
 import { Redrive } from "./redrive.tsx";
 
@@ -137,7 +137,7 @@ function Charts({ buckets }: { buckets: readonly Bucket[] }) {
 }
 
 function Failures({ range }: { range: Range }) {
-  const answer = useAnswer("failures", { range });
+  const response = useResponse("failures", { range });
   const chosen = useSignal<FailureGroup | null>(null);
   /** Groups of which no job matches any more; a new failure changes the key. */
   const finished = useSignal<ReadonlySet<string>>(new Set());
@@ -145,7 +145,7 @@ function Failures({ range }: { range: Range }) {
     [group.error_code, group.job_type, group.provider, group.count].join();
   return (
     <Card title="Failures by code" class="flush">
-      <Loaded answer={answer}>
+      <Loaded response={response}>
         {({ failures }) => (
           <Table
             caption="Failures by code, type and provider"
@@ -245,11 +245,11 @@ function Failures({ range }: { range: Range }) {
 /** The section. */
 export function Activity() {
   const range = rangeOf();
-  const answer = useAnswer("charts", { range });
+  const response = useResponse("charts", { range });
   return (
     <>
       <RangeChoice range={range} />
-      <Loaded answer={answer}>
+      <Loaded response={response}>
         {({ buckets }) => <Charts buckets={buckets} />}
       </Loaded>
       <Failures range={range} />

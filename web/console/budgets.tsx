@@ -11,7 +11,7 @@ import { type Column, Table } from "../parts/table.tsx";
 import { Link, query, setQuery } from "../shell/router.tsx";
 import { providerName } from "../words/providers.ts";
 import { microsOf } from "../words/times.ts";
-import { useAnswer, useOps } from "./ops.ts";
+import { useOps, useResponse } from "./ops.ts";
 import { Loaded } from "./parts.tsx";
 
 /** Whose budget is changed. */
@@ -117,12 +117,12 @@ export function Budgets() {
   const ops = useOps();
   const cursor = query.value.get("cursor");
   const target = useSignal<Target | null>(null);
-  const answer = useAnswer("budgets", {
+  const response = useResponse("budgets", {
     limit: 25,
     ...(cursor === null ? {} : { cursor }),
   });
   return (
-    <Loaded answer={answer}>
+    <Loaded response={response}>
       {({ default_budget_micros: standard, providers, users, next_cursor }) => (
         <>
           <Card title="Providers this month" class="flush">

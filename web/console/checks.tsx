@@ -1,7 +1,7 @@
 /** Failing health checks, each with a link to the section that can resolve it. */
 import { Link } from "../shell/router.tsx";
 import { CHECK_WORDS } from "../words/checks.ts";
-import type { Overview } from "./answers.ts";
+import type { Overview } from "./responses.ts";
 
 /** What a failing check means. */
 export function Check(

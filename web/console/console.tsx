@@ -9,14 +9,14 @@ import type { Person } from "../shell/session.ts";
 import { withProviderNames } from "../words/providers.ts";
 import { countOf, lengthOf, microsOf, secondOf } from "../words/times.ts";
 import { Activity } from "./activity.tsx";
-import type { Judged, Overview } from "./answers.ts";
+import type { Judged, Overview } from "./responses.ts";
 import { Budgets } from "./budgets.tsx";
 import { Check } from "./checks.tsx";
 import { Gate } from "./gate.tsx";
 import { JobPanel } from "./job-panel.tsx";
 import { Jobs } from "./jobs.tsx";
 import { Log } from "./log.tsx";
-import { Ops, OpsProvider, stale, useAnswer, useRefresh } from "./ops.ts";
+import { Ops, OpsProvider, stale, useRefresh, useResponse } from "./ops.ts";
 import { toneOf } from "./overview.ts";
 import { Parked } from "./parked.tsx";
 import { Loaded } from "./parts.tsx";
@@ -115,7 +115,7 @@ function Numbers({ overview }: { overview: Overview }) {
 
 function Board() {
   useRefresh();
-  const overview = useAnswer("overview");
+  const overview = useResponse("overview");
   const chosen = query.value.get("view") ?? FIRST;
   const view = Object.hasOwn(SECTIONS, chosen) ? chosen : FIRST;
   const job = query.value.get("job");
@@ -124,7 +124,7 @@ function Board() {
     <div class="stack board">
       <h1 tabIndex={-1}>Console</h1>
       {said !== undefined && <Notice kind="bad">{said}</Notice>}
-      <Loaded answer={overview}>
+      <Loaded response={overview}>
         {(data) => <Numbers overview={data} />}
       </Loaded>
       {(overview.data?.parked.value ?? 0) > 0 && (

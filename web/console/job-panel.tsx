@@ -10,8 +10,8 @@ import { eventOf } from "../words/jobs.ts";
 import { providerName } from "../words/providers.ts";
 import { withoutRepeats } from "../words/rounds.ts";
 import { microsOf, momentOf, repeatsOf, secondOf } from "../words/times.ts";
-import type { JobDetails } from "./answers.ts";
-import { useAnswer, useOps } from "./ops.ts";
+import type { JobDetails } from "./responses.ts";
+import { useOps, useResponse } from "./ops.ts";
 import { ParkedAnswers, ParkedSearch } from "./parked.tsx";
 import {
   Copyable,
@@ -286,14 +286,14 @@ function Details({ details }: { details: JobDetails }) {
 
 /** The panel of the job that the address names. */
 export function JobPanel({ id }: { id: string }) {
-  const answer = useAnswer("job", { job_id: id });
-  const type = answer.data?.job.job_type;
+  const response = useResponse("job", { job_id: id });
+  const type = response.data?.job.job_type;
   return (
     <Dialog
       title={`${type === undefined ? "Job" : typeName(type)} ${endOf(id)}`}
       onClose={() => setQuery({ job: null })}
     >
-      <Loaded answer={answer}>
+      <Loaded response={response}>
         {(details) => <Details details={details} />}
       </Loaded>
     </Dialog>

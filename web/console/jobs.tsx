@@ -9,7 +9,7 @@ import { ERROR_WORDS } from "../words/errors.ts";
 import { STATUS_WORDS, TYPE_WORDS } from "../words/jobs.ts";
 import { providerName } from "../words/providers.ts";
 import { microsOf, momentOf } from "../words/times.ts";
-import { useAnswer } from "./ops.ts";
+import { useResponse } from "./ops.ts";
 import { endOf, JobLink, Loaded, StatusBadge, typeName } from "./parts.tsx";
 import { Redrive, type RedriveFilter } from "./redrive.tsx";
 
@@ -146,7 +146,7 @@ function bodyOf(
 function Results({ body }: { body: Record<string, string> }) {
   const cursor = query.value.get("cursor");
   const isRedriving = useSignal(false);
-  const answer = useAnswer("search", {
+  const response = useResponse("search", {
     ...body,
     limit: PAGE,
     ...(cursor === null ? {} : { cursor }),
@@ -160,7 +160,7 @@ function Results({ body }: { body: Record<string, string> }) {
     user_email === undefined;
   return (
     <div class="card flush">
-      <Loaded answer={answer}>
+      <Loaded response={response}>
         {({ jobs, next_cursor }) => (
           <>
             {canRedrive && jobs.length > 0 && (

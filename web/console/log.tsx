@@ -3,15 +3,15 @@ import { Card } from "../parts/card.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Table } from "../parts/table.tsx";
 import { momentOf } from "../words/times.ts";
-import { useAnswer } from "./ops.ts";
+import { useResponse } from "./ops.ts";
 import { Loaded } from "./parts.tsx";
 
 /** The section: the last fifty actions. */
 export function Log() {
-  const answer = useAnswer("actions", { limit: 50 });
+  const response = useResponse("actions", { limit: 50 });
   return (
     <Card title="What operators did" class="flush">
-      <Loaded answer={answer}>
+      <Loaded response={response}>
         {({ actions }) => (
           <Table
             caption="Actions"

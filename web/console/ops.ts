@@ -1,4 +1,4 @@
-/** The function `ops`: requests, and answers that are read again every five seconds while the page is visible. */
+/** The function `ops`: requests, and responses that are read again every five seconds while the page is visible. */
 import { signal, useSignal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext, useEffect, useRef } from "preact/hooks";
@@ -7,11 +7,11 @@ import { callFunction } from "../../client/server.ts";
 import { toast } from "../parts/toast.tsx";
 import type { Backend } from "../shell/backend.ts";
 import { describeError } from "../words/errors.ts";
-import type { OpsAnswers } from "./answers.ts";
+import type { OpsResponses } from "./responses.ts";
 
 const EVERY_MS = 5000;
 
-type Action = keyof OpsAnswers;
+type Action = keyof OpsResponses;
 type Body = Record<string, unknown>;
 
 /** Counts up whenever everything on the page is read again. */
@@ -58,16 +58,19 @@ export class Ops {
   }
 
   /** Sends one action. @throws {AiJobsError} */
-  async call<A extends Action>(action: A, body?: Body): Promise<OpsAnswers[A]>;
+  async call<A extends Action>(
+    action: A,
+    body?: Body,
+  ): Promise<OpsResponses[A]>;
   async call(action: Action, body: Body = {}): Promise<unknown> {
     try {
-      const answer = await callFunction(this.#backend.supabase, "ops", {
+      const response = await callFunction(this.#backend.supabase, "ops", {
         body: { action, ...body },
         // Its 503 says that the provider cannot be asked, which the operator decides about.
         isOnce: action === "resolve",
       });
       this.#renewal = undefined;
-      return answer;
+      return response;
     } catch (error) {
       // A new token shows whether the role was revoked. Every refused request waits for it, so that only the gate
       // reports that. Only once: an account that keeps the role must not renew endlessly.
@@ -84,7 +87,7 @@ export class Ops {
   async act<A extends Action>(
     action: A,
     body: Body,
-    words: (answer: OpsAnswers[A]) => string,
+    words: (response: OpsResponses[A]) => string,
   ): Promise<boolean> {
     // Of the same job, provider, type or user, whose state the previous message was about.
     const about = String(Object.values(body)[0]);
@@ -113,14 +116,14 @@ export function useOps(): Ops {
 }
 
 /** A response that stays current. `error` belongs to the last attempt; `data` is the last response to this request. */
-export function useAnswer<A extends Action>(
+export function useResponse<A extends Action>(
   action: A,
   body: Body = {},
-): { data: OpsAnswers[A] | undefined; problem: string | undefined } {
+): { data: OpsResponses[A] | undefined; problem: string | undefined } {
   const ops = useOps();
   const key = JSON.stringify(body);
   const state = useSignal<
-    { key: string; data?: OpsAnswers[A]; problem?: string }
+    { key: string; data?: OpsResponses[A]; problem?: string }
   >({ key });
   const wanted = useRef(key);
   const sent = useRef<string | null>(null);
@@ -131,7 +134,7 @@ export function useAnswer<A extends Action>(
   useEffect(() => {
     if (sent.current === key) return;
     sent.current = key;
-    const settle = (change: { data?: OpsAnswers[A]; problem?: string }) => {
+    const settle = (change: { data?: OpsResponses[A]; problem?: string }) => {
       if (sent.current === key) sent.current = null;
       if (wanted.current !== key) return;
       const { data } = state.value.key === key ? state.value : {};

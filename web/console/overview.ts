@@ -1,6 +1,6 @@
-/** What the console concludes from the answers of `ops`. */
+/** What the console concludes from the responses of `ops`. */
 import { countOf, secondOf, whenOf } from "../words/times.ts";
-import type { Overview, Provider } from "./answers.ts";
+import type { Overview, Provider } from "./responses.ts";
 
 /** Whether a probe changes anything now, and what it does or why it does nothing. */
 export function probeOf(

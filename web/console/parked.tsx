@@ -15,8 +15,8 @@ import { setQuery } from "../shell/router.tsx";
 import { providerName } from "../words/providers.ts";
 import { searchOf } from "../words/searches.ts";
 import { countOf, microsOf, momentOf } from "../words/times.ts";
-import type { ParkedJob } from "./answers.ts";
-import { refresh, useAnswer, useOps } from "./ops.ts";
+import type { ParkedJob } from "./responses.ts";
+import { refresh, useOps, useResponse } from "./ops.ts";
 import { Copyable, JobLink, Loaded, typeName } from "./parts.tsx";
 
 /** The part of a parked job that the two answers need. */
@@ -223,7 +223,7 @@ function ParkedItem({ job }: { job: ParkedJob }) {
 
 /** The section; `count` are all parked jobs. */
 export function Parked({ count }: { count: number }) {
-  const answer = useAnswer("parked", { limit: MAX_SHOWN });
+  const response = useResponse("parked", { limit: MAX_SHOWN });
   const areAllShown = useSignal(false);
   return (
     <Card
@@ -240,7 +240,7 @@ export function Parked({ count }: { count: number }) {
         A paid call was sent, and its outcome is unknown. It is never sent again
         automatically. Search for it at the provider, then answer here.
       </p>
-      <Loaded answer={answer}>
+      <Loaded response={response}>
         {({ jobs }) => (
           <ul class="stack">
             {jobs.slice(0, areAllShown.value ? MAX_SHOWN : INITIALLY_SHOWN).map(

@@ -60,12 +60,12 @@ export function Copyable({ text, label }: { text: string; label: string }) {
 
 /** The content of a response. When it cannot be read again, it stays, and the top of the console says why. */
 export function Loaded<T>(
-  { answer, children }: {
-    answer: { data: T | undefined; problem: string | undefined };
+  { response, children }: {
+    response: { data: T | undefined; problem: string | undefined };
     children: (data: T) => ComponentChildren;
   },
 ) {
-  const { data, problem } = answer;
+  const { data, problem } = response;
   const hasData = data !== undefined;
   useEffect(() => {
     if (problem === undefined || !hasData) return;

@@ -5,8 +5,8 @@ import { Card } from "../parts/card.tsx";
 import { Progress } from "../parts/progress.tsx";
 import { providerName } from "../words/providers.ts";
 import { countOf, microsOf, secondOf, shareOf } from "../words/times.ts";
-import type { Provider } from "./answers.ts";
-import { useAnswer, useOps } from "./ops.ts";
+import type { Provider } from "./responses.ts";
+import { useOps, useResponse } from "./ops.ts";
 import { probeOf, standingOf } from "./overview.ts";
 import { Facts, Loaded } from "./parts.tsx";
 
@@ -110,9 +110,9 @@ function ProviderCard({ one }: { one: Provider }) {
 
 /** The section. */
 export function Providers() {
-  const answer = useAnswer("providers");
+  const response = useResponse("providers");
   return (
-    <Loaded answer={answer}>
+    <Loaded response={response}>
       {({ checked_at, providers }) => (
         <>
           <div class="providers">

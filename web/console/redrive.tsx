@@ -7,7 +7,7 @@ import { Notice } from "../parts/notice.tsx";
 import { describeError } from "../words/errors.ts";
 import { providerName } from "../words/providers.ts";
 import { countOf, microsOf } from "../words/times.ts";
-import type { RedrivePreview } from "./answers.ts";
+import type { RedrivePreview } from "./responses.ts";
 import { useOps } from "./ops.ts";
 import { Facts, typeName } from "./parts.tsx";
 

@@ -34,17 +34,18 @@ const STOCK_NAMES: Readonly<Record<string, string>> = {
   pNInz6obpgDQGcFmaJgB: "Adam (ready-made)",
 };
 
-/** Rows of an answer of the Data API. Throws its error. */
-export function rowsOf(answer: { data: unknown; error: unknown }): Fields[] {
-  if (answer.error !== null) throw answer.error;
-  return (Array.isArray(answer.data) ? answer.data : [answer.data]).filter(
-    isFields,
-  );
+/** Rows of a response of the Data API. Throws its error. */
+export function rowsOf(response: { data: unknown; error: unknown }): Fields[] {
+  if (response.error !== null) throw response.error;
+  return (Array.isArray(response.data) ? response.data : [response.data])
+    .filter(
+      isFields,
+    );
 }
 
 /** The id of the row that was inserted. Throws the reason where it was not. */
-export function idOf(answer: { data: unknown; error: unknown }): string {
-  const [row] = rowsOf(answer);
+export function idOf(response: { data: unknown; error: unknown }): string {
+  const [row] = rowsOf(response);
   return row === undefined ? "" : textOf(row, "id") ?? "";
 }
 

@@ -1,5 +1,5 @@
 /** Failing health checks in words. */
-import type { Overview } from "../console/answers.ts";
+import type { Overview } from "../console/responses.ts";
 import { providerName } from "./providers.ts";
 import { countOf, lengthOf, shareOf } from "./times.ts";
 

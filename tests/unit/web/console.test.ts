@@ -4,14 +4,14 @@ import type {
   OpsResponse,
 } from "../../../supabase/functions/_shared/contracts/ops.ts";
 import { OPS_RESPONSES } from "../../../supabase/functions/_shared/contracts/ops.ts";
-import type { OpsAnswers, Provider } from "../../../web/console/answers.ts";
+import type { OpsResponses, Provider } from "../../../web/console/responses.ts";
 import { probeOf, standingOf, toneOf } from "../../../web/console/overview.ts";
 import { CHECK_WORDS } from "../../../web/words/checks.ts";
 import { searchOf } from "../../../web/words/searches.ts";
 
 /** Compiles only if each response of the contract has the members that the page reads. */
 const fits: {
-  [A in OpsAction]: (answer: OpsResponse<A>) => OpsAnswers[A];
+  [A in OpsAction]: (answer: OpsResponse<A>) => OpsResponses[A];
 } = {
   overview: (answer) => answer,
   charts: (answer) => answer,

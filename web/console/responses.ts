@@ -205,7 +205,7 @@ export interface RedrivePreview {
 }
 
 /** The response of each action that the page sends. */
-export interface OpsAnswers {
+export interface OpsResponses {
   overview: Overview;
   charts: { buckets: Bucket[] };
   failures: { failures: FailureGroup[] };
