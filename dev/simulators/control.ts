@@ -11,7 +11,11 @@ import {
   type Ledger,
   type RequestLog,
 } from "./ledger.ts";
-import { type Answer, jsonAnswer, type Provider } from "./provider.ts";
+import {
+  jsonResponse,
+  type Provider,
+  type SimulatedResponse,
+} from "./provider.ts";
 
 /** The parts that the control API controls. */
 export interface ControlTargets {
@@ -49,12 +53,12 @@ export async function handleControl(
   url: URL,
   body: Uint8Array<ArrayBuffer>,
   targets: ControlTargets,
-): Promise<Answer> {
+): Promise<SimulatedResponse> {
   try {
     return await route(method, url, body, targets);
   } catch (error) {
     if (error instanceof z.ZodError) {
-      return jsonAnswer(400, {
+      return jsonResponse(400, {
         error: "invalid_request",
         issues: wrongParts(error).map(({ path, message }) => ({
           field: path.join("."),
@@ -63,7 +67,7 @@ export async function handleControl(
       });
     }
     if (error instanceof NotJsonError) {
-      return jsonAnswer(400, {
+      return jsonResponse(400, {
         error: "invalid_request",
         issues: [{ field: "", message: "the body is not JSON" }],
       });
@@ -77,19 +81,19 @@ async function route(
   url: URL,
   body: Uint8Array<ArrayBuffer>,
   targets: ControlTargets,
-): Promise<Answer> {
+): Promise<SimulatedResponse> {
   const { providers, ledger, requests, faults } = targets;
   const json = () => parseBody(body);
   switch (`${method} ${url.pathname.slice("/_control".length)}`) {
     case "GET /health":
-      return jsonAnswer(200, {
+      return jsonResponse(200, {
         ok: true,
         providers: providers.map(({ name }) => name),
       });
     case "GET /ledger": {
       const { filter, reached } = await awaited(url, ledger);
       const entries = ledger.list(filter);
-      return jsonAnswer(200, {
+      return jsonResponse(200, {
         entries,
         counts: countEntries(entries),
         reached,
@@ -97,33 +101,33 @@ async function route(
     }
     case "GET /requests": {
       const { filter, reached } = await awaited(url, requests);
-      return jsonAnswer(200, { entries: requests.list(filter), reached });
+      return jsonResponse(200, { entries: requests.list(filter), reached });
     }
     case "GET /faults":
-      return jsonAnswer(200, { rules: faults.list() });
+      return jsonResponse(200, { rules: faults.list() });
     case "POST /faults":
-      return jsonAnswer(201, { rules: faults.add(json()) });
+      return jsonResponse(201, { rules: faults.add(json()) });
     case "DELETE /faults":
       faults.clear();
-      return jsonAnswer(200, { rules: [] });
+      return jsonResponse(200, { rules: [] });
     case "GET /settings":
-      return jsonAnswer(200, allSettings(providers));
+      return jsonResponse(200, allSettings(providers));
     case "POST /settings":
       changeSettings(json(), providers);
-      return jsonAnswer(200, allSettings(providers));
+      return jsonResponse(200, allSettings(providers));
     case "POST /clock": {
       const now = targets.advanceClock(
         clockSchema.parse(json(), { error: issueWords }).advance_ms,
       );
-      return jsonAnswer(200, { now: new Date(now).toISOString() });
+      return jsonResponse(200, { now: new Date(now).toISOString() });
     }
     case "POST /release":
-      return jsonAnswer(200, { released: targets.release() });
+      return jsonResponse(200, { released: targets.release() });
     case "POST /reset":
       await targets.reset();
-      return jsonAnswer(200, { ok: true });
+      return jsonResponse(200, { ok: true });
     default:
-      return jsonAnswer(404, { error: "no such control route" });
+      return jsonResponse(404, { error: "no such control route" });
   }
 }
 

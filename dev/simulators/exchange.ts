@@ -4,21 +4,21 @@ import type { Fault } from "./faults.ts";
 import type { End, Holds } from "./holds.ts";
 import type { RequestEntry, RequestLog } from "./ledger.ts";
 import {
-  type Answer,
-  jsonAnswer,
+  jsonResponse,
   type Provider,
   type ReceivedRequest,
-  textAnswer,
+  type SimulatedResponse,
+  textResponse,
 } from "./provider.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** A request to a provider with its response: answers it, or applies a fault. */
+/** A request to a provider with its response: handles it, or applies a fault. */
 export class Exchange {
   readonly #request: ReceivedRequest;
   readonly #response: ServerResponse;
   readonly #provider: Provider;
-  readonly #handle: () => Promise<Answer>;
+  readonly #handle: () => Promise<SimulatedResponse>;
   readonly #log: RequestLog;
   readonly #entry: RequestEntry;
   readonly #holds: Holds;
@@ -30,7 +30,7 @@ export class Exchange {
     response: ServerResponse;
     provider: Provider;
     /** Executes the request at the provider. */
-    handle: () => Promise<Answer>;
+    handle: () => Promise<SimulatedResponse>;
     log: RequestLog;
     entry: RequestEntry;
     holds: Holds;
@@ -55,10 +55,10 @@ export class Exchange {
         return this.#send(await this.#process());
       case "status":
         if (fault.processed === "before") await this.#process();
-        return this.#send(statusAnswer(fault, this.#provider));
+        return this.#send(statusResponse(fault, this.#provider));
       case "html":
         if (fault.processed === "before") await this.#process();
-        return this.#send(textAnswer(
+        return this.#send(textResponse(
           fault.status,
           fault.body ?? htmlPage(fault.status),
           "text/html",
@@ -99,7 +99,7 @@ export class Exchange {
     }
   }
 
-  #process(): Promise<Answer> {
+  #process(): Promise<SimulatedResponse> {
     return this.#handle();
   }
 
@@ -122,15 +122,15 @@ export class Exchange {
     this.#send(early ?? await this.#process());
   }
 
-  #send(answer: Answer): void {
+  #send(answer: SimulatedResponse): void {
     if (this.#response.closed) return;
     this.#sent = answer.status;
     this.#finish("answered");
-    writeAnswer(this.#response, answer);
+    writeResponse(this.#response, answer);
   }
 
   async #sendInParts(
-    answer: Answer,
+    answer: SimulatedResponse,
     between: () => Promise<End>,
   ): Promise<void> {
     if (this.#response.closed) return;
@@ -161,7 +161,10 @@ export class Exchange {
 }
 
 /** Sends a whole response with its length. */
-export function writeAnswer(response: ServerResponse, answer: Answer): void {
+export function writeResponse(
+  response: ServerResponse,
+  answer: SimulatedResponse,
+): void {
   const body = bytesOf(answer);
   response.writeHead(answer.status, {
     ...answer.headers,
@@ -170,26 +173,26 @@ export function writeAnswer(response: ServerResponse, answer: Answer): void {
   response.end(body);
 }
 
-function bytesOf({ body }: Answer): Bytes {
+function bytesOf({ body }: SimulatedResponse): Bytes {
   return typeof body === "string" ? new TextEncoder().encode(body) : body;
 }
 
-function halves(answer: Answer): [Bytes, Bytes] {
+function halves(answer: SimulatedResponse): [Bytes, Bytes] {
   const bytes = bytesOf(answer);
   const middle = Math.ceil(bytes.length / 2);
   return [bytes.slice(0, middle), bytes.slice(middle)];
 }
 
-function statusAnswer(
+function statusResponse(
   { status, error, shape, body, headers = {} }: Extract<
     Fault,
     { kind: "status" }
   >,
   provider: Provider,
-): Answer {
+): SimulatedResponse {
   const answer = error === undefined
-    ? jsonAnswer(status ?? 500, { detail: STATUS_CODES[status ?? 500] })
-    : provider.errorAnswer(error, shape);
+    ? jsonResponse(status ?? 500, { detail: STATUS_CODES[status ?? 500] })
+    : provider.errorResponse(error, shape);
   return {
     status: status ?? answer.status,
     headers: {
@@ -211,9 +214,9 @@ function statusAnswer(
 
 /** The response without the named members of its JSON body, or of each element if it is an array. */
 function withoutFields(
-  answer: Answer,
+  answer: SimulatedResponse,
   fields: readonly string[] | undefined,
-): Answer {
+): SimulatedResponse {
   const strip = (value: unknown): unknown =>
     Array.isArray(value)
       ? value.map(strip)

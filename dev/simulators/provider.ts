@@ -8,7 +8,7 @@ export interface ReceivedRequest {
 }
 
 /** A complete HTTP response, determined before it is sent, so that a fault can cut, delay or drop it. */
-export interface Answer {
+export interface SimulatedResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | Uint8Array<ArrayBuffer>;
@@ -45,11 +45,15 @@ export interface Provider {
   /** Parses a request without any effect. */
   describe(request: ReceivedRequest): Promise<Description>;
   /** Executes the request and returns the response. The effect remains even if the response is never sent. */
-  handle(request: ReceivedRequest): Promise<Answer>;
+  handle(request: ReceivedRequest): Promise<SimulatedResponse>;
   /** The answer for one of `errorNames`. */
-  errorAnswer(name: string, shape: ErrorShape | undefined): Answer;
+  errorResponse(name: string, shape: ErrorShape | undefined): SimulatedResponse;
   /** Changes a response into a well-formed wrong one; absent when the provider does not support that. */
-  lie?(request: ReceivedRequest, answer: Answer, value: unknown): Answer;
+  lie?(
+    request: ReceivedRequest,
+    answer: SimulatedResponse,
+    value: unknown,
+  ): SimulatedResponse;
   /** The current settings, as JSON. */
   settings(): Readonly<Record<string, unknown>>;
   /** Changes the settings in `changes`. Throws `z.ZodError` when they are invalid, and changes nothing. */
@@ -69,11 +73,11 @@ export function chosenId({ headers }: ReceivedRequest): string | undefined {
 }
 
 /** A response with a JSON body. */
-export function jsonAnswer(
+export function jsonResponse(
   status: number,
   body: unknown,
   headers: Readonly<Record<string, string>> = {},
-): Answer {
+): SimulatedResponse {
   return {
     status,
     headers: { "content-type": "application/json", ...headers },
@@ -82,10 +86,10 @@ export function jsonAnswer(
 }
 
 /** A response with a text body; HTML when `type` says so. */
-export function textAnswer(
+export function textResponse(
   status: number,
   body: string,
   type: string = "text/plain; charset=utf-8",
-): Answer {
+): SimulatedResponse {
   return { status, headers: { "content-type": type }, body };
 }

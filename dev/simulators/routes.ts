@@ -1,5 +1,5 @@
 /** Routes of a simulated provider, and their parameters. */
-import type { Answer, ReceivedRequest } from "./provider.ts";
+import type { ReceivedRequest, SimulatedResponse } from "./provider.ts";
 
 /** A request to a route, with the named parts of its path. */
 export interface Call {
@@ -12,7 +12,7 @@ export interface Route {
   readonly operation: string;
   readonly method: string;
   readonly pattern: URLPattern;
-  run(call: Call): Promise<Answer> | Answer;
+  run(call: Call): Promise<SimulatedResponse> | SimulatedResponse;
 }
 
 /** Creates a {@link Route}; `pathname` is a URLPattern such as `/talks/:id`. */

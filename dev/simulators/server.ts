@@ -9,12 +9,12 @@ import { z } from "zod";
 import { type ControlTargets, handleControl } from "./control.ts";
 import { DId } from "./d-id/d-id.ts";
 import { ElevenLabs } from "./elevenlabs/elevenlabs.ts";
-import { Exchange, writeAnswer } from "./exchange.ts";
+import { Exchange, writeResponse } from "./exchange.ts";
 import { FaultRules } from "./faults.ts";
 import { HeyGen } from "./heygen/heygen.ts";
 import { Holds } from "./holds.ts";
 import { Ledger, RequestLog } from "./ledger.ts";
-import { jsonAnswer, type Provider } from "./provider.ts";
+import { jsonResponse, type Provider } from "./provider.ts";
 import { State } from "./state.ts";
 import { Upstash } from "./upstash/upstash.ts";
 
@@ -151,9 +151,9 @@ function assemble(state: State) {
         fault: null,
       }, clock.now());
       requests.finish(entry, "answered", 404);
-      return writeAnswer(
+      return writeResponse(
         response,
-        jsonAnswer(404, { error: "no such provider" }),
+        jsonResponse(404, { error: "no such provider" }),
       );
     }
     const request = {
@@ -199,7 +199,7 @@ function assemble(state: State) {
         const method = incoming.method ?? "GET";
         const answer = await handleControl(method, url, body, targets);
         state.commit();
-        return writeAnswer(response, answer);
+        return writeResponse(response, answer);
       }
       const exchange = toProvider(incoming, response, url, body);
       running.add(exchange);
@@ -207,9 +207,9 @@ function assemble(state: State) {
     } catch (error) {
       // A defect of the simulator must not look like a provider's error.
       if (response.headersSent) return void incoming.socket.destroy();
-      writeAnswer(
+      writeResponse(
         response,
-        jsonAnswer(500, {
+        jsonResponse(500, {
           error: "simulator defect",
           message: error instanceof Error ? error.stack : String(error),
         }),

@@ -1,7 +1,7 @@
 /** Videos of the simulated providers: how they are created, and the URLs of their results. */
 import { z } from "zod";
 import { type Film, FilmError, makeFilm } from "./film/film.ts";
-import type { Answer, Clock, ReceivedRequest } from "./provider.ts";
+import type { Clock, ReceivedRequest, SimulatedResponse } from "./provider.ts";
 import { sha256 } from "./sound.ts";
 import { spokenSound } from "./spoken.ts";
 import type { State } from "./state.ts";
@@ -93,12 +93,12 @@ export async function signedResultUrl(
 }
 
 /** The film, or the object store's 403 when it does not exist or the URL has expired or was altered. */
-export async function answerResult(
+export async function resultResponse(
   request: ReceivedRequest,
   id: string,
   clock: Clock,
   film: () => Promise<Film | null>,
-): Promise<Answer> {
+): Promise<SimulatedResponse> {
   const expires = request.query.get("Expires") ?? "";
   const isGood = request.query.get("Signature") ===
       await signature(id, expires) &&
@@ -112,7 +112,7 @@ export async function answerResult(
 }
 
 /** The object store's response for an expired URL. */
-export function accessDenied(): Answer {
+export function accessDenied(): SimulatedResponse {
   return {
     status: 403,
     headers: { "content-type": "application/xml" },

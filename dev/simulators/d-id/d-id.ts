@@ -4,13 +4,13 @@ import { D_ID_ERROR_NAMES, dIdError } from "./errors.ts";
 import type { Ledger } from "../ledger.ts";
 import { findMarker } from "../marker.ts";
 import {
-  type Answer,
   chosenId,
   type Clock,
   type Description,
-  jsonAnswer,
+  jsonResponse,
   type Provider,
   type ReceivedRequest,
+  type SimulatedResponse,
 } from "../provider.ts";
 import {
   type Call,
@@ -23,9 +23,9 @@ import {
 import { ProviderSettings } from "../settings.ts";
 import type { Records, State } from "../state.ts";
 import {
-  answerResult,
   filmRequestSchema,
   Films,
+  resultResponse,
   signedResultUrl,
 } from "../videos.ts";
 import { type Delivery, WebhookSender, webhookSettings } from "../webhooks.ts";
@@ -150,7 +150,7 @@ export class DId implements Provider {
         (call) =>
           this.#withTalk(
             call,
-            async (talk) => jsonAnswer(200, await this.#body(talk, call)),
+            async (talk) => jsonResponse(200, await this.#body(talk, call)),
           ),
       ),
       route(
@@ -174,7 +174,7 @@ export class DId implements Provider {
           this.#upload(call, "audio", /^(audio|video)\//, MAX_AUDIO_BYTES),
       ),
       route("credits.get", "GET", "/credits", () =>
-        jsonAnswer(200, {
+        jsonResponse(200, {
           credits: [],
           remaining: this.#settings.credits,
           total: DEFAULT_SETTINGS.credits,
@@ -185,7 +185,7 @@ export class DId implements Provider {
         "/results/:file",
         ({ request, params }) => {
           const id = (params["file"] ?? "").replace(/\.mp4$/, "");
-          return answerResult(request, id, this.#clock, async () => {
+          return resultResponse(request, id, this.#clock, async () => {
             const talk = this.#talks.get(id);
             return talk === undefined
               ? null
@@ -235,7 +235,7 @@ export class DId implements Provider {
     });
   }
 
-  async handle(request: ReceivedRequest): Promise<Answer> {
+  async handle(request: ReceivedRequest): Promise<SimulatedResponse> {
     const { route, call } = matchRoute(this.#routes, request);
     if (route === null) return dIdError("not_found");
     // Results are in an object store: the signed URL is the credential.
@@ -250,11 +250,11 @@ export class DId implements Provider {
     return await route.run(call);
   }
 
-  errorAnswer(name: string): Answer {
+  errorResponse(name: string): SimulatedResponse {
     return dIdError(name);
   }
 
-  async #create({ request }: Call): Promise<Answer> {
+  async #create({ request }: Call): Promise<SimulatedResponse> {
     const asked = talkSchema.safeParse(jsonBody(request));
     if (!asked.success) {
       const [issue] = asked.error.issues;
@@ -307,7 +307,7 @@ export class DId implements Provider {
       api_key_tail: (request.headers.get("authorization") ?? "").slice(-4),
     }, this.#clock.now());
     this.#announce(talk, request);
-    return jsonAnswer(201, {
+    return jsonResponse(201, {
       id: talk.id,
       object: "talk",
       created_at: new Date(talk.createdAt).toISOString(),
@@ -403,7 +403,7 @@ export class DId implements Provider {
     };
   }
 
-  async #list(call: Call): Promise<Answer> {
+  async #list(call: Call): Promise<SimulatedResponse> {
     const query = z.object({
       limit: z.coerce.number().int().min(1).max(100).default(100),
       token: z.coerce.number().int().min(0).default(0),
@@ -415,7 +415,7 @@ export class DId implements Provider {
       .filter(({ createdAt }) => createdAt <= shown)
       .sort((a, b) => b.seq - a.seq);
     const page = talks.slice(token, token + limit);
-    return jsonAnswer(200, {
+    return jsonResponse(200, {
       talks: this.#settings.list_members === "documented"
         ? page.map((talk) => this.#listed(talk))
         : await Promise.all(page.map((talk) => this.#body(talk, call))),
@@ -425,13 +425,13 @@ export class DId implements Provider {
 
   async #withTalk(
     call: Call,
-    answer: (talk: Talk) => Promise<Answer>,
-  ): Promise<Answer> {
+    answer: (talk: Talk) => Promise<SimulatedResponse>,
+  ): Promise<SimulatedResponse> {
     const talk = this.#talks.get(call.params["id"] ?? "");
     return talk === undefined ? dIdError("not_found") : await answer(talk);
   }
 
-  async #delete(talk: Talk, call: Call): Promise<Answer> {
+  async #delete(talk: Talk, call: Call): Promise<SimulatedResponse> {
     const status = this.#statusOf(talk);
     if (status === "created" || status === "started") {
       return dIdError("not_ready");
@@ -439,7 +439,7 @@ export class DId implements Provider {
     const body = await this.#body(talk, call);
     this.#talks.delete(talk.id);
     this.#ledger.markDeleted(this.name, talk.id, this.#clock.now());
-    return jsonAnswer(200, body);
+    return jsonResponse(200, body);
   }
 
   async #upload(
@@ -447,7 +447,7 @@ export class DId implements Provider {
     kind: "image" | "audio",
     types: RegExp,
     maxBytes: number,
-  ): Promise<Answer> {
+  ): Promise<SimulatedResponse> {
     const file = await formFile(request, kind);
     if (file === null || !/^[a-zA-Z0-9._-]{1,50}$/.test(file.name)) {
       return dIdError("invalid_actor_url", `${kind} is required`);
@@ -464,7 +464,7 @@ export class DId implements Provider {
       : file.name.replace(/\.[^.]+$/, ".wav");
     const url = `s3://d-id-${kind}s-prod/simulated/${id}/${name}`;
     this.#uploads.set(url, await this.#films.keep(file));
-    return jsonAnswer(201, { url, id });
+    return jsonResponse(201, { url, id });
   }
 }
 

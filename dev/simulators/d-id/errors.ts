@@ -1,5 +1,5 @@
 /** The errors of D-ID, as its API returns them. */
-import { type Answer, jsonAnswer } from "../provider.ts";
+import { jsonResponse, type SimulatedResponse } from "../provider.ts";
 import { accessDenied } from "../videos.ts";
 
 /** The vendor's errors by name: HTTP status, `kind`, and a description as observed. */
@@ -87,16 +87,19 @@ export const D_ID_ERROR_NAMES: ReadonlySet<string> = new Set([
 ]);
 
 /** The response for one of {@link D_ID_ERROR_NAMES}; `description` replaces the usual text. */
-export function dIdError(name: string, description?: string): Answer {
+export function dIdError(
+  name: string,
+  description?: string,
+): SimulatedResponse {
   if (name === "access_denied") return accessDenied();
   const gateway = GATEWAY.get(name);
   if (gateway !== undefined) {
-    return jsonAnswer(gateway.status, { message: gateway.message });
+    return jsonResponse(gateway.status, { message: gateway.message });
   }
   const known = KNOWN.get(name);
   if (known === undefined) throw new Error(`no error is called ${name}`);
   const { status, ...body } = known;
-  return jsonAnswer(status, {
+  return jsonResponse(status, {
     ...body,
     ...(description === undefined ? {} : { description }),
   });

@@ -35,14 +35,14 @@ import {
 import type { Ledger } from "../ledger.ts";
 import { findMarker } from "../marker.ts";
 import {
-  type Answer,
   chosenId,
   type Clock,
   type Description,
   type ErrorShape,
-  jsonAnswer,
+  jsonResponse,
   type Provider,
   type ReceivedRequest,
+  type SimulatedResponse,
 } from "../provider.ts";
 import { ProviderSettings } from "../settings.ts";
 import type { Records, State } from "../state.ts";
@@ -67,7 +67,7 @@ interface Route {
       voiceId: string;
       apiKey: string;
     },
-  ): Promise<Answer> | Answer;
+  ): Promise<SimulatedResponse> | SimulatedResponse;
 }
 
 /**
@@ -105,10 +105,10 @@ export class ElevenLabs implements Provider {
       ledger,
       account: () => this.#account,
       voice: (id) => this.#voices.get(id),
-      answer: (status, body) => this.#answer(status, body),
+      answer: (status, body) => this.#respond(status, body),
       refuse: (issues) => this.#refuse(issues),
-      errorAnswer: (name, shape, message) =>
-        this.errorAnswer(name, shape, message),
+      errorResponse: (name, shape, message) =>
+        this.errorResponse(name, shape, message),
     };
     this.#speech = new Speech(workspace, state);
     this.#transcripts = new Transcripts(workspace, state);
@@ -131,7 +131,7 @@ export class ElevenLabs implements Provider {
         "voices.settings.default",
         "GET",
         "/v1/voices/settings/default",
-        () => this.#answer(200, DEFAULT_VOICE_SETTINGS),
+        () => this.#respond(200, DEFAULT_VOICE_SETTINGS),
       ),
       route(
         "voices.settings.get",
@@ -215,7 +215,7 @@ export class ElevenLabs implements Provider {
         "GET",
         "/v1/user/subscription",
         () =>
-          this.#answer(
+          this.#respond(
             200,
             subscriptionBody(this.#account, {
               voiceSlots: this.#slotsUsed(),
@@ -291,22 +291,26 @@ export class ElevenLabs implements Provider {
     return { operations: [route.operation], marker };
   }
 
-  async handle(request: ReceivedRequest): Promise<Answer> {
+  async handle(request: ReceivedRequest): Promise<SimulatedResponse> {
     const { route, voiceId, pathKnown } = this.#match(request);
     if (route === null) {
       return pathKnown
-        ? this.#answer(405, { detail: "Method Not Allowed" })
-        : this.#answer(404, { detail: "Not Found" });
+        ? this.#respond(405, { detail: "Method Not Allowed" })
+        : this.#respond(404, { detail: "Not Found" });
     }
     const apiKey = request.headers.get("xi-api-key") ?? "";
-    if (apiKey === "") return this.errorAnswer("needs_authorization");
+    if (apiKey === "") return this.errorResponse("needs_authorization");
     if (apiKey.startsWith("invalid")) {
-      return this.errorAnswer("invalid_api_key");
+      return this.errorResponse("invalid_api_key");
     }
     return await route.run({ request, id: voiceId, voiceId, apiKey });
   }
 
-  errorAnswer(name: string, shape?: ErrorShape, message?: string): Answer {
+  errorResponse(
+    name: string,
+    shape?: ErrorShape,
+    message?: string,
+  ): SimulatedResponse {
     const id = requestId();
     const { status, body } = namedError(
       name,
@@ -314,17 +318,17 @@ export class ElevenLabs implements Provider {
       id,
       message,
     );
-    return jsonAnswer(status, body, { "x-request-id": id, "request-id": id });
+    return jsonResponse(status, body, { "x-request-id": id, "request-id": id });
   }
 
-  #answer(status: number, body: unknown): Answer {
+  #respond(status: number, body: unknown): SimulatedResponse {
     const id = requestId();
-    return jsonAnswer(status, body, { "x-request-id": id, "request-id": id });
+    return jsonResponse(status, body, { "x-request-id": id, "request-id": id });
   }
 
-  #refuse(issues: readonly ValidationIssue[]): Answer {
+  #refuse(issues: readonly ValidationIssue[]): SimulatedResponse {
     const { status, body } = validationError(issues);
-    return this.#answer(status, body);
+    return this.#respond(status, body);
   }
 
   #match({ method, path }: ReceivedRequest): {
@@ -344,15 +348,18 @@ export class ElevenLabs implements Provider {
     };
   }
 
-  #withVoice(id: string, show: (voice: StoredVoice) => unknown): Answer {
+  #withVoice(
+    id: string,
+    show: (voice: StoredVoice) => unknown,
+  ): SimulatedResponse {
     const voice = this.#voices.get(id);
     return voice === undefined
-      ? this.errorAnswer(
+      ? this.errorResponse(
         "voice_not_found",
         undefined,
         `A voice with voice_id '${id}' was not found.`,
       )
-      : this.#answer(200, show(voice));
+      : this.#respond(200, show(voice));
   }
 
   /** The form of a multipart request; null when it cannot be parsed. */
@@ -364,10 +371,10 @@ export class ElevenLabs implements Provider {
 
   async #add(
     { request, apiKey }: { request: ReceivedRequest; apiKey: string },
-  ): Promise<Answer> {
+  ): Promise<SimulatedResponse> {
     const form = await this.#form(request);
     if (form === null) {
-      return this.#answer(400, {
+      return this.#respond(400, {
         detail: "There was an error parsing the body",
       });
     }
@@ -381,7 +388,7 @@ export class ElevenLabs implements Provider {
       );
     }
     const samples = await readSamples(files);
-    if (samples === null) return this.errorAnswer("invalid_content");
+    if (samples === null) return this.errorResponse("invalid_content");
     // No await from here to the creation, so the limits are exact under concurrent requests.
     const limit = this.#limitReached();
     if (limit !== null) return limit;
@@ -413,19 +420,19 @@ export class ElevenLabs implements Provider {
       bytes: samples.reduce((sum, { bytes }) => sum + bytes, 0),
       api_key_tail: apiKey.slice(-4),
     }, this.#clock.now());
-    return this.#answer(200, {
+    return this.#respond(200, {
       voice_id: voice.id,
       requires_verification: false,
     });
   }
 
-  #limitReached(): Answer | null {
+  #limitReached(): SimulatedResponse | null {
     const { voice_limit, max_voice_add_edits } = this.#account;
     if (!this.#account.can_use_instant_voice_cloning) {
-      return this.errorAnswer("can_not_use_instant_voice_cloning");
+      return this.errorResponse("can_not_use_instant_voice_cloning");
     }
     if (this.#slotsUsed() >= voice_limit) {
-      return this.errorAnswer(
+      return this.errorResponse(
         "voice_limit_reached",
         undefined,
         `You have reached your maximum amount of custom voices (${this.#slotsUsed()} / ${voice_limit}). You can upgrade your subscription to increase your custom voice limit.`,
@@ -433,7 +440,7 @@ export class ElevenLabs implements Provider {
     }
     return (this.#usage.get("add_edits") ?? 0) >=
         (max_voice_add_edits ?? Infinity)
-      ? this.errorAnswer("voice_add_edit_limit_reached")
+      ? this.errorResponse("voice_add_edit_limit_reached")
       : null;
   }
 
@@ -444,10 +451,10 @@ export class ElevenLabs implements Provider {
 
   async #edit(
     { request, voiceId }: { request: ReceivedRequest; voiceId: string },
-  ): Promise<Answer> {
+  ): Promise<SimulatedResponse> {
     const form = await this.#form(request);
     if (form === null) {
-      return this.#answer(400, {
+      return this.#respond(400, {
         detail: "There was an error parsing the body",
       });
     }
@@ -458,7 +465,7 @@ export class ElevenLabs implements Provider {
       );
     }
     const samples = await readSamples(form.files);
-    if (samples === null) return this.errorAnswer("invalid_content");
+    if (samples === null) return this.errorResponse("invalid_content");
     return this.#withVoice(voiceId, (voice) => {
       this.#voices.set(voice.id, {
         ...voice,
@@ -474,7 +481,7 @@ export class ElevenLabs implements Provider {
 
   #editSettings(
     { request, voiceId }: { request: ReceivedRequest; voiceId: string },
-  ): Answer {
+  ): SimulatedResponse {
     const given = settingsEditSchema.safeParse(
       parseJson(new TextDecoder().decode(request.body)),
     );
@@ -497,13 +504,13 @@ export class ElevenLabs implements Provider {
     return { status: "ok" };
   }
 
-  #list(): Answer {
-    return this.#answer(200, {
+  #list(): SimulatedResponse {
+    return this.#respond(200, {
       voices: [...this.#voices.values()].map((voice) => voiceBody(voice, true)),
     });
   }
 
-  #search({ request }: { request: ReceivedRequest }): Answer {
+  #search({ request }: { request: ReceivedRequest }): SimulatedResponse {
     const query = searchQuerySchema.safeParse(
       Object.fromEntries(request.query),
     );
@@ -521,7 +528,7 @@ export class ElevenLabs implements Provider {
         msg: "invalid page token",
         type: "value_error",
       }])
-      : this.#answer(200, page);
+      : this.#respond(200, page);
   }
 }
 

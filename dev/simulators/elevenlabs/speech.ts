@@ -7,10 +7,10 @@ import type { StoredVoice } from "./voices.ts";
 import type { Ledger } from "../ledger.ts";
 import { findMarker } from "../marker.ts";
 import type {
-  Answer,
   Clock,
   ErrorShape,
   ReceivedRequest,
+  SimulatedResponse,
 } from "../provider.ts";
 import { spokenSound } from "../spoken.ts";
 import type { Records, State } from "../state.ts";
@@ -27,9 +27,13 @@ export interface Workspace {
   readonly ledger: Ledger;
   account(): Account;
   voice(id: string): StoredVoice | undefined;
-  answer(status: number, body: unknown): Answer;
-  refuse(issues: readonly ValidationIssue[]): Answer;
-  errorAnswer(name: string, shape?: ErrorShape, message?: string): Answer;
+  answer(status: number, body: unknown): SimulatedResponse;
+  refuse(issues: readonly ValidationIssue[]): SimulatedResponse;
+  errorResponse(
+    name: string,
+    shape?: ErrorShape,
+    message?: string,
+  ): SimulatedResponse;
 }
 
 /** Models whose characters count half. */
@@ -172,8 +176,8 @@ export class Speech {
       id: string;
       apiKey: string;
     },
-  ): Promise<Answer> {
-    const { answer, refuse, errorAnswer, account, clock, ledger } =
+  ): Promise<SimulatedResponse> {
+    const { answer, refuse, errorResponse, account, clock, ledger } =
       this.#workspace;
     const given = speechSchema.safeParse(
       parseJson(new TextDecoder().decode(request.body)),
@@ -192,7 +196,7 @@ export class Speech {
     }
     const voice = this.#workspace.voice(voiceId);
     if (voice === undefined) {
-      return errorAnswer(
+      return errorResponse(
         "voice_not_found",
         undefined,
         `A voice with voice_id '${voiceId}' was not found.`,
@@ -209,7 +213,7 @@ export class Speech {
     }
     const refusal = refusalOf(model, given.data);
     if (refusal !== null) {
-      return errorAnswer(refusal.name, undefined, refusal.message);
+      return errorResponse(refusal.name, undefined, refusal.message);
     }
     const characters = [...text].length;
     const charged = Math.ceil(
@@ -219,7 +223,7 @@ export class Speech {
     // No await from here to the creation, so the quota is exact under concurrent requests.
     const used = this.characters;
     if (used + charged > account().character_limit) {
-      return errorAnswer("quota_exceeded");
+      return errorResponse("quota_exceeded");
     }
     const generation: Generation = {
       id: crypto.randomUUID().replaceAll("-", "").slice(0, 20),
@@ -264,7 +268,7 @@ export class Speech {
   }
 
   /** `GET /v1/history` */
-  history({ request }: { request: ReceivedRequest }): Answer {
+  history({ request }: { request: ReceivedRequest }): SimulatedResponse {
     const { answer, refuse, account, clock } = this.#workspace;
     const query = historyQuerySchema.safeParse(
       Object.fromEntries(request.query),
@@ -318,10 +322,10 @@ export class Speech {
   }
 
   /** `GET /v1/history/{id}/audio` */
-  async audio({ id }: { id: string }): Promise<Answer> {
+  async audio({ id }: { id: string }): Promise<SimulatedResponse> {
     const found = this.#shown(id);
     if (found === null || !this.#workspace.account().keeps_history) {
-      return this.#workspace.errorAnswer("history_item_not_found");
+      return this.#workspace.errorResponse("history_item_not_found");
     }
     return {
       status: 200,
@@ -331,10 +335,10 @@ export class Speech {
   }
 
   /** `DELETE /v1/history/{id}`; the characters stay paid. */
-  delete({ id }: { id: string }): Answer {
-    const { answer, errorAnswer, clock, ledger } = this.#workspace;
+  delete({ id }: { id: string }): SimulatedResponse {
+    const { answer, errorResponse, clock, ledger } = this.#workspace;
     const found = this.#shown(id);
-    if (found === null) return errorAnswer("history_item_not_found");
+    if (found === null) return errorResponse("history_item_not_found");
     this.#generations.set(id, { ...found, isDeleted: true });
     ledger.markDeleted("elevenlabs", found.requestId, clock.now());
     return answer(200, { status: "ok" });

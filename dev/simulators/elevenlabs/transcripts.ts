@@ -4,7 +4,7 @@ import { missing } from "./errors.ts";
 import { toIssues } from "./forms.ts";
 import type { Workspace } from "./speech.ts";
 import { findMarker } from "../marker.ts";
-import type { Answer, ReceivedRequest } from "../provider.ts";
+import type { ReceivedRequest, SimulatedResponse } from "../provider.ts";
 import { decodedSeconds, sha256 } from "../sound.ts";
 import type { Records, State } from "../state.ts";
 import { type Delivery, hexHmac, WebhookSender } from "../webhooks.ts";
@@ -89,8 +89,8 @@ export class Transcripts {
   /** `POST /v1/speech-to-text` */
   async transcribe(
     { request, apiKey }: { request: ReceivedRequest; apiKey: string },
-  ): Promise<Answer> {
-    const { answer, refuse, errorAnswer, account, clock, ledger } =
+  ): Promise<SimulatedResponse> {
+    const { answer, refuse, errorResponse, account, clock, ledger } =
       this.#workspace;
     const form = await this.#form(request);
     if (form === null) {
@@ -110,11 +110,11 @@ export class Transcripts {
       }]);
     }
     const file = form.file ?? await fetchFile(url ?? "");
-    if (file === null) return errorAnswer("invalid_content");
+    if (file === null) return errorResponse("invalid_content");
     const bytes = new Uint8Array(await file.arrayBuffer());
     const seconds = await decodedSeconds(bytes);
     if (seconds === null || seconds < MINIMUM_SECONDS) {
-      return errorAnswer("invalid_content");
+      return errorResponse("invalid_content");
     }
     const id = crypto.randomUUID().replaceAll("-", "").slice(0, 20);
     const marker = findMarker([form.fields["webhook_metadata"], file.name]);
@@ -189,7 +189,7 @@ export class Transcripts {
   }
 
   /** `GET /v1/speech-to-text/transcripts/{id}` */
-  get({ id }: { id: string }): Answer {
+  get({ id }: { id: string }): SimulatedResponse {
     const made = this.#made.get(id);
     return made === undefined || made.readyAt > this.#workspace.clock.now()
       ? this.#workspace.answer(404, {
@@ -202,7 +202,7 @@ export class Transcripts {
   }
 
   /** `DELETE /v1/speech-to-text/transcripts/{id}` */
-  delete({ id }: { id: string }): Answer {
+  delete({ id }: { id: string }): SimulatedResponse {
     const { clock, ledger } = this.#workspace;
     const answer = this.get({ id });
     if (answer.status !== 200) return answer;

@@ -1,5 +1,5 @@
 /** The errors of HeyGen, as its API returns them. */
-import { type Answer, jsonAnswer } from "../provider.ts";
+import { jsonResponse, type SimulatedResponse } from "../provider.ts";
 import { accessDenied } from "../videos.ts";
 
 /** The vendor's errors by name: HTTP status, code, message, and the parameter or headers that they include. */
@@ -91,10 +91,10 @@ export const HEYGEN_ERROR_NAMES: ReadonlySet<string> = new Set([
 export function heyGenError(
   name: string,
   details: { message?: string; param?: string } = {},
-): Answer {
+): SimulatedResponse {
   if (name === "access_denied") return accessDenied();
   const known = KNOWN.get(name);
   if (known === undefined) throw new Error(`no error is called ${name}`);
   const { status, headers, ...error } = known;
-  return jsonAnswer(status, { error: { ...error, ...details } }, headers);
+  return jsonResponse(status, { error: { ...error, ...details } }, headers);
 }

@@ -4,12 +4,12 @@ import { HEYGEN_ERROR_NAMES, heyGenError } from "./errors.ts";
 import type { Ledger } from "../ledger.ts";
 import { findMarker } from "../marker.ts";
 import {
-  type Answer,
   type Clock,
   type Description,
-  jsonAnswer,
+  jsonResponse,
   type Provider,
   type ReceivedRequest,
+  type SimulatedResponse,
 } from "../provider.ts";
 import {
   type Call,
@@ -22,9 +22,9 @@ import {
 import { ProviderSettings } from "../settings.ts";
 import type { Records, State } from "../state.ts";
 import {
-  answerResult,
   filmRequestSchema,
   Films,
+  resultResponse,
   signedResultUrl,
 } from "../videos.ts";
 import {
@@ -119,7 +119,7 @@ const storedVideoSchema = z.object({
 type Video = z.output<typeof storedVideoSchema>;
 
 /** The response stored under an `Idempotency-Key`. */
-const storedAnswerSchema = z.object({
+const storedResponseSchema = z.object({
   at: z.number(),
   answer: z.object({
     status: z.int(),
@@ -146,7 +146,7 @@ export class HeyGen implements Provider {
   /** SHA-256 by id. */
   readonly #assets: Records<string>;
   readonly #films: Films;
-  readonly #answers: Records<z.output<typeof storedAnswerSchema>>;
+  readonly #responses: Records<z.output<typeof storedResponseSchema>>;
   readonly #account: ProviderSettings<Settings>;
 
   constructor(clock: Clock, ledger: Ledger, state: State) {
@@ -155,7 +155,7 @@ export class HeyGen implements Provider {
     this.#videos = state.records("heygen.videos", storedVideoSchema);
     this.#assets = state.records("heygen.assets", z.string());
     this.#films = new Films(state);
-    this.#answers = state.records("heygen.answers", storedAnswerSchema);
+    this.#responses = state.records("heygen.answers", storedResponseSchema);
     this.#account = new ProviderSettings(
       state,
       this.name,
@@ -178,7 +178,7 @@ export class HeyGen implements Provider {
           this.#withVideo(
             call,
             async (video) =>
-              jsonAnswer(200, { data: await this.#body(video, call) }),
+              jsonResponse(200, { data: await this.#body(video, call) }),
           ),
       ),
       route(
@@ -194,7 +194,7 @@ export class HeyGen implements Provider {
         (call) => this.#upload(call),
       ),
       route("users.me", "GET", "/v3/users/me", () =>
-        jsonAnswer(200, {
+        jsonResponse(200, {
           data: {
             billing_type: "wallet",
             wallet: { remaining: this.#settings.wallet_credits },
@@ -211,7 +211,7 @@ export class HeyGen implements Provider {
         "GET",
         "/v3/webhooks/endpoints",
         () =>
-          jsonAnswer(200, {
+          jsonResponse(200, {
             data: this.#settings.webhook_endpoint === null
               ? []
               : [{ endpoint_id: "ep_1", ...this.#endpoint() }],
@@ -220,7 +220,7 @@ export class HeyGen implements Provider {
       ),
       route("webhooks.delete", "DELETE", "/v3/webhooks/endpoints/:id", () => {
         this.changeSettings({ webhook_endpoint: null });
-        return jsonAnswer(200, { data: { deleted: true } });
+        return jsonResponse(200, { data: { deleted: true } });
       }),
       route(
         "results.get",
@@ -228,7 +228,7 @@ export class HeyGen implements Provider {
         "/results/:file",
         ({ request, params }) => {
           const id = (params["file"] ?? "").replace(/\.mp4$/, "");
-          return answerResult(request, id, this.#clock, async () => {
+          return resultResponse(request, id, this.#clock, async () => {
             const video = this.#videos.get(id);
             return video === undefined
               ? null
@@ -244,7 +244,7 @@ export class HeyGen implements Provider {
     await this.stop();
     this.#videos.clear();
     this.#assets.clear();
-    this.#answers.clear();
+    this.#responses.clear();
     this.#account.reset();
   }
 
@@ -284,7 +284,7 @@ export class HeyGen implements Provider {
     });
   }
 
-  async handle(request: ReceivedRequest): Promise<Answer> {
+  async handle(request: ReceivedRequest): Promise<SimulatedResponse> {
     const { route, call } = matchRoute(this.#routes, request);
     if (route === null) return heyGenError("not_found");
     // Results are in an object store: the signed URL is the credential.
@@ -297,25 +297,25 @@ export class HeyGen implements Provider {
     return await route.run(call);
   }
 
-  errorAnswer(name: string): Answer {
+  errorResponse(name: string): SimulatedResponse {
     return heyGenError(name);
   }
 
   /** The response under an idempotency key in the last 24 hours. Errors are not stored. */
-  #answered(slot: string | null): Answer | undefined {
-    const known = slot === null ? undefined : this.#answers.get(slot);
+  #storedResponse(slot: string | null): SimulatedResponse | undefined {
+    const known = slot === null ? undefined : this.#responses.get(slot);
     return known !== undefined && this.#clock.now() - known.at < 24 * HOUR_MS
       ? known.answer
       : undefined;
   }
 
-  async #create({ request }: Call): Promise<Answer> {
+  async #create({ request }: Call): Promise<SimulatedResponse> {
     const key = request.headers.get("idempotency-key");
     if (key !== null && !/^[A-Za-z0-9_:.-]{1,255}$/.test(key)) {
       return heyGenError("invalid_parameter", { param: "Idempotency-Key" });
     }
     const slot = key === null ? null : `${request.path} ${key}`;
-    const known = this.#answered(slot);
+    const known = this.#storedResponse(slot);
     if (known !== undefined) return known;
     const asked = videoSchema.safeParse(jsonBody(request));
     if (!asked.success) {
@@ -344,7 +344,7 @@ export class HeyGen implements Provider {
     const seconds = (await this.#films.make(film))?.seconds ?? null;
     // No await from here to the creation: limits and idempotency are exact under concurrent requests, and no video
     // exists without a response under its key.
-    const meanwhile = this.#answered(slot);
+    const meanwhile = this.#storedResponse(slot);
     if (meanwhile !== undefined) return meanwhile;
     if (this.#settings.wallet_credits === 0) {
       return heyGenError("insufficient_credit");
@@ -380,13 +380,13 @@ export class HeyGen implements Provider {
     }, this.#clock.now());
     this.#announce(video, request);
     const answer = {
-      ...jsonAnswer(200, {}),
+      ...jsonResponse(200, {}),
       body: JSON.stringify({
         data: { video_id: video.id, status: "waiting", output_format: "mp4" },
       }),
     };
     if (slot !== null) {
-      this.#answers.set(slot, { at: this.#clock.now(), answer });
+      this.#responses.set(slot, { at: this.#clock.now(), answer });
     }
     return answer;
   }
@@ -485,7 +485,7 @@ export class HeyGen implements Provider {
     };
   }
 
-  #list({ request }: Call): Answer {
+  #list({ request }: Call): SimulatedResponse {
     const query = z.object({
       limit: z.coerce.number().int().min(1).max(100).default(10),
       token: z.coerce.number().int().min(0).default(0),
@@ -502,7 +502,7 @@ export class HeyGen implements Provider {
       )
       .sort((a, b) => b.seq - a.seq);
     const next = token + limit;
-    return jsonAnswer(200, {
+    return jsonResponse(200, {
       data: videos.slice(token, next).map((video) => this.#listed(video)),
       has_more: next < videos.length,
       next_token: next < videos.length ? String(next) : null,
@@ -511,19 +511,19 @@ export class HeyGen implements Provider {
 
   async #withVideo(
     call: Call,
-    answer: (video: Video) => Promise<Answer> | Answer,
-  ): Promise<Answer> {
+    answer: (video: Video) => Promise<SimulatedResponse> | SimulatedResponse,
+  ): Promise<SimulatedResponse> {
     const video = this.#videos.get(call.params["id"] ?? "");
     return video === undefined ? heyGenError("not_found") : await answer(video);
   }
 
-  #delete(video: Video): Answer {
+  #delete(video: Video): SimulatedResponse {
     this.#videos.delete(video.id);
     this.#ledger.markDeleted(this.name, video.id, this.#clock.now());
-    return jsonAnswer(200, { data: { id: video.id, deleted: true } });
+    return jsonResponse(200, { data: { id: video.id, deleted: true } });
   }
 
-  async #upload({ request }: Call): Promise<Answer> {
+  async #upload({ request }: Call): Promise<SimulatedResponse> {
     const file = await formFile(request, "file");
     if (file === null || file.size === 0) {
       return heyGenError("invalid_parameter", {
@@ -540,7 +540,7 @@ export class HeyGen implements Provider {
     }
     const id = crypto.randomUUID().replaceAll("-", "");
     this.#assets.set(id, await this.#films.keep(file));
-    return jsonAnswer(200, {
+    return jsonResponse(200, {
       data: {
         asset_id: id,
         url: `https://files.heygen.invalid/${id}`,
@@ -550,14 +550,14 @@ export class HeyGen implements Provider {
     });
   }
 
-  #register({ request }: Call): Answer {
+  #register({ request }: Call): SimulatedResponse {
     const given = z.object({ url: z.url() }).safeParse(jsonBody(request));
     if (!given.success) {
       return heyGenError("invalid_parameter", { param: "url" });
     }
     const secret = `whsec_${crypto.randomUUID().replaceAll("-", "")}`;
     this.changeSettings({ webhook_endpoint: { url: given.data.url, secret } });
-    return jsonAnswer(200, {
+    return jsonResponse(200, {
       data: { endpoint_id: "ep_1", ...this.#endpoint(), secret },
     });
   }

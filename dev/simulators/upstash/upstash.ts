@@ -4,12 +4,12 @@ import { z } from "zod";
 import { issueWords } from "../../../supabase/functions/_shared/contracts/issue-words.ts";
 import { findMarker } from "../marker.ts";
 import {
-  type Answer,
   type Clock,
   type Description,
-  jsonAnswer,
+  jsonResponse,
   type Provider,
   type ReceivedRequest,
+  type SimulatedResponse,
 } from "../provider.ts";
 import { RedisError, type RedisReply, RedisStore } from "./redis-store.ts";
 import type { State } from "../state.ts";
@@ -79,20 +79,24 @@ export class Upstash implements Provider {
     });
   }
 
-  handle(request: ReceivedRequest): Promise<Answer> {
+  handle(request: ReceivedRequest): Promise<SimulatedResponse> {
     return Promise.resolve(this.#handle(request));
   }
 
-  errorAnswer(name: string): Answer {
+  errorResponse(name: string): SimulatedResponse {
     const known = ERRORS.get(name);
     if (known === undefined) throw new RangeError(`no error is named ${name}`);
     const [status, error] = known;
-    return jsonAnswer(status, { error });
+    return jsonResponse(status, { error });
   }
 
-  lie(request: ReceivedRequest, _answer: Answer, value: unknown): Answer {
+  lie(
+    request: ReceivedRequest,
+    _answer: SimulatedResponse,
+    value: unknown,
+  ): SimulatedResponse {
     const result = encodeLie(value, wantsBase64(request));
-    return jsonAnswer(
+    return jsonResponse(
       200,
       routeOf(request) === "command"
         ? { result }
@@ -100,18 +104,18 @@ export class Upstash implements Provider {
     );
   }
 
-  #handle(request: ReceivedRequest): Answer {
+  #handle(request: ReceivedRequest): SimulatedResponse {
     const route = routeOf(request);
-    if (route === null) return jsonAnswer(404, { error: "Not Found" });
+    if (route === null) return jsonResponse(404, { error: "Not Found" });
     const token = /^Bearer (.+)$/i.exec(
       request.headers.get("authorization") ?? "",
     )?.[1];
     if (token === undefined || token.startsWith("invalid")) {
-      return this.errorAnswer("unauthorized");
+      return this.errorResponse("unauthorized");
     }
     const commands = commandsOf(request);
     if (commands.length === 0) {
-      return jsonAnswer(400, { error: "ERR failed to parse command" });
+      return jsonResponse(400, { error: "ERR failed to parse command" });
     }
     const base64 = wantsBase64(request);
     const outcomes = commands.map((command) => this.#run(command, base64));
@@ -119,8 +123,8 @@ export class Upstash implements Provider {
     const headers = { "upstash-sync-token": `sim-${this.#writes}` };
     const [first] = outcomes;
     return route === "command" && first !== undefined
-      ? jsonAnswer("error" in first ? 400 : 200, first, headers)
-      : jsonAnswer(200, outcomes, headers);
+      ? jsonResponse("error" in first ? 400 : 200, first, headers)
+      : jsonResponse(200, outcomes, headers);
   }
 
   #run(command: readonly string[], base64: boolean): Outcome {
