@@ -139,7 +139,7 @@ begin
   select v.id into strict v_voice from public.voices as v where v.job_id = v_job.id;
 
   insert into public.avatars (
-    user_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
+    user_id, voice_id, photo_id, name, provider, provider_video_id, video_url, duration_seconds
   ) values (
     v_anna, v_voice, v_portrait, 'Grandpa tells of the lake', 'd-id', 'seed_tlk_grandpa',
     'outputs/' || v_anna || '/grandpa-tells-of-the-lake.mp4', 24.79

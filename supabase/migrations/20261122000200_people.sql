@@ -153,7 +153,7 @@ create table public.avatars (
   photo_id uuid,
   name text not null,
   provider text not null,
-  provider_avatar_id text not null,
+  provider_video_id text not null,
   video_url text not null,
   duration_seconds numeric(10, 3),
   created_at timestamptz not null default now(),
@@ -168,9 +168,9 @@ create table public.avatars (
   constraint avatars_photo_fkey foreign key (photo_id, user_id) references public.media (id, user_id)
     on delete set null (photo_id),
   constraint avatars_job_key unique (job_id, user_id),
-  constraint avatars_provider_avatar_id_key unique (provider, provider_avatar_id),
+  constraint avatars_provider_video_id_key unique (provider, provider_video_id),
   constraint avatars_provider_is_word check (provider ~ '^[a-z][a-z0-9-]{1,62}$'),
-  constraint avatars_provider_avatar_id_length check (length(provider_avatar_id) between 1 and 255),
+  constraint avatars_provider_video_id_length check (length(provider_video_id) between 1 and 255),
   constraint avatars_name_length check (length(name) between 1 and 100),
   constraint avatars_video_url_is_owners check (
     video_url ~ '^outputs/[^/]+/.*[^/]$'
@@ -182,7 +182,7 @@ create table public.avatars (
 comment on table public.avatars is
   'A talking photo: the finished video of an avatar job. The job writes it; the owner may rename or delete it.';
 comment on column public.avatars.job_id is 'The job that created it, of the same owner; null once that job is deleted.';
-comment on column public.avatars.provider_avatar_id is 'The provider''s id of the rendered video or talk.';
+comment on column public.avatars.provider_video_id is 'The provider''s id of the rendered video or talk.';
 comment on column public.avatars.video_url is 'The video in our Storage, as outputs/<path>.';
 comment on column public.avatars.provider_missing_since is
   'Since when the provider no longer has the video; our copy in Storage remains.';
@@ -220,12 +220,12 @@ create trigger avatars_record_video after delete or update of video_url on publi
 for each row execute function private.record_storage_removal('video_url');
 
 create trigger avatars_record_avatar after delete on public.avatars
-for each row execute function private.record_provider_removal('avatar', 'provider_avatar_id');
+for each row execute function private.record_provider_removal('avatar', 'provider_video_id');
 
 insert into private.storage_references (table_name, column_name) values ('public.avatars', 'video_url');
 
 insert into private.provider_references (table_name, object_type, column_name, operation)
-values ('public.avatars', 'avatar', 'provider_avatar_id', 'create_video');
+values ('public.avatars', 'avatar', 'provider_video_id', 'create_video');
 
 -- ===== supabase/schemas/people/slideshows.sql
 
@@ -717,22 +717,22 @@ begin
   -- The voice, photo or slideshow may have been deleted meanwhile. That is no reason to discard a result that was
   -- paid for.
   insert into public.avatars (
-    user_id, job_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
+    user_id, job_id, voice_id, photo_id, name, provider, provider_video_id, video_url, duration_seconds
   )
   select
     j.user_id, j.id,
     (select o.id from public.voices as o where o.id = a.voice_id and o.user_id = j.user_id),
     (select o.id from public.media as o where o.storage_path = j.input_url and o.user_id = j.user_id),
-    a.name, j.provider, a.provider_avatar_id, j.output_url, a.duration_seconds
+    a.name, j.provider, a.provider_video_id, j.output_url, a.duration_seconds
   from jsonb_to_recordset(p_items) as i (job_id uuid, product jsonb)
   join public.ai_jobs as j on j.id = i.job_id
-  cross join lateral jsonb_to_record(i.product) as a (provider_avatar_id text, name text, voice_id uuid, duration_seconds numeric)
+  cross join lateral jsonb_to_record(i.product) as a (provider_video_id text, name text, voice_id uuid, duration_seconds numeric)
   where j.id = any (p_job_ids) and i.product ->> 'kind' = 'avatar'
   order by j.id;
 end;
 $$;
 comment on function private.save_avatar(jsonb, uuid[]) is
-  'Writes the avatars that jobs created (provider_avatar_id, name, voice_id, duration_seconds). See '
+  'Writes the avatars that jobs created (provider_video_id, name, voice_id, duration_seconds). See '
   'private.ai_job_products.';
 
 -- ===== supabase/schemas/people/pdf_render.sql

@@ -76,7 +76,7 @@ export async function requestVideo(
 interface AvatarRow {
   name: string;
   provider: string;
-  provider_avatar_id: string;
+  provider_video_id: string;
   video_url: string;
   duration_seconds: string | null;
 }
@@ -90,10 +90,10 @@ export async function assertVideoOnce(
   assertEquals([facts.status, facts.errorCode], ["completed", null]);
   assertEquals(facts.paid.length, 1, "paid for once");
   const avatars = await stack.sql<AvatarRow>`
-    select name, provider, provider_avatar_id, video_url, duration_seconds::text
+    select name, provider, provider_video_id, video_url, duration_seconds::text
     from public.avatars where job_id = ${jobId}`;
   assertEquals(
-    avatars.map(({ provider_avatar_id }) => provider_avatar_id),
+    avatars.map(({ provider_video_id }) => provider_video_id),
     facts.paid,
   );
   assertEquals(facts.resultData?.["provider_video_id"], facts.paid[0]);

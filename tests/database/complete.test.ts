@@ -233,13 +233,13 @@ Deno.test("complete_ai_jobs: avatar, pdf and transcript take owner, job, provide
       );
     await complete(job, {
       kind: "avatar",
-      provider_avatar_id: "tlk_1",
+      provider_video_id: "tlk_1",
       name: "Grandpa's story",
       voice_id: mine.voice,
       duration_seconds: 24.2,
     }, "outputs");
     const [avatar] = await db.sql`
-      select user_id, job_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds::float8
+      select user_id, job_id, voice_id, photo_id, name, provider, provider_video_id, video_url, duration_seconds::float8
       from public.avatars`;
     assertEquals({ ...avatar }, {
       user_id: job.user_id,
@@ -248,7 +248,7 @@ Deno.test("complete_ai_jobs: avatar, pdf and transcript take owner, job, provide
       photo_id: mine.photo,
       name: "Grandpa's story",
       provider: "elevenlabs",
-      provider_avatar_id: "tlk_1",
+      provider_video_id: "tlk_1",
       video_url: `outputs/${job.user_id}/${job.id}/file`,
       duration_seconds: 24.2,
     });
@@ -401,7 +401,7 @@ Deno.test("complete_ai_jobs: a product never links to another user's rows, and i
           outputUrl: `outputs/${job.user_id}/x.mp4`,
           product: {
             kind: "avatar",
-            provider_avatar_id: "tlk_2",
+            provider_video_id: "tlk_2",
             name: "A talk",
             voice_id: theirs.voice,
           },

@@ -92,7 +92,7 @@ async function addAvatar(
       user_id: userId,
       name: "Grandpa",
       provider: "d-id",
-      provider_avatar_id: crypto.randomUUID(),
+      provider_video_id: crypto.randomUUID(),
       video_url: path,
       ...values,
     })
@@ -352,7 +352,7 @@ Deno.test("removals: a deleted voice or avatar is queued for removal at its prov
     const [voice] = await db.sql<
       { provider_voice_id: string }[]
     >`select provider_voice_id from public.voices`;
-    await addAvatar(db, job.user_id, { provider_avatar_id: "clp_1" });
+    await addAvatar(db, job.user_id, { provider_video_id: "clp_1" });
     assertEquals([...await providerRemovals(db)], []);
     await db.asUser(job.user_id, async (sql) => {
       await sql`delete from public.voices`;

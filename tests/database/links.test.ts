@@ -38,7 +38,7 @@ const PRODUCTS: Product[] = [
     handedOver: "23514",
     values: (userId) => ({
       provider: "d-id",
-      provider_avatar_id: crypto.randomUUID(),
+      provider_video_id: crypto.randomUUID(),
       name: "Grandpa",
       video_url: `outputs/${userId}/${crypto.randomUUID()}.mp4`,
     }),
@@ -182,7 +182,7 @@ Deno.test("calls, avatars, slides: deleting a recording, voice or photo keeps wh
       user_id: anna,
       name: "Anna",
       provider: "d-id",
-      provider_avatar_id: "a1",
+      provider_video_id: "a1",
       video_url: `outputs/${anna}/a.mp4`,
       voice_id: voice,
       photo_id: photo,

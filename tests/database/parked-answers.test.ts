@@ -64,7 +64,7 @@ const TAKEN: Readonly<
   "it is an avatar": async ({ db }, id) => {
     const user = await db.createUser();
     await db.sql`
-      insert into public.avatars (user_id, name, provider, provider_avatar_id, video_url)
+      insert into public.avatars (user_id, name, provider, provider_video_id, video_url)
       values (${user.id}, 'Grandpa', 'elevenlabs', ${id}, ${`outputs/${user.id}/a.mp4`})`;
   },
   "it has the marker of another job": ({ db }, id) =>

@@ -198,7 +198,7 @@ Deno.test("calls, avatars, keepsakes: the owner writes the descriptive columns, 
       (sql) => sql`insert into public.calls (title) values ('Grandma')`,
     );
     await db.sql`
-      insert into public.avatars (user_id, name, provider, provider_avatar_id, video_url)
+      insert into public.avatars (user_id, name, provider, provider_video_id, video_url)
       values (${anna}, 'Anna', 'd-id', 'tlk_1', ${`outputs/${anna}/a.mp4`})`;
     await db.sql`
       insert into public.pdfs (user_id, title, pdf_url, page_count, size_bytes)

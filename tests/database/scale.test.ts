@@ -50,7 +50,7 @@ const FURTHER = [
    select ${
     owner("n")
   }, 'Call ' || n, now() - n * interval '1 minute' from generate_series(1, 10000) as n`,
-  `insert into public.avatars (user_id, name, provider, provider_avatar_id, video_url)
+  `insert into public.avatars (user_id, name, provider, provider_video_id, video_url)
    select ${owner("n")}, 'Avatar', 'd-id', n, 'outputs/' || ${
     owner("n")
   } || '/' || n || '.mp4'

@@ -261,7 +261,7 @@ Deno.test("scan_stored_files: queues the files of a deleted job, except those th
       `uploads/${anna}/${deleted}/a.mp3`,
     ]);
     await db.sql`
-      insert into public.avatars (user_id, name, provider, provider_avatar_id, video_url)
+      insert into public.avatars (user_id, name, provider, provider_video_id, video_url)
       values (${anna}, 'Grandpa', 'd-id', 'tlk_1', ${kept})`;
     await scan(db);
     assertEquals(
@@ -356,7 +356,7 @@ Deno.test("claim_lost_job_files: also after the account is deleted, and no files
     const film = `outputs/${kept.user_id}/${kept.id}/film.mp4`;
     await storeObject(db.sql, film);
     await db.sql`
-      insert into public.avatars (user_id, name, provider, provider_avatar_id, video_url)
+      insert into public.avatars (user_id, name, provider, provider_video_id, video_url)
       values (${kept.user_id}, 'Grandpa', 'd-id', 'tlk_1', ${film})`;
     await db.sql`delete from public.ai_jobs where id = ${kept.id}`;
     assertEquals(await claim(kept), []);

@@ -14,7 +14,7 @@ Deno.test("texts: one that is too long or empty is refused with its column, limi
     const [show] = await db.sql<{ id: string }[]>`
       insert into public.slideshows (user_id, title) values (${userId}, 'Summer') returning id`;
     await db.sql`
-      insert into public.avatars (user_id, name, provider, provider_avatar_id, video_url)
+      insert into public.avatars (user_id, name, provider, provider_video_id, video_url)
       values (${userId}, 'Film', 'd-id', 'tlk_1', ${`outputs/${userId}/film.mp4`})`;
     await db.sql`
       insert into public.pdfs (user_id, title, page_count, pdf_url, size_bytes)

@@ -134,7 +134,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
       avatar: {
         name: "Grandma",
         provider,
-        provider_avatar_id: result.provider_video_id,
+        provider_video_id: result.provider_video_id,
         video_url: job.output_url,
         duration_seconds: SPOKEN_SECONDS,
       },

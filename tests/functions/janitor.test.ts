@@ -438,10 +438,10 @@ for (const { provider } of AVATAR_PROVIDERS) {
     }, provider);
     await retryAfterRemoval(stack, user, jobId, failed.id);
     await waitForEvent(stack, jobId, "completed");
-    const [avatar] = await stack.sql<{ provider_avatar_id: string }>`
-      select provider_avatar_id from public.avatars where job_id = ${jobId}`;
+    const [avatar] = await stack.sql<{ provider_video_id: string }>`
+      select provider_video_id from public.avatars where job_id = ${jobId}`;
     const [, made] = await stack.simulator.creationsOf(jobId, 2);
-    assertEquals(avatar?.provider_avatar_id, made?.id);
+    assertEquals(avatar?.provider_video_id, made?.id);
   });
 }
 
@@ -580,7 +580,7 @@ Deno.test("janitor: a row whose voice or video the provider no longer has is mar
     ...AVATAR_PROVIDERS.map(({ provider }) => ({
       provider,
       table: "avatars",
-      column: "provider_avatar_id",
+      column: "provider_video_id",
       address: provider === "d-id" ? "talks" : "v3/videos",
       make: async () =>
         requestVideo(user, await uploadPortrait(user), { provider }),

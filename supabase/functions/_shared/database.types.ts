@@ -631,8 +631,8 @@ export type Database = {
           "name": string;
           "photo_id": string | null;
           "provider": string;
-          "provider_avatar_id": string;
           "provider_missing_since": string | null;
+          "provider_video_id": string;
           "updated_at": string;
           "user_id": string;
           "video_url": string;
@@ -647,8 +647,8 @@ export type Database = {
           "name": string;
           "photo_id"?: string | null;
           "provider": string;
-          "provider_avatar_id": string;
           "provider_missing_since"?: string | null;
+          "provider_video_id": string;
           "updated_at"?: string;
           "user_id": string;
           "video_url": string;
@@ -662,8 +662,8 @@ export type Database = {
           "name"?: string;
           "photo_id"?: string | null;
           "provider"?: string;
-          "provider_avatar_id"?: string;
           "provider_missing_since"?: string | null;
+          "provider_video_id"?: string;
           "updated_at"?: string;
           "user_id"?: string;
           "video_url"?: string;

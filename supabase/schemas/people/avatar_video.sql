@@ -177,20 +177,20 @@ begin
   -- The voice, photo or slideshow may have been deleted meanwhile. That is no reason to discard a result that was
   -- paid for.
   insert into public.avatars (
-    user_id, job_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
+    user_id, job_id, voice_id, photo_id, name, provider, provider_video_id, video_url, duration_seconds
   )
   select
     j.user_id, j.id,
     (select o.id from public.voices as o where o.id = a.voice_id and o.user_id = j.user_id),
     (select o.id from public.media as o where o.storage_path = j.input_url and o.user_id = j.user_id),
-    a.name, j.provider, a.provider_avatar_id, j.output_url, a.duration_seconds
+    a.name, j.provider, a.provider_video_id, j.output_url, a.duration_seconds
   from jsonb_to_recordset(p_items) as i (job_id uuid, product jsonb)
   join public.ai_jobs as j on j.id = i.job_id
-  cross join lateral jsonb_to_record(i.product) as a (provider_avatar_id text, name text, voice_id uuid, duration_seconds numeric)
+  cross join lateral jsonb_to_record(i.product) as a (provider_video_id text, name text, voice_id uuid, duration_seconds numeric)
   where j.id = any (p_job_ids) and i.product ->> 'kind' = 'avatar'
   order by j.id;
 end;
 $$;
 comment on function private.save_avatar(jsonb, uuid[]) is
-  'Writes the avatars that jobs created (provider_avatar_id, name, voice_id, duration_seconds). See '
+  'Writes the avatars that jobs created (provider_video_id, name, voice_id, duration_seconds). See '
   'private.ai_job_products.';

@@ -407,7 +407,7 @@ export const EXPECTED: Declaration = {
           "voice_id",
           "photo_id",
           "provider",
-          "provider_avatar_id",
+          "provider_video_id",
           "video_url",
           "duration_seconds",
           "created_at",

@@ -18,7 +18,7 @@ const voiceProductSchema = z.strictObject({
 /** Becomes a row of `avatars`. Provider, video (`outputUrl`) and photo (the input) come from the job. */
 const avatarProductSchema = z.strictObject({
   kind: z.literal("avatar"),
-  provider_avatar_id: z.string().min(1).max(255),
+  provider_video_id: z.string().min(1).max(255),
   name,
   voice_id: z.uuid().nullish().describe(
     "A row of voices of the same owner; any other id is ignored.",

@@ -116,7 +116,7 @@ export function createAvatarVideoProcessor(deps: AvatarVideoDeps): Processor {
         product: {
           kind: "avatar",
           name: request.metadata.name,
-          provider_avatar_id: videoId,
+          provider_video_id: videoId,
           duration_seconds: video.durationSeconds,
         },
       };
