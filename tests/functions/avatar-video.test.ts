@@ -655,7 +655,7 @@ Deno.test("avatar video: a recording with a false content type is refused before
     [job.error_code, job.error_message, job.spend],
     [
       "input_type_not_allowed",
-      "The recording is audio/webm by its content; heygen takes audio/mpeg, audio/wav.",
+      "The recording is audio/webm by its content; heygen accepts audio/mpeg, audio/wav.",
       "none",
     ],
   );
