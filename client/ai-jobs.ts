@@ -59,10 +59,17 @@ export interface WaitForOptions extends CallOptions {
 export interface JobSnapshot {
   id: string;
   status: JobStatus;
+  /** Percent, 0 to 100. */
   progress: number;
   stage: string | null;
   /** Number of the event that reported this. */
   seq: number;
+}
+
+/** The progress of an upload. */
+export interface UploadProgress {
+  /** Whole percent that has arrived, 0 to 100. */
+  progress: number;
 }
 
 /** How a file is uploaded. */
@@ -73,8 +80,8 @@ export interface UploadOptions extends CallOptions {
   name?: string;
   /** MIME type; that of the blob by default. Parameters such as `codecs=opus` are dropped. */
   contentType?: string;
-  /** Called with the fraction that has arrived, 0 to 1. */
-  onProgress?(fraction: number): void;
+  /** Called each time a part of the file has arrived. */
+  onProgress?(progress: UploadProgress): void;
   /** Called before each piece of a large file: while the promise that it returns is pending, the upload is paused. */
   pause?(): Promise<unknown> | undefined;
 }
@@ -288,9 +295,9 @@ export class AiJobs {
    * @throws {RequestInvalid} when the bucket does not accept its type or size.
    */
   async upload(file: Blob, options: UploadOptions = {}): Promise<UploadedFile> {
-    const { signal } = options;
+    const { signal, onProgress } = options;
     const name = options.name ??
-      (file instanceof File && file.name !== "" ? file.name : "file");
+      ((file instanceof File && file.name) || "file");
     const contentType = plainType(options.contentType ?? file.type);
     if (contentType === "") {
       throw new RequestInvalid(
@@ -311,21 +318,21 @@ export class AiJobs {
       signal,
     });
     const text = (field: string) => String(answer[field]);
+    const bucket = text("bucket");
+    const path = text("path");
     const target = {
       upload_url: text("upload_url"),
       token: text("token"),
-      bucket: text("bucket"),
-      path: text("path"),
+      bucket,
+      path,
     };
     await sendFile(target, file, {
       ...options,
       contentType: text("content_type"),
+      onProgress: onProgress &&
+        ((fraction) => onProgress({ progress: Math.floor(fraction * 100) })),
     });
-    return {
-      input_url: text("input_url"),
-      bucket: target.bucket,
-      path: target.path,
-    };
+    return { input_url: text("input_url"), bucket, path };
   }
 
   /**

@@ -11,6 +11,7 @@ export {
   type ListOptions,
   type UploadedFile,
   type UploadOptions,
+  type UploadProgress,
   type WaitForOptions,
 } from "./ai-jobs.ts";
 export {

@@ -1,7 +1,7 @@
 /** Uploads to Storage: in one request to a signed URL, or in resumable pieces where the project offers them. */
 import { onAbort, pause, reasonOf, throwIfAborted } from "./abort.ts";
 import { type AiJobsError, RequestInvalid } from "./errors.ts";
-import { noResponse } from "./server.ts";
+import { isFields, noResponse } from "./server.ts";
 
 /** The signed upload URL, as create-upload-url returns it. */
 export interface UploadTarget {
@@ -30,6 +30,7 @@ declare class XMLHttpRequest {
   onload: (() => void) | null;
   onerror: (() => void) | null;
   onabort: (() => void) | null;
+  onloadend: (() => void) | null;
   open(method: string, url: string): void;
   setRequestHeader(name: string, value: string): void;
   send(body: Blob): void;
@@ -109,26 +110,20 @@ function sendByXhr(
   return new Promise((resolve, reject) => {
     throwIfAborted(signal);
     const request = new XMLHttpRequest();
-    const settle = (end: () => void) => {
-      unsubscribe();
-      end();
-    };
     request.upload.onprogress = ({ loaded, total }) => {
       if (total > 0) onProgress?.(loaded / total);
     };
     request.onload = () =>
-      settle(() =>
-        request.status < 300
-          ? resolve()
-          : reject(refused(request.status, request.responseText))
-      );
-    request.onerror = () => settle(() => reject(noResponse()));
-    request.onabort = () => settle(() => reject(reasonOf(signal)));
+      request.status < 300
+        ? resolve()
+        : reject(refused(request.status, request.responseText));
+    request.onerror = () => reject(noResponse());
+    request.onabort = () => reject(reasonOf(signal));
+    request.onloadend = onAbort(signal, () => request.abort());
     request.open("PUT", target.upload_url);
     request.setRequestHeader("content-type", contentType);
     request.setRequestHeader("cache-control", CACHE_CONTROL);
     request.send(file);
-    const unsubscribe = onAbort(signal, () => request.abort());
   });
 }
 
@@ -208,9 +203,7 @@ function refused(status: number, text: string): AiJobsError {
   let message = `Storage refused the file: ${status}.`;
   try {
     const body: unknown = JSON.parse(text);
-    if (typeof body === "object" && body !== null && "message" in body) {
-      message = String(body.message);
-    }
+    if (isFields(body)) message = String(body["message"] ?? message);
   } catch {
     // Not JSON: only the status is known.
   }

@@ -82,7 +82,7 @@ export function BookForm() {
     slides.value = moved;
   }
 
-  async function submit(onProgress: (fraction: number) => void): Promise<void> {
+  async function submit(onProgress: (percent: number) => void): Promise<void> {
     const [chosen, typed] = [slides.value, title.value];
     const items: {
       media_id: string;
@@ -93,7 +93,7 @@ export function BookForm() {
       const { input_url } = await studio.upload(
         file,
         "uploads",
-        (fraction) => onProgress((position + fraction) / chosen.length),
+        (percent) => onProgress((position * 100 + percent) / chosen.length),
       );
       items.push({
         media_id: await studio.addMedia("image", file, input_url),

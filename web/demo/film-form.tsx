@@ -23,7 +23,7 @@ export function FilmForm() {
   const maxBytes = studio.offers.value?.get("avatar_video")?.maxBytes ?? 1e7;
   const words = text.value.trim();
 
-  async function submit(onProgress: (fraction: number) => void): Promise<void> {
+  async function submit(onProgress: (percent: number) => void): Promise<void> {
     const [chosen, spoken, written] = [
       photo.value,
       recording.value,

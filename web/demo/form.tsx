@@ -12,14 +12,14 @@ export const FormProblem = createContext<(problem: string | null) => void>(
   () => {},
 );
 
-/** A form for a job; `submit` receives a callback that reports upload progress. */
+/** A form for a job; `submit` receives a callback that reports upload progress in percent. */
 export function JobForm(
   { type, action, problem, submit, children }: {
     type: JobType;
     action: string;
     /** What is missing before it can be sent; shown when the user submits anyway. */
     problem: string | undefined;
-    submit: (onProgress: (fraction: number) => void) => Promise<unknown>;
+    submit: (onProgress: (percent: number) => void) => Promise<unknown>;
     children: ComponentChildren;
   },
 ) {
@@ -43,7 +43,7 @@ export function JobForm(
     if (problem !== undefined) return;
     sent.value = 0;
     try {
-      await submit((fraction) => sent.value = fraction * 100);
+      await submit((percent) => sent.value = percent);
     } catch (error) {
       refusal.value = studio.explain(error);
     } finally {

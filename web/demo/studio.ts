@@ -142,14 +142,14 @@ export class Studio {
   async upload(
     file: File,
     bucket: string,
-    onProgress: (fraction: number) => void,
+    onProgress: (percent: number) => void,
   ): Promise<UploadedFile> {
     uploads++;
     try {
       return await this.backend.jobs.upload(file, {
         bucket,
         contentType: typeOf(file),
-        onProgress,
+        onProgress: ({ progress }) => onProgress(progress),
       });
     } finally {
       uploads--;

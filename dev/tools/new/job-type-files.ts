@@ -89,7 +89,7 @@ export const ${camel}RequestSchema = z.strictObject({
 export const ${camel}ResultSchema = z.object({
   ${snake}_id: z.string().min(1),
   size_bytes: z.number().int().positive(),
-  content_type: z.literal("audio/mpeg"),
+  content_type: z.string(),
   cached: z.literal(true).optional(),
 });
 /** See {@link ${camel}ResultSchema}. */

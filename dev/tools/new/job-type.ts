@@ -124,7 +124,7 @@ export interface ${pascal}Metadata {
 export interface ${pascal}Result {
   ${snake}_id: string;
   size_bytes: number;
-  content_type: "audio/mpeg";
+  content_type: string;
   cached?: true | undefined;
 }
 
