@@ -42,6 +42,11 @@ const keyRing = z.string().transform((text, context) => {
   }
 });
 
+/** In any case, and `warning` for `warn`: other functions of a project may share the variable. */
+const logLevel = z.string().toLowerCase()
+  .transform((level) => level === "warning" ? "warn" : level)
+  .pipe(z.enum(["debug", "info", "warn", "error"]));
+
 /** Every variable that the functions use, with its meaning. .env.example lists the same (a unit test compares them). */
 export const envSchema = z.object({
   SUPABASE_URL: url.describe("URL of the project. Set by the platform."),
@@ -132,8 +137,9 @@ export const envSchema = z.object({
   DIRECT_DISPATCH: z.enum(["on", "off"]).default("on").describe(
     "Whether create-ai-job calls process-ai-job itself, in addition to the database.",
   ),
-  LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info")
-    .describe("Lowest severity that is logged."),
+  LOG_LEVEL: logLevel.default("info").describe(
+    "Lowest severity that is logged.",
+  ),
 }).refine(
   (env) =>
     (env.UPSTASH_REDIS_REST_URL === undefined) ===

@@ -74,6 +74,18 @@ for (const name of Object.keys(envSchema.shape)) {
   });
 }
 
+Deno.test("readEnv: LOG_LEVEL is accepted in any case, and warning is warn", () => {
+  const level = (text: string) => read({ LOG_LEVEL: text }).LOG_LEVEL;
+  assertEquals(level("DEBUG"), "debug");
+  assertEquals(level("Info"), "info");
+  assertEquals(["WARN", "warning", "Warning"].map(level), [
+    "warn",
+    "warn",
+    "warn",
+  ]);
+  assertEquals(level("ERROR"), "error");
+});
+
 const marker = "hunter2-not-to-be-seen";
 for (
   const [name, wrong, right] of [
@@ -120,7 +132,7 @@ for (
     ["WORKER_CONCURRENCY", "51", "50"],
     ["WORKER_CONCURRENCY", "0", "1"],
     ["LOG_LEVEL", marker, "debug"],
-    ["LOG_LEVEL", "INFO", "error"],
+    ["LOG_LEVEL", "warnings", "error"],
   ] as const
 ) {
   Deno.test(`readEnv: ${name}=${wrong} is refused by name and never replaced or quoted; ${right} is accepted`, () => {
