@@ -15,4 +15,31 @@ function seedOf(text: string): number {
 
 fc.configureGlobal({ seed: PROPERTY_SEED });
 
+/** Where the code points of surrogates begin, and how many there are. They are no characters. */
+const SURROGATES = { from: 0xd800, count: 0x800 };
+
+/**
+ * Any character of Unicode: the same cases as the unit `binary` of fast-check. That one builds a table of all characters
+ * at its first use in a process, which takes more than a second.
+ */
+export const anyCharacter: fc.Arbitrary<string> = fc.nat({
+  max: 0x10ffff - SURROGATES.count,
+}).map(
+  (index) =>
+    String.fromCodePoint(
+      index < SURROGATES.from ? index : index + SURROGATES.count,
+    ),
+  (text) => {
+    const point = typeof text === "string" ? text.codePointAt(0) : undefined;
+    if (point === undefined || String.fromCodePoint(point) !== text) {
+      throw new TypeError("not one character");
+    }
+    if (point < SURROGATES.from) return point;
+    if (point < SURROGATES.from + SURROGATES.count) {
+      throw new TypeError("a surrogate");
+    }
+    return point - SURROGATES.count;
+  },
+);
+
 export default fc;

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import fc from "../../../_support/fast-check.ts";
+import fc, { anyCharacter } from "../../../_support/fast-check.ts";
 import { VISIBLE } from "../../../../supabase/functions/_shared/contracts/plain-text.ts";
 import { splitText } from "../../../../supabase/functions/_shared/media/split-text.ts";
 
@@ -221,7 +221,7 @@ const pieces = fc.oneof(
 );
 const texts = fc.oneof(
   fc.string({ unit: "grapheme", maxLength: 600 }),
-  fc.string({ unit: "binary", maxLength: 600 }),
+  fc.string({ unit: anyCharacter, maxLength: 600 }),
   fc.array(fc.tuple(pieces, fc.constantFrom("", " ")), { maxLength: 150 })
     .map((all) => all.flat().join("")),
 );
