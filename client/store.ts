@@ -1,5 +1,5 @@
 /**
- * State outside of components: components that show the same data share one store, which is active while any of them is
+ * State outside components: components that show the same data share one store, which is active while any of them is
  * mounted.
  */
 import { pause } from "./abort.ts";

@@ -14,7 +14,7 @@ export interface UppercaseWord {
 const TOKEN =
   /--[^\n]*|\/\*[\s\S]*?\*\/|\be'(?:\\[\s\S]|''|[^'\\])*'|'(?:''|[^'])*'|"(?:""|[^"])*"|\$\w*\$|(?<word>[a-z_][\w$]*)/gi;
 
-/** Words with an uppercase letter outside of comments, strings and quoted names. */
+/** Words with an uppercase letter outside comments, strings and quoted names. */
 export function findUppercaseWords(sql: string): UppercaseWord[] {
   const found: UppercaseWord[] = [];
   for (const match of sql.matchAll(TOKEN)) {

@@ -51,7 +51,7 @@ const host = fromFileUrl(new URL("./stack-host.ts", import.meta.url));
 /**
  * Provides a stack to all tests of the calling file, and to no other file meanwhile. Its data, functions and log are
  * new; before each test the simulators are reset and deliveries resumed. The returned function gives the stack to
- * tests, and throws outside of them.
+ * tests, and throws outside them.
  */
 export function useStack(
   options: TestStackOptions | (() => Promise<TestStackOptions>) = {},

@@ -58,7 +58,7 @@ const cases: {
     ],
   },
   {
-    name: "400 MB in one allocation, outside of the heap",
+    name: "400 MB in one allocation, outside the heap",
     path: "/memory/at-once?kept",
     log: ["memory limit reached"],
   },

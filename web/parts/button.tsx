@@ -54,7 +54,7 @@ export function Button(
   );
 }
 
-/** The button of a form that stands outside of it, as in the last line of a dialog. */
+/** The button of a form that stands outside it, as in the last line of a dialog. */
 export function SubmitButton(
   { form, isBusy = false, children }: {
     /** Id of the form. */

@@ -428,7 +428,7 @@ Deno.test(
     await until(() => {
       time.pass(100);
       return settled;
-    }, "the SDK gives up");
+    }, "the SDK fails");
     await failing;
     assertEquals(simulators.requests.list().length, 4);
   },

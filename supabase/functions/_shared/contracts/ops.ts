@@ -149,7 +149,7 @@ export const healthDetailsSchema = z.object({
   })),
   open_breakers: z.array(z.string()),
   failing_since: timestamp.nullable().describe(
-    "Start of the current period in which more than a quarter of the jobs that ended within 15 minutes have failed, at most an hour ago; null outside of such a period, or when fewer than ten jobs ended.",
+    "Start of the current period in which more than a quarter of the jobs that ended within 15 minutes have failed, at most an hour ago; null outside such a period, or when fewer than ten jobs ended.",
   ),
   checks: z.array(healthCheckSchema),
 });

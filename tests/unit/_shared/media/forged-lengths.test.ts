@@ -74,7 +74,7 @@ const FORGED: Record<string, () => Uint8Array | Promise<Uint8Array>> = {
       16,
       [0, 0, 0, 1],
     ),
-  "an M4A whose rate is 65 kHz outside of its configuration": async () =>
+  "an M4A whose rate is 65 kHz outside its configuration": async () =>
     rewritten(
       await muxed("mp4", "aac", SECONDS, { packetBytes: 80 }),
       "mp4a",
