@@ -1,4 +1,9 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import { CODE_BY_SQLSTATE } from "../../../../supabase/functions/_shared/database/errors.ts";
 import {
   ERROR_CATALOGUE,
@@ -93,6 +98,17 @@ Deno.test("docs/error-codes.md: each state that the database raises is a code or
     [...Object.keys(CODE_BY_SQLSTATE), ...plainWrites].sort(),
     [...new Set(raised)].sort(),
   );
+});
+
+Deno.test("docs/error-codes.md: lists the codes that the client itself throws", async () => {
+  const client = await textBelow(new URL("client/", ROOT));
+  const thrown = [...client.matchAll(/code: "([a-z_]+)"/g)]
+    .flatMap(([, code]) => code ?? []);
+  assert(thrown.includes("network_error"));
+  const [, section = ""] = (await page()).split("## Codes of the client");
+  for (const code of ["http_<status>", "unknown", ...thrown]) {
+    assertStringIncludes(section, `| \`${code}\``);
+  }
 });
 
 for (const code of ERROR_CODES) {
