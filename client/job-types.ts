@@ -18,8 +18,10 @@ export interface VoiceCloneMetadata {
 
 /** Result of a voice clone. */
 export interface VoiceCloneResult {
-  /** The voice's id at the provider. */
+  /** The row of `voices`; `text_to_speech` accepts it. */
   voice_id: string;
+  /** The voice's id at ElevenLabs. */
+  provider_voice_id: string;
   voice_name: string;
   /** Present when an earlier equal job was reused. */
   cached?: true | undefined;

@@ -23,7 +23,7 @@ declare
   v_sample constant text := 'voice-samples/' || v_anna || '/grandpa-josef.mp3';
   v_recording uuid;
   v_portrait uuid;
-  v_voice uuid;
+  v_voice constant uuid := gen_random_uuid();
   v_slideshow uuid;
   v_pdf uuid;
   v_order uuid;
@@ -129,14 +129,15 @@ begin
   perform 1
   from public.complete_ai_jobs(jsonb_build_array(jsonb_build_object(
     'job_id', v_job.id, 'lease_token', v_job.lease_token,
-    'result_data', '{"voice_id": "seedVoiceOfGrandpa01", "voice_name": "Grandpa Josef"}'::jsonb,
-    'product', '{
+    'result_data', jsonb_build_object(
+      'voice_id', v_voice, 'provider_voice_id', 'seedVoiceOfGrandpa01', 'voice_name', 'Grandpa Josef'
+    ),
+    'product', jsonb_build_object('id', v_voice) || '{
       "kind": "voice", "provider_voice_id": "seedVoiceOfGrandpa01", "name": "Grandpa Josef",
       "description": "warm and slow", "labels": {"language": "en"},
       "stability": 0.5, "similarity_boost": 0.75
     }'::jsonb
   )));
-  select v.id into strict v_voice from public.voices as v where v.job_id = v_job.id;
 
   insert into public.avatars (
     user_id, voice_id, photo_id, name, provider, provider_video_id, video_url, duration_seconds

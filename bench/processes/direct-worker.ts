@@ -45,10 +45,16 @@ function voiceProcessor(voices: VoiceCalls): Processor {
         send: (signal) => voices.create(job.id, signal),
         find: (signal) => voices.find(job.id, signal),
       });
+      const id = platform.uuid();
       return {
-        resultData: { voice_id: voiceId, voice_name: "A voice" },
+        resultData: {
+          voice_id: id,
+          provider_voice_id: voiceId,
+          voice_name: "A voice",
+        },
         product: {
           kind: "voice",
+          id,
           provider_voice_id: voiceId,
           name: "A voice",
           description: null,

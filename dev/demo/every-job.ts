@@ -320,7 +320,8 @@ async function createJobs(jobs: AiJobs, inputs: Inputs): Promise<Task[]> {
     taskOf(
       "voice_clone",
       voice,
-      ({ voice_name, voice_id }) => `the voice "${voice_name}", ${voice_id}`,
+      ({ voice_name, provider_voice_id }) =>
+        `the voice "${voice_name}", ${provider_voice_id}`,
     ),
     taskOf(
       "text_to_speech",

@@ -74,7 +74,7 @@ export async function showVoiceClone(): Promise<void> {
   say(indent(JSON.stringify(job, null, 2)));
   say("\nThe row of voices that the same transaction wrote:");
   say(indent(JSON.stringify(voices, null, 2)));
-  if (voices.length !== 1 || voices[0]?.provider_voice_id !== result.voice_id) {
+  if (voices.length !== 1 || voices[0]?.id !== result.voice_id) {
     throw new Error("the job completed without a voice");
   }
 

@@ -128,7 +128,11 @@ const CLONED = {
   output_path: null,
   output_url: null,
   output_url_expires_at: null,
-  result_data: { voice_id: "pNInz6obpgDQGcFmaJgB", voice_name: "Grandma" },
+  result_data: {
+    voice_id: "01975e1c-7a40-7c51-9a55-3f0d2b6c8e14",
+    provider_voice_id: "pNInz6obpgDQGcFmaJgB",
+    voice_name: "Grandma",
+  },
   error_code: null,
   error_message: null,
   provider: "elevenlabs",

@@ -113,6 +113,6 @@ export async function assertDoneOnce(
   assertEquals([facts.errorCode, facts.errorMessage], [null, null]);
   assertEquals(facts.paid.length, 1, "paid for once");
   assertEquals(facts.voices, facts.paid);
-  assertEquals(facts.resultData?.["voice_id"], facts.paid[0]);
+  assertEquals(facts.resultData?.["provider_voice_id"], facts.paid[0]);
   return facts;
 }

@@ -106,7 +106,11 @@ Deno.test("complete_ai_jobs: job and voice appear in the same commit", async () 
       const isCompleted = await queueOver(transaction).completeWithProduct(
         job,
         { kind, ...voice },
-        { voice_id: voice.provider_voice_id, voice_name: voice.name },
+        {
+          voice_id: voice.id,
+          provider_voice_id: voice.provider_voice_id,
+          voice_name: voice.name,
+        },
       );
       assert(isCompleted);
       assertEquals(await seen(transaction), { jobs: 1, voices: 1 });
@@ -115,7 +119,7 @@ Deno.test("complete_ai_jobs: job and voice appear in the same commit", async () 
 
     assertEquals(await seen(), { jobs: 1, voices: 1 });
     const [row] = await db.sql<Record<string, unknown>[]>`
-      select job_id, user_id, provider, provider_voice_id, name, description, labels,
+      select id, job_id, user_id, provider, provider_voice_id, name, description, labels,
         stability::float8 as stability, similarity_boost::float8 as similarity_boost, sample_url
       from public.voices`;
     assertEquals(row, {

@@ -270,6 +270,7 @@ class Walk {
     const id = this.#id(job);
     const voice = {
       kind: "voice",
+      id: crypto.randomUUID(),
       provider_voice_id: objectOf(id),
       name: "Grandpa",
       stability: 0.5,

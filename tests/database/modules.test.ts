@@ -98,6 +98,7 @@ Deno.test("modules: with core alone a job completes with its voice, and an accou
       completeJob(sql, job, {
         product: {
           kind: "voice",
+          id: crypto.randomUUID(),
           provider_voice_id: "v1",
           name: "Me",
           stability: 0.5,

@@ -48,7 +48,7 @@ Deno.test("deno task demo: shows every step, exits with 0 and leaves no process 
   assert(voiceId !== undefined, output);
   assertMatch(output, /"status": "completed"/);
   assertMatch(output, new RegExp(`"voice_id": "${voiceId}"`));
-  assertMatch(output, new RegExp(`"provider_voice_id": "${voiceId}"`));
+  assertMatch(output, new RegExp(`"id": "${voiceId}"`));
   assertMatch(
     output,
     /private +a second user sees 0 jobs, 0 voices, and gets 404 for this one/,

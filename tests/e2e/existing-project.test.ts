@@ -143,7 +143,7 @@ async function cloneVoice(env: ProjectEnv): Promise<void> {
   assertEquals(
     (await creations(env)).filter(({ marker }) => marker === created.id)
       .map(({ id }) => id),
-    [result.voice_id],
+    [result.provider_voice_id],
   );
 }
 

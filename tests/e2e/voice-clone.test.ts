@@ -55,7 +55,8 @@ async function clone(
     .eq("job_id", jobId).single();
   assertEquals(error, null);
   assertEquals(job.result, {
-    voice_id: voice.provider_voice_id,
+    voice_id: voice.id,
+    provider_voice_id: voice.provider_voice_id,
     voice_name: recording,
   });
   assertEquals(voice.sample_url, input_url);

@@ -1,5 +1,6 @@
 /** The result cache in Postgres, which is used when no Redis is configured. */
 import { assertEquals, assertLessOrEqual } from "@std/assert";
+import { voiceCloneResultSchema } from "../../supabase/functions/_shared/contracts/voice-clone.ts";
 import { useStack } from "../_support/stack.ts";
 import type { TestStack } from "../_support/stack.ts";
 import { jobFacts } from "../_support/job-facts.ts";
@@ -73,6 +74,15 @@ Deno.test("cache in Postgres: one that refuses the function fails no job, and th
     const job = await waitForJob(stack, user, body.job_id, "completed");
     assertEquals(job.cached_from_job_id, jobId);
     assertEquals((await jobFacts(stack, job.id)).paid, []);
+    // The reused clone has no row of voices; its result names the earlier one, which speaks.
+    const { voice_id } = voiceCloneResultSchema.parse(job.result_data);
+    const speech = await user.call("create-ai-job", {
+      body: {
+        job_type: "text_to_speech",
+        metadata: { text: "Good evening.", voice_id },
+      },
+    });
+    assertEquals(speech.status, 202, JSON.stringify(speech.body));
   } finally {
     await stack
       .sql`grant select on public.ai_result_cache to authenticated, service_role`;

@@ -4,6 +4,7 @@ import decode from "@audio/decode";
 import { z } from "zod";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import { textToSpeechResultSchema } from "../../supabase/functions/_shared/contracts/text-to-speech.ts";
+import { voiceCloneResultSchema } from "../../supabase/functions/_shared/contracts/voice-clone.ts";
 import { assertProblem } from "../_support/problem.ts";
 import {
   requestVoice,
@@ -119,17 +120,14 @@ Deno.test("speech: a text in the user's own cloned voice becomes an MP3, with on
   const clone = await requestVoice(user, await uploadRecording(user), {
     stability: 0.3,
   });
-  await waitForJob(stack, user, clone, "completed");
-  const { data: voice } = await user.client.from("voices").select(
-    "id,provider_voice_id",
-  ).single();
-  assert(voice !== null);
+  const cloned = await waitForJob(stack, user, clone, "completed");
+  const voice = voiceCloneResultSchema.parse(cloned.result_data);
 
   const { text, marker } = textOf();
   const created = await user.client.functions.invoke("create-ai-job", {
     body: {
       job_type: "text_to_speech",
-      metadata: { text, voice_id: voice.id, settings: { speed: 0.9 } },
+      metadata: { text, voice_id: voice.voice_id, settings: { speed: 0.9 } },
     },
   });
   assertEquals([created.error, created.response?.status], [null, 202]);
@@ -139,7 +137,7 @@ Deno.test("speech: a text in the user's own cloned voice becomes an MP3, with on
   assertEquals(job.output_url, `outputs/${user.id}/${job_id}/speech.mp3`);
   assertEquals(
     [result.voice_id, result.characters, result.parts, result.model],
-    [voice.id, text.length, 1, "eleven_multilingual_v2"],
+    [voice.voice_id, text.length, 1, "eleven_multilingual_v2"],
   );
   const heard = await listen(user, job_id);
   assertEquals(heard.bytes, result.size_bytes);
@@ -161,7 +159,7 @@ Deno.test("speech: a text in the user's own cloned voice becomes an MP3, with on
   const again = await user.call("create-ai-job", {
     body: {
       job_type: "text_to_speech",
-      metadata: { text, voice_id: voice.id, settings: { speed: 0.9 } },
+      metadata: { text, voice_id: voice.voice_id, settings: { speed: 0.9 } },
     },
   });
   assertEquals(

@@ -101,14 +101,15 @@ Deno.test("voice clone: a recording uploaded to a signed URL becomes a voice, wi
 
   const { data: voices, error: voicesError } = await ada.client.from("voices")
     .select(
-      "user_id,job_id,provider,provider_voice_id,name,description,labels,stability,similarity_boost,sample_url",
+      "id,user_id,job_id,provider,provider_voice_id,name,description,labels,stability,similarity_boost,sample_url",
     );
   assertEquals(voicesError, null);
   assertEquals(voices, [{
+    id: result.voice_id,
     user_id: ada.id,
     job_id,
     provider: "elevenlabs",
-    provider_voice_id: result.voice_id,
+    provider_voice_id: result.provider_voice_id,
     name: "Ada's narrator",
     description: "A calm reading voice",
     labels: { language: "en", accent: "british" },
@@ -145,7 +146,7 @@ Deno.test("voice clone: a recording uploaded to a signed URL becomes a voice, wi
   assertEquals(creations.length, 1);
   const [creation] = creations;
   assertEquals(creation?.marker, job_id);
-  assertEquals(creation?.id, result.voice_id);
+  assertEquals(creation?.id, result.provider_voice_id);
   assertEquals(creation?.request.name, "Ada's narrator");
   assertEquals(
     creation?.request.description,

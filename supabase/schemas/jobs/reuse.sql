@@ -28,7 +28,7 @@ begin
         p_source.job_type <> 'voice_clone'
         or exists (
           select 1 from public.voices as v
-          where v.user_id = p_user_id and v.provider_voice_id = p_source.result_data ->> 'voice_id'
+          where v.user_id = p_user_id and v.id::text = p_source.result_data ->> 'voice_id'
             and v.provider_missing_since is null
         )
       )

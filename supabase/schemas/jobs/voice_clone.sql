@@ -31,20 +31,20 @@ set plan_cache_mode = force_generic_plan
 as $$
 begin
   insert into public.voices (
-    user_id, job_id, provider, provider_voice_id, name, description, labels, stability, similarity_boost, sample_url
+    id, user_id, job_id, provider, provider_voice_id, name, description, labels, stability, similarity_boost, sample_url
   )
   select
-    j.user_id, j.id, j.provider, v.provider_voice_id, v.name, v.description, coalesce(v.labels, '{}'), v.stability,
+    v.id, j.user_id, j.id, j.provider, v.provider_voice_id, v.name, v.description, coalesce(v.labels, '{}'), v.stability,
     v.similarity_boost, j.input_url
   from jsonb_to_recordset(p_items) as i (job_id uuid, product jsonb)
   join public.ai_jobs as j on j.id = i.job_id
   cross join lateral jsonb_to_record(i.product) as v (
-    provider_voice_id text, name text, description text, labels jsonb, stability numeric, similarity_boost numeric
+    id uuid, provider_voice_id text, name text, description text, labels jsonb, stability numeric, similarity_boost numeric
   )
   where j.id = any (p_job_ids) and i.product ->> 'kind' = 'voice'
   order by j.id;
 end;
 $$;
 comment on function private.save_voice(jsonb, uuid[]) is
-  'Writes the voices that voice clones created (provider_voice_id, name, description, labels, stability, '
+  'Writes the voices that voice clones created (id, provider_voice_id, name, description, labels, stability, '
   'similarity_boost). See private.ai_job_products.';

@@ -141,7 +141,8 @@ export async function insertCompletedJob(
   const job = await insertClaimedJob(bench, values);
   const voice = aVoice();
   const isCompleted = await bench.queue.completeWithProduct(job, voice, {
-    voice_id: voice.provider_voice_id,
+    voice_id: voice.id,
+    provider_voice_id: voice.provider_voice_id,
     voice_name: voice.name,
   });
   assert(isCompleted);
@@ -152,6 +153,7 @@ export async function insertCompletedJob(
 export function aVoice() {
   return {
     kind: "voice",
+    id: crypto.randomUUID(),
     provider_voice_id: `voice-${crypto.randomUUID()}`,
     name: "Grandpa",
     description: "a warm voice",

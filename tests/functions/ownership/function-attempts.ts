@@ -138,6 +138,7 @@ const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
   p_value: () => ({}),
   p_product: () => ({
     kind: "voice",
+    id: crypto.randomUUID(),
     provider_voice_id: "voice_of_the_matrix",
     name: "A voice",
     stability: 0.5,

@@ -39,7 +39,12 @@ export const voiceCloneRequestSchema = z.strictObject({
 
 /** Result of a voice clone. `cached` is set if the result of an earlier identical job was reused. */
 export const voiceCloneResultSchema = z.object({
-  voice_id: z.string().min(1),
+  voice_id: z.uuid().describe(
+    "The row of voices, which text_to_speech accepts.",
+  ),
+  provider_voice_id: z.string().min(1).describe(
+    "The voice's id at ElevenLabs.",
+  ),
   voice_name: z.string().min(1),
   cached: z.literal(true).optional(),
 });

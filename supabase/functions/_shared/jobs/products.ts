@@ -7,6 +7,7 @@ const seconds = z.number().positive().nullish();
 /** Becomes a row of `voices`. Provider and recording come from the job. */
 const voiceProductSchema = z.strictObject({
   kind: z.literal("voice"),
+  id: z.uuid().describe("The id of the row, because the result has it, too."),
   provider_voice_id: z.string().min(1),
   name,
   description: z.string().nullish(),

@@ -41,13 +41,11 @@ export async function findVoice(
       voiceSettings: metadata.settings,
     };
   }
-  const own = supabase.from("voices")
+  const { data, error } = await supabase.from("voices")
     .select("id,provider_voice_id,stability,similarity_boost")
-    .eq("user_id", job.user_id).eq("provider", "elevenlabs");
-  const { data, error } = await (metadata.voice_id === undefined
-    // By the provider's id: a clone that reused an earlier result has no row in voices.
-    ? own.eq("provider_voice_id", clonedVoice(await dependency()))
-    : own.eq("id", metadata.voice_id)).maybeSingle();
+    .eq("user_id", job.user_id).eq("provider", "elevenlabs")
+    .eq("id", metadata.voice_id ?? clonedVoice(await dependency()))
+    .maybeSingle();
   if (error) throw fromDatabaseError(error);
   if (data === null) {
     throw JobFailure.final("voice_not_found");

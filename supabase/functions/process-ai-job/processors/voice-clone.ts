@@ -1,4 +1,5 @@
 /** The job type `voice_clone`: a recording becomes a voice at ElevenLabs and a row of `voices`. */
+import { generate as uuidV7 } from "@std/uuid/v7";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import {
   voiceCloneMetadataSchema,
@@ -97,13 +98,16 @@ export function createVoiceCloneProcessor(deps: {
         await reportMissing(STEP);
       }
 
+      const rowId = uuidV7();
       return {
         resultData: {
-          voice_id: voiceId,
+          voice_id: rowId,
+          provider_voice_id: voiceId,
           voice_name,
         } satisfies VoiceCloneResult,
         product: {
           kind: "voice",
+          id: rowId,
           provider_voice_id: voiceId,
           name: voice_name,
           description: description ?? null,
