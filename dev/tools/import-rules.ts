@@ -132,9 +132,12 @@ interface Import {
 
 interface Parsed {
   imports: Import[];
-  /** Every identifier of the code, with its lines. */
+  /** The identifiers of the code that a rule is about, with their lines. */
   names: Map<string, number[]>;
 }
+
+const isOfRule = (name: string) =>
+  RUNTIME_NAMES.includes(name) || PRIVILEGED_NAMES.includes(name);
 
 /** The imports (static, dynamic, re-exports, types) and names of a file, without comments and strings. */
 function parse({ path, text }: SourceFile): Parsed {
@@ -165,7 +168,7 @@ function parse({ path, text }: SourceFile): Parsed {
         node,
         ts.isLiteralTypeNode(node.argument) ? node.argument.literal : undefined,
       );
-    } else if (ts.isIdentifier(node)) {
+    } else if (ts.isIdentifier(node) && isOfRule(node.text)) {
       names.set(node.text, [...names.get(node.text) ?? [], lineOf(node)]);
     }
     ts.forEachChild(node, visit);

@@ -51,33 +51,51 @@ function keep(text: string, ranges: readonly (readonly [number, number])[]) {
 }
 
 /** Whether a string is the path of an import. */
-function isImportPath(node: ts.Node): boolean {
-  const { parent } = node;
+function isImportPath(parent: ts.Node, grandparent: ts.Node): boolean {
   return ts.isImportDeclaration(parent) || ts.isExportDeclaration(parent) ||
-    ts.isLiteralTypeNode(parent) && ts.isImportTypeNode(parent.parent) ||
+    ts.isLiteralTypeNode(parent) && ts.isImportTypeNode(grandparent) ||
     ts.isCallExpression(parent) &&
       parent.expression.kind === ts.SyntaxKind.ImportKeyword;
 }
 
+const COMMENT = /\/\/[^\n]*|\/\*[\s\S]*?\*\//g;
+
+/**
+ * Strings, texts of JSX, and comments. The parser finds the literals; what looks like a comment between them is one. It
+ * makes no tokens, which would take most of the time.
+ */
 function proseOfScript(path: string, text: string): string {
-  const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
-  const ranges: [number, number][] = [];
-  const visit = (node: ts.Node): void => {
-    const children = node.getChildren(source).filter((child) =>
-      !ts.isJSDoc(child)
-    );
-    if (children.length > 0) {
-      children.forEach(visit);
-      return;
-    }
-    const start = node.getStart(source, false);
-    ranges.push([node.pos, start]); // comments and space before the token
-    const isText = ts.isStringLiteralLike(node) && !isImportPath(node) ||
+  const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest);
+  const literals: { from: number; to: number; isText: boolean }[] = [];
+  const visit = (node: ts.Node, parent: ts.Node, grandparent: ts.Node) => {
+    const isText = ts.isStringLiteralLike(node) &&
+        !isImportPath(parent, grandparent) ||
       ts.isTemplateHead(node) || ts.isTemplateMiddleOrTemplateTail(node) ||
       ts.isJsxText(node);
-    if (isText) ranges.push([start, node.end]);
+    if (
+      isText || ts.isStringLiteralLike(node) ||
+      ts.isRegularExpressionLiteral(node)
+    ) {
+      const from = node.getStart(source, false);
+      literals.push({ from, to: node.end, isText });
+    } else ts.forEachChild(node, (child) => visit(child, node, parent));
   };
-  visit(source);
+  visit(source, source, source);
+  literals.sort((a, b) => a.from - b.from);
+  const ranges: [number, number][] = [];
+  let end = 0;
+  for (
+    const { from, to, isText } of [
+      ...literals,
+      { from: text.length, to: text.length, isText: false },
+    ]
+  ) {
+    for (const { index, 0: found } of text.slice(end, from).matchAll(COMMENT)) {
+      ranges.push([end + index, end + index + found.length]);
+    }
+    if (isText) ranges.push([from, to]);
+    end = to;
+  }
   return keep(text, ranges);
 }
 
