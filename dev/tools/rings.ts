@@ -30,7 +30,7 @@ export const RINGS = {
   unit: {
     files: cores,
     minutes: 30,
-    longest: ["hostile/bodies", "hostile/media", "client/react"],
+    longest: ["hostile/bodies", "model/model", "hostile/media", "client/react"],
   },
   /** SQL; each test has a copy of the database. */
   database: {
@@ -48,11 +48,12 @@ export const RINGS = {
       "chaos-storm",
       "ownership/ownership",
       "chaos-types",
+      "hosted-runtime",
+      "slow-clients",
+      "avatar-video",
       "janitor",
       "isolate-limits",
       "stack-runtime",
-      "hosted-runtime",
-      "slow-clients",
     ],
   },
   /** The whole stack, started as a user starts it. */
@@ -61,10 +62,10 @@ export const RINGS = {
     minutes: 25,
     longest: [
       "documented-commands",
-      "existing-project",
       "stack-lifecycle",
       "stack-seed",
       "client-package",
+      "existing-project",
     ],
   },
   /** The page in a Chromium, which dev/tools/chromium.ts finds or fetches. */
