@@ -48,7 +48,7 @@ for (const mutation of mutations) {
     );
   } else {
     console.log(
-      `  ${mutation}\n    detected in ${found.configuration} after ${found.violation.trace.length} steps: ${found.violation.property}`,
+      `  ${mutation}\n    detected in ${found.configuration} at step ${found.violation.trace.length}: ${found.violation.property}`,
     );
   }
 }
