@@ -165,6 +165,7 @@ function operationObject(operation: Operation): ZodOpenApiOperationObject {
     operationId: operation.id,
     summary: operation.summary,
     ...(description === "" ? {} : { description }),
+    ...(operation.isInternal === true ? { "x-internal": true } : {}),
     tags: [TAGS[operation.caller].name],
     security: SECURITY[operation.caller],
     requestParams: {

@@ -50,6 +50,8 @@ export interface Operation {
   caller: Caller;
   summary: string;
   description?: string;
+  /** Marks it as `x-internal`: only this project calls it, and it may change in a minor version. */
+  isInternal?: boolean;
   query?: z.ZodObject;
   headers?: z.ZodObject;
   pathParameters?: z.ZodObject;
@@ -154,6 +156,7 @@ function dispatched(
     ...worker,
     method: "post",
     caller: "database",
+    isInternal: true,
     headers: dispatchHeaders,
     body: dispatchBody,
     answers: {
@@ -352,6 +355,7 @@ export const OPERATIONS: readonly Operation[] = [
     path: "/janitor",
     method: "post",
     caller: "database",
+    isInternal: true,
     summary: "The database starts a run of the janitor",
     headers: dispatchHeaders,
     body: janitorDispatchSchema.meta({ id: "JanitorDispatch" }),
@@ -425,7 +429,7 @@ export const OPERATIONS: readonly Operation[] = [
     caller: "operator",
     summary: "The operator's API",
     description:
-      "One action per request. The database checks the role again. It records every action and every view of a payload, with the operator and the time.",
+      "One action per request. The database checks the role again. It records every action and every view of a payload, with the operator and the time. The names of the actions and their bodies are stable; the responses are those that the console shows, and may change in a minor version.",
     body: opsRequestSchema.meta({ id: "OpsRequest" }),
     answers: {
       200: {

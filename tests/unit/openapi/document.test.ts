@@ -50,6 +50,20 @@ Deno.test("openapi: every function has an operation, and no two share an id", as
   );
 });
 
+Deno.test("openapi: exactly the operations that the database calls are internal", () => {
+  const internal = [...text.matchAll(/"operationId": "(\w+)"[^]*?"tags"/g)]
+    .flatMap(([operation, id]) =>
+      operation.includes('"x-internal": true') ? [id] : []
+    );
+  assertEquals(
+    internal,
+    OPERATIONS.filter(({ caller }) => caller === "database").map(({ id }) =>
+      id
+    ),
+  );
+  assertEquals(internal.length, 3);
+});
+
 Deno.test("openapi: every code of a response is listed at an operation", () => {
   const described = new Set(OPERATIONS.flatMap(codesOf));
   const missing = Object.entries(ERROR_CATALOGUE).filter(([code, { status }]) =>
