@@ -8914,8 +8914,8 @@ select
   q.scheduled,
   coalesce(h.calls, 0)::bigint as calls_last_hour,
   coalesce(h.failed_calls, 0)::bigint as failed_calls_last_hour,
-  coalesce(h.spend_micros, 0)::bigint as spend_micros_last_hour,
-  coalesce(s.spend_micros, 0)::bigint as spend_micros_last_day,
+  coalesce(h.spent_micros, 0)::bigint as spent_micros_last_hour,
+  coalesce(s.spent_micros, 0)::bigint as spent_micros_last_day,
   p.budget_micros,
   b.spent_micros as spent_micros_this_month,
   b.reserved_micros
@@ -8928,13 +8928,13 @@ left join (
   select c.provider,
     sum(c.amount) filter (where c.metric = 'calls') as calls,
     sum(c.amount) filter (where c.metric = 'calls' and c.code = 'unavailable') as failed_calls,
-    sum(c.amount) filter (where c.metric = 'spend') as spend_micros
+    sum(c.amount) filter (where c.metric = 'spend') as spent_micros
   from private.ai_counters as c
   where c.resolution = 60 and c.metric in ('calls', 'spend') and c.bucket_at > now() - interval '1 hour'
   group by c.provider
 ) as h on h.provider = p.provider
 left join (
-  select c.provider, sum(c.amount) as spend_micros
+  select c.provider, sum(c.amount) as spent_micros
   from private.ai_counters as c
   where c.resolution = 900 and c.metric = 'spend' and c.bucket_at > now() - interval '1 day'
   group by c.provider
@@ -9151,7 +9151,7 @@ begin
     select jsonb_build_object(
       'completed_last_hour', coalesce(sum(c.amount) filter (where c.metric = 'completed'), 0),
       'failed_last_hour', coalesce(sum(c.amount) filter (where c.metric = 'failed'), 0),
-      'spend_micros_last_hour', coalesce(sum(c.amount) filter (where c.metric = 'spend'), 0)
+      'spent_micros_last_hour', coalesce(sum(c.amount) filter (where c.metric = 'spend'), 0)
     )
     from private.ai_counters as c
     where c.resolution = 60 and c.bucket_at > statement_timestamp() - interval '1 hour'
@@ -9216,7 +9216,7 @@ begin
         coalesce(sum(c.amount) filter (where c.metric = 'completed'), 0) as completed,
         coalesce(sum(c.amount) filter (where c.metric = 'failed'), 0) as failed,
         coalesce(sum(c.amount) filter (where c.metric = 'cancelled'), 0) as cancelled,
-        coalesce(sum(c.amount) filter (where c.metric = 'spend'), 0) as spend_micros
+        coalesce(sum(c.amount) filter (where c.metric = 'spend'), 0) as spent_micros
       from counts as c
       where c.metric not in ('pickup', 'run')
       group by 1
@@ -9259,7 +9259,7 @@ begin
           'completed', coalesce(t.completed, 0),
           'failed', coalesce(t.failed, 0),
           'cancelled', coalesce(t.cancelled, 0),
-          'spend_micros', coalesce(t.spend_micros, 0),
+          'spent_micros', coalesce(t.spent_micros, 0),
           'pickup', case
             when p.bucket_at is not null
               then jsonb_build_object('count', p.amount, 'p50_ms', p.quantiles[1], 'p95_ms', p.quantiles[2])
@@ -9278,7 +9278,7 @@ end;
 $$;
 comment on function private.ai_charts(text) is
   'The last hour, day or week (1h, 24h, 7d) as 60, 96 or 84 buckets, the last of them not over yet: {range, step_seconds, '
-  'buckets: [{at, created, completed, failed, cancelled, spend_micros, pickup: {count, p50_ms, p95_ms} | null, run: '
+  'buckets: [{at, created, completed, failed, cancelled, spent_micros, pickup: {count, p50_ms, p95_ms} | null, run: '
   '[{job_type, count, p50_ms, p95_ms}]}]}. From the counters alone.';
 
 create function public.ops_charts(p_operator_id uuid, p_range text)

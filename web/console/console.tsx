@@ -105,7 +105,7 @@ function Numbers({ overview }: { overview: Overview }) {
         <span>
           Stuck: {overview.stuck.value} · last hour:{" "}
           {countOf(overview.completed_last_hour, "job")} done,{" "}
-          {microsOf(overview.spend_micros_last_hour)} spent
+          {microsOf(overview.spent_micros_last_hour)} spent
         </span>
         <span>as of {secondOf(overview.checked_at)}</span>
       </p>

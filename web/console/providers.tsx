@@ -55,8 +55,8 @@ function ProviderCard({ one }: { one: Provider }) {
             : `${shareOf(error_rate)} of ${
               countOf(one.calls_last_hour, "call")
             }`,
-          "Cost, last hour": microsOf(one.spend_micros_last_hour),
-          "Cost, last day": microsOf(one.spend_micros_last_day),
+          "Cost, last hour": microsOf(one.spent_micros_last_hour),
+          "Cost, last day": microsOf(one.spent_micros_last_day),
           "This month": `${microsOf(one.spent_micros_this_month)}${
             one.budget_micros === null
               ? ", no limit"

@@ -28,7 +28,7 @@ export interface Overview {
   stuck: Judged<number>;
   parked: Judged<number>;
   completed_last_hour: number;
-  spend_micros_last_hour: number;
+  spent_micros_last_hour: number;
   open_breakers: string[];
   checks: {
     name: string;
@@ -85,8 +85,8 @@ export interface Provider {
   scheduled: number;
   calls_last_hour: number;
   error_rate: number | null;
-  spend_micros_last_hour: number;
-  spend_micros_last_day: number;
+  spent_micros_last_hour: number;
+  spent_micros_last_day: number;
   budget_micros: number | null;
   spent_micros_this_month: number;
 }

@@ -255,7 +255,7 @@ export function exposition(reading: Reading): string {
       "ai_provider_spend_dollars_last_hour",
       "gauge",
       "Cost of paid calls in the last hour.",
-      perProvider((one) => one.spend_micros_last_hour / MICROS),
+      perProvider((one) => one.spent_micros_last_hour / MICROS),
     ),
     ...family(
       "ai_provider_breaker_open",

@@ -19,8 +19,8 @@ select
   q.scheduled,
   coalesce(h.calls, 0)::bigint as calls_last_hour,
   coalesce(h.failed_calls, 0)::bigint as failed_calls_last_hour,
-  coalesce(h.spend_micros, 0)::bigint as spend_micros_last_hour,
-  coalesce(s.spend_micros, 0)::bigint as spend_micros_last_day,
+  coalesce(h.spent_micros, 0)::bigint as spent_micros_last_hour,
+  coalesce(s.spent_micros, 0)::bigint as spent_micros_last_day,
   p.budget_micros,
   b.spent_micros as spent_micros_this_month,
   b.reserved_micros
@@ -33,13 +33,13 @@ left join (
   select c.provider,
     sum(c.amount) filter (where c.metric = 'calls') as calls,
     sum(c.amount) filter (where c.metric = 'calls' and c.code = 'unavailable') as failed_calls,
-    sum(c.amount) filter (where c.metric = 'spend') as spend_micros
+    sum(c.amount) filter (where c.metric = 'spend') as spent_micros
   from private.ai_counters as c
   where c.resolution = 60 and c.metric in ('calls', 'spend') and c.bucket_at > now() - interval '1 hour'
   group by c.provider
 ) as h on h.provider = p.provider
 left join (
-  select c.provider, sum(c.amount) as spend_micros
+  select c.provider, sum(c.amount) as spent_micros
   from private.ai_counters as c
   where c.resolution = 900 and c.metric = 'spend' and c.bucket_at > now() - interval '1 day'
   group by c.provider

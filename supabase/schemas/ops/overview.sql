@@ -23,7 +23,7 @@ begin
     select jsonb_build_object(
       'completed_last_hour', coalesce(sum(c.amount) filter (where c.metric = 'completed'), 0),
       'failed_last_hour', coalesce(sum(c.amount) filter (where c.metric = 'failed'), 0),
-      'spend_micros_last_hour', coalesce(sum(c.amount) filter (where c.metric = 'spend'), 0)
+      'spent_micros_last_hour', coalesce(sum(c.amount) filter (where c.metric = 'spend'), 0)
     )
     from private.ai_counters as c
     where c.resolution = 60 and c.bucket_at > statement_timestamp() - interval '1 hour'
@@ -88,7 +88,7 @@ begin
         coalesce(sum(c.amount) filter (where c.metric = 'completed'), 0) as completed,
         coalesce(sum(c.amount) filter (where c.metric = 'failed'), 0) as failed,
         coalesce(sum(c.amount) filter (where c.metric = 'cancelled'), 0) as cancelled,
-        coalesce(sum(c.amount) filter (where c.metric = 'spend'), 0) as spend_micros
+        coalesce(sum(c.amount) filter (where c.metric = 'spend'), 0) as spent_micros
       from counts as c
       where c.metric not in ('pickup', 'run')
       group by 1
@@ -131,7 +131,7 @@ begin
           'completed', coalesce(t.completed, 0),
           'failed', coalesce(t.failed, 0),
           'cancelled', coalesce(t.cancelled, 0),
-          'spend_micros', coalesce(t.spend_micros, 0),
+          'spent_micros', coalesce(t.spent_micros, 0),
           'pickup', case
             when p.bucket_at is not null
               then jsonb_build_object('count', p.amount, 'p50_ms', p.quantiles[1], 'p95_ms', p.quantiles[2])
@@ -150,7 +150,7 @@ end;
 $$;
 comment on function private.ai_charts(text) is
   'The last hour, day or week (1h, 24h, 7d) as 60, 96 or 84 buckets, the last of them not over yet: {range, step_seconds, '
-  'buckets: [{at, created, completed, failed, cancelled, spend_micros, pickup: {count, p50_ms, p95_ms} | null, run: '
+  'buckets: [{at, created, completed, failed, cancelled, spent_micros, pickup: {count, p50_ms, p95_ms} | null, run: '
   '[{job_type, count, p50_ms, p95_ms}]}]}. From the counters alone.';
 
 create function public.ops_charts(p_operator_id uuid, p_range text)

@@ -34,7 +34,7 @@ function counts(change: Partial<Counts> = {}, observed = {}): Counts {
     running: 0,
     completed_last_hour: 0,
     failed_last_hour: 0,
-    spend_micros_last_hour: 0,
+    spent_micros_last_hour: 0,
     ...change,
   };
 }

@@ -63,7 +63,7 @@ Deno.test("console: a share of failures names its time, and that a job which ran
     stuck: none,
     parked: none,
     completed_last_hour: 0,
-    spend_micros_last_hour: 0,
+    spent_micros_last_hour: 0,
   } as const;
   assertEquals(
     CHECK_WORDS["failed_share"]?.say(0.432, {
@@ -125,8 +125,8 @@ Deno.test("console: a provider's card says what happens to its jobs in each stat
     waiting: 0,
     scheduled: 0,
     calls_last_hour: 0,
-    spend_micros_last_hour: 0,
-    spend_micros_last_day: 0,
+    spent_micros_last_hour: 0,
+    spent_micros_last_day: 0,
     budget_micros: null,
     spent_micros_this_month: 0,
   } as const;

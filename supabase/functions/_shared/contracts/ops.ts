@@ -167,7 +167,7 @@ export const overviewCountsSchema = healthDetailsSchema.extend({
   failed_last_hour: count.describe(
     "How often a job failed: one that is retried and fails again counts again.",
   ),
-  spend_micros_last_hour: micros,
+  spent_micros_last_hour: micros,
 });
 
 /** A number with a verdict. `words` is a sentence to show next to it. */
@@ -188,7 +188,7 @@ const overviewResponseSchema = healthDetailsSchema.extend({
   stuck: judged(count),
   parked: judged(count),
   completed_last_hour: count,
-  spend_micros_last_hour: micros,
+  spent_micros_last_hour: micros,
 });
 export type OpsOverview = z.infer<typeof overviewResponseSchema>;
 
@@ -205,7 +205,7 @@ const chartsResponseSchema = z.object({
     completed: count,
     failed: count,
     cancelled: count,
-    spend_micros: micros,
+    spent_micros: micros,
     pickup: durationsSchema.nullable().describe(
       "From when a job was due until it was claimed; null when none was.",
     ),
@@ -254,8 +254,8 @@ export const providerStandingSchema = z.object({
   failed_calls_last_hour: count.describe(
     "Of these, the provider was at fault: no response, 5xx, too many requests.",
   ),
-  spend_micros_last_hour: micros,
-  spend_micros_last_day: micros,
+  spent_micros_last_hour: micros,
+  spent_micros_last_day: micros,
   budget_micros: micros.nullable(),
   spent_micros_this_month: micros,
   reserved_micros: micros,
