@@ -113,7 +113,7 @@ Deno.test("batches and claims: a plan kept from small tables reads only its item
         result_data: {},
         product: aVoice(),
         report_progress: 90,
-        report_stage: "storing",
+        report_stage: "storing_output",
         cache_seconds: 60,
       })),
       // At first no job waits, then all added ones do.

@@ -195,7 +195,7 @@ Deno.test("complete_ai_jobs: it settles the last call in the same commit, with a
     const rows = await call(bench, "complete_ai_jobs", [
       finished(job, call_id, {
         report_progress: 90,
-        report_stage: "storing",
+        report_stage: "storing_output",
         product: aVoice(),
       }),
     ]);
@@ -218,7 +218,7 @@ Deno.test("complete_ai_jobs: it settles the last call in the same commit, with a
         [3, "progress", 10, "fetching_input"],
         [4, "submitted", 30, "calling_provider"],
         [5, "settled", 70, undefined],
-        [6, "progress", 90, "storing"],
+        [6, "progress", 90, "storing_output"],
         [7, "completed", 100, undefined],
       ],
     );

@@ -84,7 +84,7 @@ const OPERATIONS: Record<
           product: index === 1 ? { kind: "song" } : aVoice(),
           cache_seconds: 60,
           report_progress: 90,
-          report_stage: "storing",
+          report_stage: "storing_output",
           // Some completions also settle a call.
           ...(index % 2 === 0 || job.call_id === null ? {} : {
             call_id: job.call_id,

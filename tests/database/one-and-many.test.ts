@@ -148,7 +148,7 @@ Deno.test("one and many: claims, reports, calls and completions leave the same",
         provider_object_id: `voice-of-${call_id}`,
         progress: 70,
         report_progress: 90,
-        report_stage: "storing",
+        report_stage: "storing_output",
         result_data: {},
       })),
     );

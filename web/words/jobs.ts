@@ -57,7 +57,6 @@ const STAGES: Readonly<Record<string, string>> = {
   preparing_photos: "Preparing the photos",
   making_pages: "Laying out the pages",
   joining: "Joining the pieces",
-  storing: "Storing the result",
   storing_output: "Storing the result",
 };
 

@@ -191,7 +191,7 @@ export function create${pascal}Processor(deps: {
           ),
       });
       // Paid for by this attempt or an earlier one: fetched, never created again.
-      progress(80, "storing");
+      progress(80, "storing_output");
       const { outputUrl, bytes } = await storeOutput(deps.supabase, {
         userId: job.user_id,
         jobId: job.id,

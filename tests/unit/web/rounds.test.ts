@@ -48,7 +48,13 @@ Deno.test("page timeline: a run that is not over is shown, also when it begins l
 Deno.test("page timeline: nothing is lost when nothing repeats", () => {
   assertEquals(shown(), []);
   assertEquals(
-    shown("created", "claimed", "progress:storing", "retried", "claimed"),
+    shown(
+      "created",
+      "claimed",
+      "progress:storing_output",
+      "retried",
+      "claimed",
+    ),
     ["created", "claimed", "progress", "retried", "claimed"],
   );
 });

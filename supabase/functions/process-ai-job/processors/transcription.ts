@@ -180,7 +180,7 @@ export function createTranscriptionProcessor(
         }
       }
 
-      progress(90, "storing");
+      progress(90, "storing_output");
       const file = toFile(transcript);
       const isSrt = metadata.output_format === "srt";
       const contentType = isSrt ? "text/plain" : "application/json";

@@ -76,13 +76,13 @@ Deno.test("JobRun: a report is sent with the begin of a paid call, and with the 
     const completion = await withPaidCall(() => Promise.resolve("voice-1"))(
       context,
     );
-    context.progress(90, "storing");
+    context.progress(90, "storing_output");
     return completion;
   });
   await run();
   assertEquals(repository.carried, [{ progress: 10, stage: "fetching_input" }]);
   assertEquals(repository.extras, [
-    { report: { progress: 90, stage: "storing" } },
+    { report: { progress: 90, stage: "storing_output" } },
   ]);
   assertEquals(repository.beats, []);
 });
