@@ -23,8 +23,6 @@ export interface VoiceCloneResult {
   /** The voice's id at ElevenLabs. */
   provider_voice_id: string;
   voice_name: string;
-  /** Present when an earlier equal job was reused. */
-  cached?: true | undefined;
 }
 
 /** Speaks a text. */
@@ -82,7 +80,6 @@ export interface TextToSpeechResult {
   duration_seconds: number;
   size_bytes: number;
   content_type: string;
-  cached?: true | undefined;
 }
 
 /** Transcribes a recording. */
@@ -108,7 +105,6 @@ export interface TranscriptionResult {
   words: number;
   speakers: number;
   content_type: string;
-  cached?: true | undefined;
 }
 
 /** Makes a photo talk: `text` with `voice_id`, or `audio_url`, or neither when the job depends on speech. */
@@ -129,7 +125,6 @@ export interface AvatarVideoResult {
   provider_video_id: string;
   duration_seconds: number | null;
   size_bytes: number;
-  cached?: true | undefined;
 }
 
 /** Prints a slideshow as a PDF. */

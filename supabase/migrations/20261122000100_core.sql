@@ -2926,7 +2926,7 @@ begin
   set status = 'completed',
       progress_percentage = 100,
       stage = null,
-      result_data = v_source.result_data || '{"cached": true}',
+      result_data = v_source.result_data,
       output_url = v_source.output_url,
       cached_from_job_id = v_source.id,
       completed_at = greatest(clock_timestamp(), j.started_at),
@@ -3175,7 +3175,7 @@ begin
       new.is_blocked := false;
       new.stage := null;
       new.progress_percentage := 100;
-      new.result_data := v_source.result_data || '{"cached": true}';
+      new.result_data := v_source.result_data;
       new.output_url := v_source.output_url;
       new.started_at := now();
       new.completed_at := now();

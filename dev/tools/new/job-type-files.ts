@@ -90,7 +90,6 @@ export const ${camel}ResultSchema = z.object({
   ${snake}_id: z.string().min(1),
   size_bytes: z.number().int().positive(),
   content_type: z.string(),
-  cached: z.literal(true).optional(),
 });
 /** See {@link ${camel}ResultSchema}. */
 export type ${pascal}Result = z.infer<typeof ${camel}ResultSchema>;

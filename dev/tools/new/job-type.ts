@@ -125,7 +125,6 @@ export interface ${pascal}Result {
   ${snake}_id: string;
   size_bytes: number;
   content_type: string;
-  cached?: true | undefined;
 }
 
 `,

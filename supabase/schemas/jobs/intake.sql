@@ -224,7 +224,7 @@ begin
       new.is_blocked := false;
       new.stage := null;
       new.progress_percentage := 100;
-      new.result_data := v_source.result_data || '{"cached": true}';
+      new.result_data := v_source.result_data;
       new.output_url := v_source.output_url;
       new.started_at := now();
       new.completed_at := now();

@@ -81,7 +81,7 @@ begin
   set status = 'completed',
       progress_percentage = 100,
       stage = null,
-      result_data = v_source.result_data || '{"cached": true}',
+      result_data = v_source.result_data,
       output_url = v_source.output_url,
       cached_from_job_id = v_source.id,
       completed_at = greatest(clock_timestamp(), j.started_at),

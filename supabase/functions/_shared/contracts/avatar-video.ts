@@ -126,7 +126,6 @@ export const avatarVideoResultSchema = z.object({
   provider_video_id: z.string().min(1),
   duration_seconds: z.number().positive().nullable(),
   size_bytes: z.number().int().positive(),
-  cached: z.literal(true).optional(),
 });
 /** See {@link avatarVideoResultSchema}. */
 export type AvatarVideoResult = z.infer<typeof avatarVideoResultSchema>;

@@ -115,6 +115,5 @@ export const textToSpeechResultSchema = z.object({
   duration_seconds: z.number().positive(),
   size_bytes: z.number().int().positive(),
   content_type: z.string(),
-  cached: z.literal(true).optional(),
 });
 export type TextToSpeechResult = z.infer<typeof textToSpeechResultSchema>;

@@ -71,6 +71,5 @@ export const transcriptionResultSchema = z.object({
   words: z.number().int().min(0),
   speakers: z.number().int().min(0),
   content_type: z.string(),
-  cached: z.literal(true).optional(),
 });
 export type TranscriptionResult = z.infer<typeof transcriptionResultSchema>;

@@ -37,7 +37,7 @@ export const voiceCloneRequestSchema = z.strictObject({
   metadata: voiceCloneMetadataSchema.prefault({}),
 });
 
-/** Result of a voice clone. `cached` is set if the result of an earlier identical job was reused. */
+/** Result of a voice clone. */
 export const voiceCloneResultSchema = z.object({
   voice_id: z.uuid().describe(
     "The row of voices, which text_to_speech accepts.",
@@ -46,7 +46,6 @@ export const voiceCloneResultSchema = z.object({
     "The voice's id at ElevenLabs.",
   ),
   voice_name: z.string().min(1),
-  cached: z.literal(true).optional(),
 });
 /** See {@link voiceCloneResultSchema}. */
 export type VoiceCloneResult = z.infer<typeof voiceCloneResultSchema>;
