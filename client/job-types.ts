@@ -96,7 +96,7 @@ export interface TranscriptionMetadata {
 
 /** Result of a transcription; the whole transcript is the job's output. */
 export interface TranscriptionResult {
-  transcription_id: string;
+  provider_transcription_id: string;
   /** The first 10,000 characters. */
   text: string;
   is_text_cut: boolean;

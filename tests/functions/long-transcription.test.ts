@@ -108,7 +108,7 @@ Deno.test("long transcript: submitted, fetched by the provider, woken by its web
   ]);
   const entry = await assertOnce(stack, jobId);
   const result = transcriptionResultSchema.parse(job.result_data);
-  assertEquals(result.transcription_id, entry?.id);
+  assertEquals(result.provider_transcription_id, entry?.id);
   assertEquals(entry?.bytes, (await readRecording("speech-24s.mp3")).length);
   const address = String(entry?.request["cloud_storage_url"]);
   assert(
@@ -139,7 +139,7 @@ Deno.test("long transcript: without an id in the response, the id that the webho
     const job = await waitForJob(stack, user, jobId, "completed");
     const entry = await assertOnce(stack, jobId);
     const result = transcriptionResultSchema.parse(job.result_data);
-    assertEquals(result.transcription_id, entry?.id);
+    assertEquals(result.provider_transcription_id, entry?.id);
   } finally {
     await stack.simulator.set({ returns_transcript_id: true });
   }

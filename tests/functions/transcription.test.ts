@@ -95,7 +95,7 @@ Deno.test("transcript: a recording becomes words with times and speakers, and fi
     duration_seconds: Math.round((duration_seconds ?? 0) * 1000) / 1000,
   });
   const done = await facts(stack, jobId);
-  assertEquals([done.paid, done.sent], [[result.transcription_id], 1]);
+  assertEquals([done.paid, done.sent], [[result.provider_transcription_id], 1]);
   assertEquals(
     (await stack.simulator.creations(jobId))[0]?.bytes,
     (await readRecording("speech-24s.mp3")).length,

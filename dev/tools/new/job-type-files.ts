@@ -87,7 +87,7 @@ export const ${camel}RequestSchema = z.strictObject({
 
 /** Result of a ${words}; the file is the job's output. */
 export const ${camel}ResultSchema = z.object({
-  ${snake}_id: z.string().min(1),
+  provider_${snake}_id: z.string().min(1),
   size_bytes: z.number().int().positive(),
   content_type: z.string(),
 });
@@ -203,7 +203,7 @@ export function create${pascal}Processor(deps: {
       return {
         outputUrl,
         resultData: {
-          ${snake}_id: id,
+          provider_${snake}_id: id,
           size_bytes: bytes,
           content_type: "audio/mpeg",
         } satisfies ${pascal}Result,
@@ -312,7 +312,7 @@ Deno.test("${snake}: one paid request with the job's marker, and the file is sto
   assertEquals(stored, [\`/storage/v1/object/\${path} \${SOUND.byteLength}\`]);
   assertEquals(completion.outputUrl, path);
   assertEquals(${camel}ResultSchema.parse(completion.resultData), {
-    ${snake}_id: "made-1",
+    provider_${snake}_id: "made-1",
     size_bytes: SOUND.byteLength,
     content_type: "audio/mpeg",
   });

@@ -122,7 +122,7 @@ export interface ${pascal}Metadata {
 
 /** Result of a ${words}; the file is the job's output. */
 export interface ${pascal}Result {
-  ${snake}_id: string;
+  provider_${snake}_id: string;
   size_bytes: number;
   content_type: string;
 }
@@ -155,7 +155,7 @@ export interface ${pascal}Result {
       path: "docs/job-types.md",
       before: "## Your own\n",
       text:
-        `## \`${snake}\`\n\nMakes a ${words} from a text, at ElevenLabs.\n\n- Input: none. The text is in the metadata.\n- Metadata: \`text\` (1,000 characters at most).\n- Result: \`{${snake}_id, size_bytes, content_type}\`; \`output_url\` is the MP3.\n\n`,
+        `## \`${snake}\`\n\nMakes a ${words} from a text, at ElevenLabs.\n\n- Input: none. The text is in the metadata.\n- Metadata: \`text\` (1,000 characters at most).\n- Result: \`{provider_${snake}_id, size_bytes, content_type}\`; \`output_url\` is the MP3.\n\n`,
     },
     {
       path: "CHANGELOG.md",

@@ -63,7 +63,7 @@ export const MAX_RESULT_TEXT = 10_000;
 
 /** Result of a transcription; the file is the job's output. */
 export const transcriptionResultSchema = z.object({
-  transcription_id: z.string().min(1),
+  provider_transcription_id: z.string().min(1),
   text: z.string().max(MAX_RESULT_TEXT),
   is_text_cut: z.boolean(),
   language: z.string().nullable(),

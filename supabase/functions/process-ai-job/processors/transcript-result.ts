@@ -56,7 +56,7 @@ export function toResult(
   contentType: TranscriptionResult["content_type"],
 ): TranscriptionResult & Completion["resultData"] {
   return {
-    transcription_id: id,
+    provider_transcription_id: id,
     text: headOf(file.text, MAX_RESULT_TEXT),
     is_text_cut: file.text.length > MAX_RESULT_TEXT,
     language: file.language,
