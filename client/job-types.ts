@@ -70,8 +70,8 @@ export interface TextToSpeechMetadata {
 export interface TextToSpeechResult {
   voice_id: string;
   model: string;
-  characters: number;
-  parts: number;
+  character_count: number;
+  part_count: number;
   /**
    * What it was spoken with: with `eleven_v3` a voice's own stability becomes the nearest of 0, 0.5 and 1. Null for the
    * provider's default.
@@ -89,7 +89,7 @@ export interface TranscriptionMetadata {
   /** ISO 639; detected when left out. */
   language_code?: string | undefined;
   /** How many people speak, 1 to 32; detected when left out. */
-  speakers?: number | undefined;
+  speaker_count?: number | undefined;
   tag_audio_events?: boolean | undefined;
   output_format?: "json" | "srt" | undefined;
 }
@@ -100,10 +100,10 @@ export interface TranscriptionResult {
   /** The first 10,000 characters. */
   text: string;
   is_text_cut: boolean;
-  language: string | null;
+  language_code: string | null;
   duration_seconds: number | null;
-  words: number;
-  speakers: number;
+  word_count: number;
+  speaker_count: number;
   content_type: string;
 }
 
@@ -146,10 +146,10 @@ export interface PdfRenderResult {
   page_size: string;
   page_count: number;
   size_bytes: number;
-  pictures_left_out: number;
+  omitted_picture_count: number;
   /** Characters that the fonts do not have, and the first ten different ones. */
-  characters_left_out: number;
-  characters_left_out_sample: string | null;
+  omitted_character_count: number;
+  omitted_character_sample: string | null;
   /** Slides, from 1, whose caption lacks such characters, or is left out because it would lose most of its letters. */
   captions_incomplete: number[];
   /** Slides, from 1, printed at less than 150 pixels to the inch. */

@@ -110,7 +110,7 @@ const [voice, speech, text, portraitFilm, pdf] = await Promise.all([
 print({
   voice_clone: voice.result.voice_name,
   text_to_speech: speech.result.duration_seconds,
-  transcription: text.result.words,
+  transcription: text.result.word_count,
   avatar_video: portraitFilm.result.provider,
   pdf_render: pdf.result.page_count,
 });

@@ -89,7 +89,7 @@ begin
     E'Grete: And Mister John Dashwood had then leisure to consider how much there might be prudently in his power to do for them.\n'
       'Grete: He was not an ill-disposed young man, unless to be rather cold-hearted',
     '{
-      "language": "en",
+      "language_code": "en",
       "segments": [
         {
           "speaker": "Grete", "start": 0.2, "end": 6.8,

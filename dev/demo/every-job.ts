@@ -326,8 +326,8 @@ async function createJobs(jobs: AiJobs, inputs: Inputs): Promise<Task[]> {
     taskOf(
       "text_to_speech",
       speech,
-      ({ characters, duration_seconds }) =>
-        `a letter of ${characters} characters in that voice, ${
+      ({ character_count, duration_seconds }) =>
+        `a letter of ${character_count} characters in that voice, ${
           duration_seconds.toFixed(0)
         } s`,
       { "letter.mp3": same },
@@ -337,8 +337,8 @@ async function createJobs(jobs: AiJobs, inputs: Inputs): Promise<Task[]> {
     taskOf(
       "transcription",
       transcript,
-      ({ words, speakers }) =>
-        `${words} words of ${count(speakers, "speaker")} in the call`,
+      ({ word_count, speaker_count }) =>
+        `${word_count} words of ${count(speaker_count, "speaker")} in the call`,
       {
         "call-transcript.txt": (output) => toDialogue(readTranscript(output)),
         "call-transcript.json": (output) =>

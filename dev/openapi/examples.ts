@@ -294,7 +294,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       body: {
         job_type: "transcription",
         input_url: CALL,
-        metadata: { speakers: 2 },
+        metadata: { speaker_count: 2 },
       },
       answer: accepted(TRANSCRIPT),
     },

@@ -202,7 +202,7 @@ export function jobShapes(inputUrlOf: {
         ...of(
           ["call_id", notUuid],
           ["language_code", notMatching(/^[a-z]{2,3}$/)],
-          ["speakers", notWhole(1, 32)],
+          ["speaker_count", notWhole(1, 32)],
           ["tag_audio_events", notBoolean],
           ["output_format", notOneOf("json", "srt")],
         ),

@@ -82,7 +82,7 @@ liveTest(
       job_type: "text_to_speech",
       metadata: { text: "Good evening, everyone.", voice_id: voice.id },
     }, { onProgress: ({ stage }) => seen.push(stage) });
-    assertEquals(speech.result.parts, 1);
+    assertEquals(speech.result.part_count, 1);
     assert(seen.includes("speaking"), JSON.stringify(seen));
     const address = await jobs.job(speech.id).downloadUrl({ expiresIn: 60 });
     const sound = await (await fetch(address)).arrayBuffer();
@@ -93,7 +93,7 @@ liveTest(
       job_type: "transcription",
       input_url: call.input_url,
     });
-    assert(transcript.result.words > 0);
+    assert(transcript.result.word_count > 0);
 
     const portrait = await jobs.upload(
       new Blob([await photo("quarters-orientation-6.jpg")], {

@@ -135,7 +135,7 @@ Deno.test("long transcript: without an id in the response, the id that the webho
     returns_transcript_id: false,
   });
   try {
-    const { user, jobId } = await newJob({ speakers: 3 });
+    const { user, jobId } = await newJob({ speaker_count: 3 });
     const job = await waitForJob(stack, user, jobId, "completed");
     const entry = await assertOnce(stack, jobId);
     const result = transcriptionResultSchema.parse(job.result_data);

@@ -70,7 +70,7 @@ Deno.test("pdf_render: a slideshow becomes a PDF that only its owner can fetch, 
     0,
   ]);
   const result = pdfRenderResultSchema.parse(job.result_data);
-  assertEquals([result.page_count, result.pictures_left_out], [6, 1]);
+  assertEquals([result.page_count, result.omitted_picture_count], [6, 1]);
 
   const { data: row } = await user.client.from("pdfs").select(
     "job_id,slideshow_id,title,pdf_url,page_count,size_bytes",
@@ -382,10 +382,10 @@ Deno.test("pdf_render: omissions and likely print defects do not fail the job; t
   const result = pdfRenderResultSchema.parse(job.result_data);
   assertEquals(
     [
-      result.characters_left_out,
-      result.characters_left_out_sample,
+      result.omitted_character_count,
+      result.omitted_character_sample,
       result.captions_incomplete,
-      result.pictures_left_out,
+      result.omitted_picture_count,
       result.photos_too_small,
       result.photos_without_end,
     ],

@@ -136,7 +136,7 @@ Deno.test("speech: a text in the user's own cloned voice becomes an MP3, with on
   const result = textToSpeechResultSchema.parse(job.result_data);
   assertEquals(job.output_url, `outputs/${user.id}/${job_id}/speech.mp3`);
   assertEquals(
-    [result.voice_id, result.characters, result.parts, result.model],
+    [result.voice_id, result.character_count, result.part_count, result.model],
     [voice.voice_id, text.length, 1, "eleven_multilingual_v2"],
   );
   const heard = await listen(user, job_id);
@@ -403,7 +403,7 @@ Deno.test("speech: a long text is spoken in parts, each paid for once, and joine
   const { user, jobId } = await newJob({ text, model: "eleven_v3" });
   const job = await waitForJob(stack, user, jobId, "completed");
   const result = textToSpeechResultSchema.parse(job.result_data);
-  assertEquals(result.parts, 3);
+  assertEquals(result.part_count, 3);
   const paid = await stack.simulator.creations(marker);
   const parts = paid.map(({ request }) => String(request["text"]));
   assertEquals(parts.join(" "), text);

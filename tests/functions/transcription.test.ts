@@ -65,7 +65,7 @@ Deno.test("transcript: a recording becomes words with times and speakers, and fi
   const { data: call } = await user.client.from("calls")
     .insert({ title: "Sunday call" }).select("id").single();
   assert(call !== null);
-  const { jobId } = await newJob({ call_id: call.id, speakers: 2 }, {
+  const { jobId } = await newJob({ call_id: call.id, speaker_count: 2 }, {
     by: user,
   });
   const job = await waitForJob(stack, user, jobId, "completed");
@@ -73,14 +73,19 @@ Deno.test("transcript: a recording becomes words with times and speakers, and fi
   const result = transcriptionResultSchema.parse(job.result_data);
   assert(result.text.startsWith("And Mister John Dashwood"));
   assertEquals(
-    [result.speakers, result.language, result.is_text_cut, result.content_type],
+    [
+      result.speaker_count,
+      result.language_code,
+      result.is_text_cut,
+      result.content_type,
+    ],
     [2, "eng", false, "application/json"],
   );
   const file = transcriptFileSchema.parse(
     JSON.parse(await download(user, job.output_url)),
   );
   assertEquals(file.text, result.text);
-  assertEquals(file.words.length, result.words);
+  assertEquals(file.words.length, result.word_count);
   assertEquals(file.speakers, ["speaker_0", "speaker_1"]);
   assertEquals(file.segments.map(({ text }) => text).join(" "), file.text);
 
@@ -159,8 +164,11 @@ Deno.test("transcript: invalid parameters are named, and change nothing", async 
   for (
     const [body, field] of [
       [{}, "input_url"],
-      [{ input_url, metadata: { speakers: 0 } }, "metadata.speakers"],
-      [{ input_url, metadata: { speakers: 33 } }, "metadata.speakers"],
+      [{ input_url, metadata: { speaker_count: 0 } }, "metadata.speaker_count"],
+      [
+        { input_url, metadata: { speaker_count: 33 } },
+        "metadata.speaker_count",
+      ],
       [
         { input_url, metadata: { language_code: "english" } },
         "metadata.language_code",

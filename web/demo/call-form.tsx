@@ -44,7 +44,7 @@ export function CallForm() {
             call_id,
             ...(speakers.value === ""
               ? {}
-              : { speakers: Number(speakers.value) }),
+              : { speaker_count: Number(speakers.value) }),
           },
         });
         clearSent(file, chosen, null);

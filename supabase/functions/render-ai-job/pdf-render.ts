@@ -88,9 +88,9 @@ async function render(
       page_size: metadata.page_size,
       page_count: book.pageCount,
       size_bytes: book.size,
-      pictures_left_out: texts.picturesLeftOut,
-      characters_left_out: texts.charactersLeftOut,
-      characters_left_out_sample: texts.charactersLeftOutSample,
+      omitted_picture_count: texts.omittedPictureCount,
+      omitted_character_count: texts.omittedCharacterCount,
+      omitted_character_sample: texts.omittedCharacterSample,
       captions_incomplete: texts.captionsIncomplete,
       photos_too_small: book.tooSmall,
       photos_without_end: slidesWith((object) =>

@@ -116,7 +116,7 @@ async function run(
       provider: "elevenlabs",
       spend,
       input_url: given.inputUrl ?? `recordings/${USER}/call.mp3`,
-      metadata: { speakers: 2 },
+      metadata: { speaker_count: 2 },
       attempt: 1,
       max_attempts: 5,
       input_hash: null,

@@ -41,13 +41,13 @@ export const pdfRenderResultSchema = z.object({
   page_size: z.string(),
   page_count: z.number().int().positive(),
   size_bytes: z.number().int().positive(),
-  pictures_left_out: z.number().int().min(0).describe(
+  omitted_picture_count: z.number().int().min(0).describe(
     "Number of emoji in title, name, description and captions; they are not printed.",
   ),
-  characters_left_out: z.number().int().min(0).describe(
+  omitted_character_count: z.number().int().min(0).describe(
     "Number of other characters that the fonts do not have.",
   ),
-  characters_left_out_sample: z.string().nullable().describe(
+  omitted_character_sample: z.string().nullable().describe(
     "The first ten different characters that the fonts do not have.",
   ),
   captions_incomplete: z.array(z.number().int()).describe(

@@ -109,8 +109,8 @@ function languageRefusal(model: SpeechModel, code: string): string | null {
 export const textToSpeechResultSchema = z.object({
   voice_id: z.string().min(1),
   model: z.string().min(1),
-  characters: z.number().int().positive(),
-  parts: z.number().int().positive(),
+  character_count: z.number().int().positive(),
+  part_count: z.number().int().positive(),
   stability: unitInterval.nullable(),
   duration_seconds: z.number().positive(),
   size_bytes: z.number().int().positive(),

@@ -12,7 +12,7 @@ export const transcriptionMetadataSchema = z.strictObject({
     "must be an ISO 639 code such as en",
   )
     .optional().describe("Default: detected."),
-  speakers: z.number().int().min(1).max(32).optional().describe(
+  speaker_count: z.number().int().min(1).max(32).optional().describe(
     "Number of speakers. Default: detected.",
   ),
   tag_audio_events: z.boolean().default(false).describe(
@@ -43,7 +43,7 @@ const transcriptSegmentSchema = z.object({
 
 /** The JSON file of a transcription, and `calls.transcript_data`. */
 export const transcriptFileSchema = z.object({
-  language: z.string().nullable(),
+  language_code: z.string().nullable(),
   duration_seconds: z.number().nullable(),
   speakers: z.array(z.string()),
   text: z.string(),
@@ -66,10 +66,10 @@ export const transcriptionResultSchema = z.object({
   provider_transcription_id: z.string().min(1),
   text: z.string().max(MAX_RESULT_TEXT),
   is_text_cut: z.boolean(),
-  language: z.string().nullable(),
+  language_code: z.string().nullable(),
   duration_seconds: z.number().nullable(),
-  words: z.number().int().min(0),
-  speakers: z.number().int().min(0),
+  word_count: z.number().int().min(0),
+  speaker_count: z.number().int().min(0),
   content_type: z.string(),
 });
 export type TranscriptionResult = z.infer<typeof transcriptionResultSchema>;

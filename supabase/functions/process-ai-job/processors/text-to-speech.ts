@@ -100,8 +100,8 @@ export function createTextToSpeechProcessor(deps: PartDeps): Processor {
         resultData: {
           voice_id: voiceId,
           model: metadata.model,
-          characters: [...metadata.text].length,
-          parts: texts.length,
+          character_count: [...metadata.text].length,
+          part_count: texts.length,
           stability: voice.voiceSettings.stability ?? null,
           duration_seconds: Math.round(joined.state.seconds * 1000) / 1000,
           size_bytes: bytes,

@@ -37,7 +37,7 @@ export function heardWords(transcript: Transcript): HeardWord[] {
 export function toFile(transcript: Transcript): TranscriptFile {
   const words = heardWords(transcript);
   return {
-    language: transcript.language_code ?? null,
+    language_code: transcript.language_code ?? null,
     duration_seconds: transcript.audio_duration_secs ?? words.at(-1)?.end ??
       null,
     speakers: speakersOf(words),
@@ -59,10 +59,10 @@ export function toResult(
     provider_transcription_id: id,
     text: headOf(file.text, MAX_RESULT_TEXT),
     is_text_cut: file.text.length > MAX_RESULT_TEXT,
-    language: file.language,
+    language_code: file.language_code,
     duration_seconds: file.duration_seconds,
-    words: file.words.filter(({ type }) => type === "word").length,
-    speakers: file.speakers.length,
+    word_count: file.words.filter(({ type }) => type === "word").length,
+    speaker_count: file.speakers.length,
     content_type: contentType,
   };
 }

@@ -127,7 +127,7 @@ export function createTranscriptionProcessor(
             );
             const options = {
               languageCode: metadata.language_code,
-              speakers: metadata.speakers,
+              speakers: metadata.speaker_count,
               tagAudioEvents: metadata.tag_audio_events,
             };
             const jobId = job.id;

@@ -16,9 +16,9 @@ export interface Texts {
   captions: readonly (PrintableText | null)[];
   /** Slides, from 1, whose caption lacks characters or is left out. */
   captionsIncomplete: number[];
-  picturesLeftOut: number;
-  charactersLeftOut: number;
-  charactersLeftOutSample: string | null;
+  omittedPictureCount: number;
+  omittedCharacterCount: number;
+  omittedCharacterSample: string | null;
   /** Formats a day (`YYYY-MM-DD`) in the owner's locale. */
   day(day: string): PrintableText;
 }
@@ -39,13 +39,13 @@ export async function printTexts(
   const { countLetters, showCharacters, toPrintable } = await import(
     "../keepsake/printable-text.ts"
   );
-  let picturesLeftOut = 0;
+  let omittedPictureCount = 0;
   const missing: string[] = [];
   const letters = { kept: 0, lost: 0 };
   const print = (text: string, face: Face) => {
     const printable = toPrintable(text, face);
     const { kept, lost } = countLetters(printable);
-    picturesLeftOut += printable.pictures;
+    omittedPictureCount += printable.pictures;
     missing.push(...printable.missing);
     letters.kept += kept;
     letters.lost += lost;
@@ -101,9 +101,9 @@ export async function printTexts(
   }
   return {
     ...texts,
-    picturesLeftOut,
-    charactersLeftOut: missing.length,
-    charactersLeftOutSample: missing.length === 0
+    omittedPictureCount,
+    omittedCharacterCount: missing.length,
+    omittedCharacterSample: missing.length === 0
       ? null
       : showCharacters(missing),
   };
