@@ -10,12 +10,46 @@ import {
   insertCompletedJob,
   insertJob,
   insertJobs,
+  type JobEvent,
   readJob,
   refusalOf,
   uploadSample,
   withQueue,
 } from "./_support/factories.ts";
 import type { ClaimedJob } from "./_support/queue.ts";
+
+/** The members of `data` by event, as docs/job-lifecycle.md lists them: those always present, and all. */
+async function documentedMembers(): Promise<
+  Map<string, { always: string[]; all: string[] }>
+> {
+  const page = await Deno.readTextFile(
+    new URL("../../docs/job-lifecycle.md", import.meta.url),
+  );
+  const [, section = ""] = page.split("## Data of the events");
+  const members = (cell: string | undefined) =>
+    [...(cell ?? "").matchAll(/`(\w+)`/g)].flatMap(([, name]) => name ?? []);
+  return new Map(
+    section.split("\n## ")[0]?.split("\n").flatMap((line) => {
+      const cells = line.split("|");
+      const [event] = members(cells[1]);
+      if (cells.length !== 5 || event === undefined) return [];
+      const always = members(cells[2]);
+      return [[event, { always, all: [...always, ...members(cells[3])] }]];
+    }),
+  );
+}
+const documented = await documentedMembers();
+
+/** Checks the members of each event against the page. */
+function assertDocumented(events: readonly JobEvent[]): void {
+  for (const { event, data } of events) {
+    const { always = [], all = [] } = documented.get(event) ?? {};
+    const names = Object.keys(data);
+    const what = `${event}: ${names}`;
+    assertEquals(always.filter((name) => !names.includes(name)), [], what);
+    assertEquals(names.filter((name) => !all.includes(name)), [], what);
+  }
+}
 
 /** A walk of one job through the queue: the lease of its owner, and the expected events. */
 class Walk {
@@ -134,6 +168,7 @@ Deno.test("ai_job_events: on any walk through the queue each change is one event
 
           const events = await eventsOf(bench.db, id);
           assertEquals(events.map(({ event }) => event), walk.expected);
+          assertDocumented(events);
           assertEquals(
             events.map(({ seq }) => seq),
             events.map((_, index) => index + 1),
@@ -168,6 +203,60 @@ Deno.test("ai_job_events: on any walk through the queue each change is one event
       ],
       "the walks reached every event",
     );
+  });
+});
+
+Deno.test("ai_job_events: requests, dependencies and carried settlements have the documented members", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const first = await insertClaimedJob(bench);
+    const { user_id } = first;
+    const second = await insertJob(db, {
+      user_id,
+      depends_on_job_id: first.id,
+    });
+    await queue.fail(first, { isRetryable: false });
+    await db.sql`
+      update public.ai_jobs set retry_requested_at = now() where id = ${first.id}`;
+    const [again] = await queue.claim(1, [first.id]);
+    assert(again !== undefined);
+    const call = await queue.begin(again);
+    await db.sql`
+      select * from public.complete_ai_jobs(${
+      db.sql.json([{
+        job_id: again.id,
+        lease_token: again.lease_token,
+        result_data: {},
+        call_id: call?.call_id ?? "",
+        outcome: "succeeded",
+        provider_object_id: "o-1",
+        progress: 80,
+      }])
+    })`;
+    const [running] = await queue.claim(1, [second.id]);
+    assert(running !== undefined);
+    await db.sql`
+      update public.ai_jobs set cancel_requested_at = now() where id = ${second.id}`;
+    await queue.cancel(running);
+    const events = [
+      ...await eventsOf(db, first.id),
+      ...await eventsOf(db, second.id),
+    ];
+    assertDocumented(events);
+    const seen = new Set(events.map(({ event }) => event));
+    for (
+      const name of [
+        "retry_requested",
+        "settled",
+        "completed",
+        "unblocked",
+        "cancel_requested",
+        "cancelled",
+      ]
+    ) assert(seen.has(name), name);
+    const settled = events.find(({ event }) => event === "settled");
+    assertEquals(settled?.data["outcome"], undefined);
+    assertEquals(documented.size, 15);
   });
 });
 
