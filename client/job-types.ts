@@ -306,7 +306,10 @@ export interface JobEvent {
   progress?: number | undefined;
   stage?: string | undefined;
   error_code?: string | undefined;
-  /** With `settled`: the outcome of the paid call; `unknown` when no usable response arrived. */
+  /**
+   * With `settled`: the outcome of the paid call; `unknown` when no usable response arrived. Absent when the completion
+   * of the job carries the settlement.
+   */
   outcome?: string | undefined;
   created_at: string;
 }
