@@ -133,7 +133,7 @@ liveTest("docs/api.md: the example with curl clones a voice", async () => {
   }).output();
   const printed = new TextDecoder().decode(stdout);
   assertEquals(code, 0, printed + new TextDecoder().decode(stderr));
-  assertMatch(printed.trimEnd(), /^\w{20}$/);
+  assertMatch(printed.trimEnd(), /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
   await Deno.remove(dir, { recursive: true });
 });
 
