@@ -95,7 +95,7 @@ export async function showPage(
       container.remove();
     },
     async until(what: string, holds: () => boolean) {
-      const deadline = Date.now() + 20_000;
+      const deadline = Date.now() + 120_000;
       while (!holds()) {
         if (Date.now() > deadline) {
           throw new Error(`${what}: the page shows ${container.textContent}`);

@@ -9,7 +9,7 @@ import type { TestStack } from "./stack.ts";
 import type { JobEvent, LogLine } from "./stack-control.ts";
 
 /** Reached only when a test fails. It is long, because a busy machine may need a while. */
-const TIMEOUT_SECONDS = 60;
+const TIMEOUT_SECONDS = 240;
 
 /** A job as its owner reads it. */
 export type OwnJob = z.output<typeof aiJobSchema>;

@@ -142,7 +142,7 @@ export type AuditRule = keyof typeof AUDIT_RULES;
 /** Seconds between two sweeps, as scheduled by the migrations. */
 const SWEEP_SECONDS = 2;
 /** Allowance for a busy machine. */
-const SLACK_SECONDS = 10;
+const SLACK_SECONDS = 60;
 
 /** Reads the facts from a database in one snapshot. The role of `database` must be allowed to read every row. */
 export async function readFacts(

@@ -39,7 +39,7 @@ export interface Visit {
 }
 
 /** Time for a worker to reach its point. */
-export const POINT_TIMEOUT_SECONDS = 30;
+export const POINT_TIMEOUT_SECONDS = 90;
 /** Tries to record a run without faults. On a busy machine a lease may expire. */
 const RECORDING_TRIES = 5;
 /** Interval at which to check whether a point can still be reached. */

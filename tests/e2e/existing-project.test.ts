@@ -138,7 +138,7 @@ async function cloneVoice(env: ProjectEnv): Promise<void> {
     input_url,
     metadata: { voice_name: "Grandma" },
   });
-  const { result } = await created.wait({ timeoutMs: 60_000 });
+  const { result } = await created.wait({ timeoutMs: 240_000 });
   assertEquals(result.voice_name, "Grandma");
   assertEquals(
     (await creations(env)).filter(({ marker }) => marker === created.id)

@@ -13,7 +13,7 @@ import {
 import { liveTest } from "../_support/live-test.ts";
 
 const project = useProject();
-const TIME_LIMIT = { timeoutMs: 30_000 };
+const TIME_LIMIT = { timeoutMs: 240_000 };
 
 async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return encodeHex(await crypto.subtle.digest("SHA-256", bytes));

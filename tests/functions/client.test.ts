@@ -107,7 +107,7 @@ liveTest(
       metadata: { text: "Good evening.", voice_id: "en-US-JennyNeural" },
     });
     // While the provider renders, the job is snoozed. The sweep, which the test runs, wakes it.
-    const done = film.wait({ timeoutMs: 60_000 });
+    const done = film.wait({ timeoutMs: 240_000 });
     let isDone = false;
     const ended = done.then(() => isDone = true, () => isDone = true);
     while (!isDone) {
@@ -218,7 +218,7 @@ liveTest(
     const { status } = await failing.retry();
     assertEquals(status, "pending");
     await stack.sweep();
-    const done = await failing.wait({ timeoutMs: 20_000 });
+    const done = await failing.wait({ timeoutMs: 240_000 });
     assertEquals(done.status, "completed");
     await assertRejects(() => failing.retry(), Conflict);
 

@@ -16,7 +16,7 @@ async function isolate(stack: Stack, path = ""): Promise<string> {
 async function logged(stack: Stack, text: string): Promise<string> {
   const { line } = await stack.logs.find(
     ({ source, line }) => source === "function:hook" && line.includes(text),
-    AbortSignal.timeout(20_000),
+    AbortSignal.timeout(120_000),
   );
   return line;
 }

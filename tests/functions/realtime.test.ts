@@ -27,7 +27,7 @@ class Inbox<T> {
     for (const look of this.#waiting) look();
   };
 
-  /** The first item that matches, now or later. Fails after 15 s, listing what arrived. */
+  /** The first item that matches, now or later. Fails after two minutes, listing what arrived. */
   async first(matches: (one: T) => boolean): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const look = () => {
@@ -36,7 +36,7 @@ class Inbox<T> {
     };
     const timer = setTimeout(
       () => reject(new Error(`did not arrive: ${JSON.stringify(this.all)}`)),
-      15_000,
+      120_000,
     );
     this.#waiting.add(look);
     look();

@@ -145,7 +145,7 @@ async function untilServed<T extends { error: unknown }>(
 
 /** Asserts that every service answers other clients in time, and that no client holds a database connection. */
 async function assertOthersAreServed({ stack, user }: Rig): Promise<void> {
-  const soon = AbortSignal.timeout(60_000);
+  const soon = AbortSignal.timeout(300_000);
   const late = Promise.withResolvers<never>();
   soon.addEventListener("abort", () => late.reject(soon.reason));
   const served = await Promise.race([

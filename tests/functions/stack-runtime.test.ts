@@ -18,7 +18,7 @@ async function isolate(stack: Stack): Promise<string> {
   return id;
 }
 
-const soon = () => AbortSignal.timeout(15_000);
+const soon = () => AbortSignal.timeout(120_000);
 
 Deno.test("functions: a process that dies is replaced, and the caller gets an answer", async (t) => {
   await using project = await makeProject();

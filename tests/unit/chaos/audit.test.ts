@@ -184,7 +184,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   {
     rule: "unfinished",
     what: "a due job without a reason to wait",
-    spoil: (facts) => jobOf(facts, "waiting").scheduled_at = before(60),
+    spoil: (facts) => jobOf(facts, "waiting").scheduled_at = before(120),
   },
   {
     rule: "unfinished",
@@ -194,7 +194,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   {
     rule: "overdue",
     what: "an expired lease that is not rescued",
-    spoil: (facts) => jobOf(facts, "running").lease_expires_at = before(60),
+    spoil: (facts) => jobOf(facts, "running").lease_expires_at = before(120),
   },
   {
     rule: "attempts",
