@@ -526,7 +526,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
         status: 200,
         body: {
           count: 0,
-          users: 0,
+          user_count: 0,
           price_micros: 0,
           without_estimate: 0,
           oldest_failed_at: null,

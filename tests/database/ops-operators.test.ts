@@ -301,7 +301,7 @@ Deno.test("redrive: the preview shows number and cost of the jobs to retry, and 
     );
     assertEquals(all, {
       count: 7,
-      users: 3,
+      user_count: 3,
       price_micros: 1800,
       without_estimate: 1,
       left_out: { spend_unknown: 1, dependency_failed: 0, tried_too_often: 0 },

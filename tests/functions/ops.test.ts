@@ -253,7 +253,7 @@ Deno.test("ops: a paused provider's jobs wait, failed ones get a price and a ret
   await stack.simulator.clearFaults();
   const filter = { user_id: user.id };
   const preview = await act(operator, "preview_redrive", { filter });
-  assertEquals([preview.count, preview.users], [1, 1]);
+  assertEquals([preview.count, preview.user_count], [1, 1]);
   assertEquals(
     await act(operator, "redrive", { filter, expected_count: preview.count }),
     { retried: 1, refused: 0, remaining: 0 },

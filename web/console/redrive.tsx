@@ -20,7 +20,8 @@ export interface RedriveFilter {
 }
 
 function Preview({ preview }: { preview: RedrivePreview }) {
-  const { count, users, price_micros, without_estimate, left_out } = preview;
+  const { count, user_count, price_micros, without_estimate, left_out } =
+    preview;
   const left = [
     left_out.spend_unknown > 0 &&
     `${
@@ -39,7 +40,7 @@ function Preview({ preview }: { preview: RedrivePreview }) {
         {count === 0
           ? "No failed job matches."
           : `${countOf(count, "job")} of ${
-            countOf(users, "user")
+            countOf(user_count, "user")
           } would run again, for about ${microsOf(price_micros)}.`}
       </p>
       {without_estimate > 0 && (

@@ -194,7 +194,7 @@ export interface JobDetails {
 /** The effect of a redrive. */
 export interface RedrivePreview {
   count: number;
-  users: number;
+  user_count: number;
   price_micros: number;
   without_estimate: number;
   left_out: {

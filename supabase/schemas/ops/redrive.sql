@@ -70,7 +70,7 @@ begin
     )
     select jsonb_build_object(
       'count', count(*),
-      'users', count(distinct j.user_id),
+      'user_count', count(distinct j.user_id),
       'price_micros', coalesce(sum(j.estimate), 0),
       'without_estimate', count(*) filter (where not j.was_called and j.has_price),
       'oldest_failed_at', min(j.completed_at),

@@ -495,7 +495,7 @@ export type OpsActions = z.infer<typeof actionsResponseSchema>;
 
 const previewRedriveResponseSchema = z.object({
   count: count.describe("Jobs that would run again: expected_count."),
-  users: count.describe("Number of users whose jobs these are."),
+  user_count: count.describe("Number of users whose jobs these are."),
   price_micros: micros.describe(
     "Estimated cost of their calls, where such a call was sent before.",
   ),
