@@ -48,12 +48,19 @@ export function jobCases(stage: Stage): Case[] {
     const row = job("A", keptObject(ids.A));
     const source = rowOf(stage, owner, "ai_jobs", "finished").stored["id"] ??
       "";
+    const voice = rowOf(stage, "A", "voices", "voice").stored["id"] ?? "";
     await stage.sql.begin(async (sql) => {
       await sql`set local session_replication_role = replica`;
       await sql`
         update public.ai_jobs as j
         set completed_at = now(),
-          result_data = '{"voice_id": "voice_A", "voice_name": "A voice"}',
+          result_data = ${
+        JSON.stringify({
+          voice_id: voice,
+          provider_voice_id: "voice_A",
+          voice_name: "A voice",
+        })
+      }::text::jsonb,
           input_hash = public.ai_job_input_hash(
             ${ids.A}, 'voice_clone', ${`${row["input_url"]}`}, ${
         JSON.stringify(row["metadata"])

@@ -105,7 +105,11 @@ export function jobRows(
           attempt: 1,
           input_hash: hex64(`input of ${owner}`),
           output_url: `outputs/${keptObject(ids[owner])}`,
-          result_data: { voice_id: `voice_${owner}`, voice_name: "A voice" },
+          result_data: {
+            voice_id: namesOf(owner)("voices", "voice"),
+            provider_voice_id: `voice_${owner}`,
+            voice_name: "A voice",
+          },
           created_at: LAST_YEAR,
           scheduled_at: LAST_YEAR,
           started_at: LAST_YEAR,
