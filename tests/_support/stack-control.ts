@@ -52,7 +52,7 @@ const logLineSchema = z.object({
 });
 export type LogLine = z.output<typeof logLineSchema>;
 
-const bound = z.number().int().min(0).max(120_000);
+const bound = z.number().int().min(0).max(600_000);
 
 /** The commands by path, with the schemas of argument and response. */
 export const COMMANDS = {

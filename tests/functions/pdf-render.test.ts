@@ -343,18 +343,21 @@ Deno.test("pdf_render: a slide that names another user's media prints nothing of
       await sql`alter table public.slideshow_items drop constraint slideshow_items_media_fkey`;
       await sql`update public.slideshow_items set media_id = ${theirs.id} where slideshow_id = ${slideshow}`;
     });
-    await stack.resumeNet();
-    const job = await waitForJob(stack, user, jobId, "failed");
-    assertEquals([job.error_code, job.error_message], [
-      "photo_not_found",
-      "slide 1: its photo does not exist",
-    ]);
-    await connection.sql.begin(async (sql) => {
-      await sql`delete from public.slideshow_items where slideshow_id = ${slideshow}`;
-      await sql`
-        alter table public.slideshow_items add constraint slideshow_items_media_fkey
-        foreign key (media_id, user_id) references public.media (id, user_id) on delete cascade`;
-    });
+    try {
+      await stack.resumeNet();
+      const job = await waitForJob(stack, user, jobId, "failed");
+      assertEquals([job.error_code, job.error_message], [
+        "photo_not_found",
+        "slide 1: its photo does not exist",
+      ]);
+    } finally {
+      await connection.sql.begin(async (sql) => {
+        await sql`delete from public.slideshow_items where slideshow_id = ${slideshow}`;
+        await sql`
+          alter table public.slideshow_items add constraint slideshow_items_media_fkey
+          foreign key (media_id, user_id) references public.media (id, user_id) on delete cascade`;
+      });
+    }
   }
 });
 
