@@ -192,15 +192,17 @@ Deno.test("hosted runtime: a recording becomes a voice, the voice reads a text, 
   const user = await signUp(stack);
   const cloneId = await requestVoice(user, await uploadRecording(user));
   const clone = await waitForJob(stack, user, cloneId, "completed");
-  const { voice_id } = voiceCloneResultSchema.parse(clone.result_data);
+  const { voice_id, provider_voice_id } = voiceCloneResultSchema.parse(
+    clone.result_data,
+  );
   const { data: voice } = await user.client.from("voices").select(
     "id,provider_voice_id",
   ).single();
-  assertEquals(voice?.provider_voice_id, voice_id);
+  assertEquals(voice, { id: voice_id, provider_voice_id });
 
   const speech = await complete(user, {
     job_type: "text_to_speech",
-    metadata: { text: "Good evening.", voice_id: voice?.id },
+    metadata: { text: "Good evening.", voice_id },
   });
   assertEquals(speech.output_url, `outputs/${user.id}/${speech.id}/speech.mp3`);
 
