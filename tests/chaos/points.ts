@@ -38,8 +38,10 @@ export interface Visit {
   spend: string;
 }
 
-/** Time for a worker to reach its point. */
+/** Reached only when a run fails. */
 export const POINT_TIMEOUT_SECONDS = 90;
+/** A point that its worker has not reached by then counts as missed, and is visited again. */
+const MISSED_AFTER_SECONDS = 30;
 /** Tries to record a run without faults. On a busy machine a lease may expire. */
 const RECORDING_TRIES = 5;
 /** Interval at which to check whether a point can still be reached. */
@@ -266,7 +268,7 @@ export async function visitPoints(
 
 /**
  * Resolves once every visitor has reached its point or cannot reach it any more, because its jobs have ended and it gets
- * no other; at the latest after POINT_TIMEOUT_SECONDS.
+ * no other; at the latest after MISSED_AFTER_SECONDS.
  */
 async function untilReachedOrMissed(
   rig: Rig,
@@ -275,7 +277,7 @@ async function untilReachedOrMissed(
   { hasSeveralClaims }: Subject,
 ): Promise<void> {
   const notReached = () => visitors.filter((worker) => !reached.has(worker));
-  const deadline = performance.now() + POINT_TIMEOUT_SECONDS * 1000;
+  const deadline = performance.now() + MISSED_AFTER_SECONDS * 1000;
   while (notReached().length > 0 && performance.now() < deadline) {
     await until(() => notReached().length === 0, MISSED_CHECK_SECONDS);
     const left = notReached();
