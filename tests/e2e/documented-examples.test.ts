@@ -157,7 +157,12 @@ liveTest(
       await page.until(
         "the voice's name",
         () => page.text().includes("Cloned Voice"),
-      );
+      ).catch(async (cause) => {
+        // Whether the job or the page is late.
+        const page = await jobs.list();
+        const states = page.jobs.map(({ status, stage }) => [status, stage]);
+        throw new Error(`the jobs are ${JSON.stringify(states)}`, { cause });
+      });
       await page.unmount();
       await jobs.close();
     });
