@@ -18,7 +18,7 @@ import { beginCall } from "./_support/protocol.ts";
 
 /** Number of added jobs, each with a call and its events. A scan of one of their indexes reads a page for each. */
 const GROWTH = 3_000;
-/** The most pages that a call may read. */
+/** The most pages that one statement may read. */
 const MAX_PAGES = 150;
 const SERVICE: Caller = { role: "service_role" };
 
