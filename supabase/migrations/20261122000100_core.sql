@@ -2502,6 +2502,7 @@ set search_path = ''
 -- stays in use.
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set jit = off
 as $$
 declare
   v_behind bigint;
@@ -3331,6 +3332,9 @@ set lock_timeout = '5s'
 set plan_cache_mode = force_generic_plan
 -- A plan made while the table is small stays in use after it has grown.
 set enable_seqscan = off
+-- The cost of a plan that needs one all the same is so high that Postgres would compile it, for a hundred times as long as
+-- it runs.
+set jit = off
 as $$
 declare
   v_blocked_users uuid[];
@@ -3626,6 +3630,7 @@ security definer
 set search_path = ''
 -- The planner expects a hundred items and would read a table of some thousand rows completely.
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin
@@ -3677,6 +3682,7 @@ security definer
 set search_path = ''
 -- The planner expects a hundred beats and would read a table of some thousand rows completely.
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -3766,6 +3772,7 @@ volatile
 security definer
 set search_path = ''
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -3878,6 +3885,7 @@ volatile
 security definer
 set search_path = ''
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
@@ -4115,6 +4123,7 @@ volatile
 security definer
 set search_path = ''
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -4184,6 +4193,7 @@ volatile
 security definer
 set search_path = ''
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
@@ -4325,6 +4335,7 @@ volatile
 security definer
 set search_path = ''
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -4432,6 +4443,7 @@ volatile
 security definer
 set search_path = ''
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
@@ -5962,6 +5974,7 @@ set search_path = ''
 -- Of a transition table the planner knows no size, and it would keep a plan that compares each row with each.
 set enable_nestloop = off
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -6224,6 +6237,7 @@ security definer
 set search_path = ''
 -- Of a transition table the planner knows no size, and it would keep a plan that compares each row with each.
 set enable_nestloop = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -8493,6 +8507,7 @@ volatile
 security invoker
 set search_path = ''
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin

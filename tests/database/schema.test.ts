@@ -45,6 +45,15 @@ const RULES: Rule[] = [
     found: "public.offence()",
   },
   {
+    // A plan that needs what is switched off has a cost of 1e10, for which Postgres compiles it at each execution.
+    name: "functions: those that switch plans off switch off JIT compilation",
+    query: `select p.oid::regprocedure::text as name from ${OUR_FUNCTIONS}
+      and array_to_string(p.proconfig, ' ') ~ 'enable_[a-z]+=off' and not p.proconfig @> array['jit=off']`,
+    offence:
+      `create function private.offence() returns integer language sql set search_path = '' set enable_sort = off as 'select 1'`,
+    found: "private.offence()",
+  },
+  {
     name: "functions: every one has a comment",
     query: `select p.oid::regprocedure::text as name from ${OUR_FUNCTIONS}
       and obj_description(p.oid, 'pg_proc') is null`,

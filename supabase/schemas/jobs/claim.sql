@@ -47,6 +47,9 @@ set lock_timeout = '5s'
 set plan_cache_mode = force_generic_plan
 -- A plan made while the table is small stays in use after it has grown.
 set enable_seqscan = off
+-- The cost of a plan that needs one all the same is so high that Postgres would compile it, for a hundred times as long as
+-- it runs.
+set jit = off
 as $$
 declare
   v_blocked_users uuid[];

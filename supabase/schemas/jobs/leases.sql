@@ -12,6 +12,7 @@ security definer
 set search_path = ''
 -- The planner expects a hundred items and would read a table of some thousand rows completely.
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin

@@ -182,6 +182,7 @@ set search_path = ''
 -- stays in use.
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set jit = off
 as $$
 declare
   v_behind bigint;

@@ -8,6 +8,7 @@ set search_path = ''
 -- Of a transition table the planner knows no size, and it would keep a plan that compares each row with each.
 set enable_nestloop = off
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
