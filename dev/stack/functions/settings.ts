@@ -47,9 +47,11 @@ export function functionSettings(
   },
   { env, wallClockMs = 150_000, cpuMs = 2000, memoryMb = 256 }: FunctionOptions,
 ): Pick<FunctionSettings, "env" | "limits"> {
+  // That of the hosted project: isolates live as long as `wallClockMs` says here.
+  const { ISOLATE_WALL_CLOCK: _, ...ownEnv } = projectEnv;
   return {
     env: {
-      ...projectEnv,
+      ...ownEnv,
       DISPATCH_SECRET: keys.dispatchSecret,
       // The stand-in of pg_net is as fast, and when it is paused nothing is dispatched.
       DIRECT_DISPATCH: "off",

@@ -172,7 +172,7 @@ const CATALOGUE = {
   // Cancelling and retrying
   job_not_retryable: {
     status: 409,
-    message: "Only a failed job can be retried.",
+    message: "Only a failed job can be retried, and only up to 100 attempts.",
   },
   job_not_cancellable: {
     status: 409,
