@@ -309,12 +309,14 @@ export class Rig implements AsyncDisposable {
 
   /**
    * The same while a healthy worker runs the jobs, perhaps under leases of {@link holdLeases}. A claim whose response is
-   * lost would keep such a lease: the leases of what is left after `seconds` expire, and it waits once more.
+   * lost would keep such a lease: the leases of what is left after `seconds` expire, and it waits once more, for a worker
+   * that is young enough to claim.
    */
   async untilHealed(seconds: number): Promise<number> {
     if (await this.untilSettled(seconds) === 0) return 0;
     await this.setLease();
     await this.expireLeases([]);
+    await this.heal(this.#healthyWorker?.worker.slug);
     return await this.untilSettled(seconds);
   }
 
