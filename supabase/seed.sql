@@ -1,5 +1,6 @@
--- Data of a small family, so that a fresh stack has something to show. For development only: never load it into a project
--- with real users, because the passwords are public.
+-- Data of a small family, so that a fresh stack has something to show. For local stacks only, because the passwords are
+-- public: where the Vault has no project_url that begins with http://, such as on a branch of a hosted project, it loads
+-- nothing.
 --
 -- Accounts, all with the password family-album:
 --   anna@example.com   has recordings, a voice, an avatar, a slideshow with a share link, a keepsake and an order
@@ -30,6 +31,12 @@ declare
   v_job public.ai_jobs;
   v_call uuid;
 begin
+  if not exists (
+    select 1 from vault.decrypted_secrets as s where s.name = 'project_url' and s.decrypted_secret like 'http://%'
+  ) then
+    raise warning 'the seed data was not loaded: its passwords are public, and the project_url in the Vault is not that of a local stack (http://…)';
+    return;
+  end if;
   if exists (select 1 from auth.users as u where u.id = v_anna) then
     return;
   end if;

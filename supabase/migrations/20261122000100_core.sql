@@ -468,7 +468,8 @@ create table public.ai_jobs (
   constraint ai_jobs_event_seq_is_positive check (event_seq >= 1)
 )
 -- Leaves room for new versions of a row on its page: the steps of a job change no indexed column.
-with (fillfactor = 80);
+-- Vacuumed after 5,000 changes however long the history is: claims read past the dead entries of the queue's indexes.
+with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 comment on table public.ai_jobs is
   'One row per requested piece of AI work; the only source of truth about it. Owners insert and read; the queue '
   'functions (service_role) write everything else. Webhooks, caches and Realtime are hints about this table.';
@@ -2242,7 +2243,8 @@ begin
   delete from public.ai_result_cache as c where c.expires_at < now();
   delete from private.storage_removals as r where r.done_at < now() - interval '30 days';
   delete from public.pending_uploads as u where u.stored_at is null and u.expires_at < now();
-  delete from cron.job_run_details as d where d.end_time < now() - interval '1 day';
+  -- A run that a restart of Postgres ended has no end.
+  delete from cron.job_run_details as d where coalesce(d.end_time, d.start_time) < now() - interval '1 day';
 end;
 $$;
 comment on function private.prune_ai_job_leftovers() is
@@ -2272,9 +2274,10 @@ declare
   v_input_version text := p_input_version;
   v_audio_version text;
 begin
-  -- The time as a number: as text it would depend on the caller's time zone.
+  -- The time only where there is no version: Storage's own migrations may update all objects. As a number: as text it would
+  -- depend on the caller's time zone.
   if v_input_version is null and p_input_url <> '' then
-    select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+    select concat_ws(':', coalesce(o.version, concat_ws(':', o.metadata ->> 'eTag', extract(epoch from o.updated_at))), o.id)
     into v_input_version
     from storage.objects as o
     where o.bucket_id = split_part(p_input_url, '/', 1)
@@ -2283,7 +2286,7 @@ begin
   end if;
   -- A second object that the parameters name is an input as well.
   if p_metadata ? 'audio_url' then
-    select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+    select concat_ws(':', coalesce(o.version, concat_ws(':', o.metadata ->> 'eTag', extract(epoch from o.updated_at))), o.id)
     into v_audio_version
     from storage.objects as o
     where o.bucket_id = split_part(p_metadata ->> 'audio_url', '/', 1)
@@ -3021,7 +3024,7 @@ begin
 
   select o.metadata ->> 'mimetype', (o.metadata ->> 'size')::bigint,
     -- As ai_job_input_hash reads it.
-    concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+    concat_ws(':', coalesce(o.version, concat_ws(':', o.metadata ->> 'eTag', extract(epoch from o.updated_at))), o.id)
   into v_mime_type, v_size, v_version
   from storage.objects as o
   where o.bucket_id = v_bucket and o.name = v_name;
@@ -10137,3 +10140,7 @@ select cron.schedule('prune-ai-counters', '29 * * * *', 'select private.prune_ai
 -- short enough that a runaway statement cannot outlive the function that waits for it. DB_STATEMENT_TIMEOUT is
 -- the same bound on the caller's side.
 alter role service_role set statement_timeout = '30s';
+
+-- Compiling a plan takes longer than running any of our statements, and each session would compile it again.
+alter role service_role set jit = off;
+alter role authenticated set jit = off;

@@ -5,3 +5,7 @@
 -- short enough that a runaway statement cannot outlive the function that waits for it. DB_STATEMENT_TIMEOUT is
 -- the same bound on the caller's side.
 alter role service_role set statement_timeout = '30s';
+
+-- Compiling a plan takes longer than running any of our statements, and each session would compile it again.
+alter role service_role set jit = off;
+alter role authenticated set jit = off;

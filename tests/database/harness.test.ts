@@ -39,16 +39,17 @@ Deno.test("asUser: the claims, the role and its timeout are those of the Data AP
     const { id } = await db.createUser();
     const who = (sql: postgres.ISql) =>
       sql<
-        { role: string; uid: string | null; timeout: string }[]
-      >`select current_user::text as role, auth.uid() as uid, current_setting('statement_timeout') as timeout`;
+        { role: string; uid: string | null; timeout: string; jit: string }[]
+      >`select current_user::text as role, auth.uid() as uid, current_setting('statement_timeout') as timeout,
+        current_setting('jit') as jit`;
     assertEquals([...await db.asUser(id, who)], [
-      { role: "authenticated", uid: id, timeout: "8s" },
+      { role: "authenticated", uid: id, timeout: "8s", jit: "off" },
     ]);
     assertEquals([...await db.asAnon(who)], [
-      { role: "anon", uid: null, timeout: "3s" },
+      { role: "anon", uid: null, timeout: "3s", jit: "on" },
     ]);
     assertEquals([...await db.asService(who)], [
-      { role: "service_role", uid: null, timeout: "30s" },
+      { role: "service_role", uid: null, timeout: "30s", jit: "off" },
     ]);
     assertEquals((await who(db.sql))[0]?.role, "postgres");
   });

@@ -356,6 +356,14 @@ Deno.test("ai_job_input_hash: it depends only on owner, type, parameters and obj
         assertEquals(elsewhere, reference);
       },
     );
+    await t.step(
+      "an update of the object that keeps its version does not matter",
+      async () => {
+        await db.sql`
+          update storage.objects set updated_at = now() + interval '1 hour' where ${inputUrl} = bucket_id || '/' || name`;
+        assertEquals(await hash(), reference);
+      },
+    );
     const others = {
       "another owner": { user_id: otherId },
       "another type": { job_type: "transcription" },

@@ -215,7 +215,9 @@ Deno.test("prune_ai_job_leftovers: expired entries and cron runs of the previous
       insert into cron.job_run_details (jobid, username, status, start_time, end_time)
       values
         (1, current_user, 'old', now() - interval '25 hours', now() - interval '25 hours'),
-        (1, current_user, 'new', now() - interval '23 hours', now() - interval '23 hours')`;
+        (1, current_user, 'interrupted', now() - interval '25 hours', null),
+        (1, current_user, 'new', now() - interval '23 hours', now() - interval '23 hours'),
+        (1, current_user, 'running', now(), null)`;
 
     await db.sql`select private.prune_ai_job_leftovers()`;
 
@@ -226,6 +228,6 @@ Deno.test("prune_ai_job_leftovers: expired entries and cron runs of the previous
     const runs = await db.sql<
       { status: string }[]
     >`select status from cron.job_run_details`;
-    assertEquals(runs.map((run) => run.status), ["new"]);
+    assertEquals(runs.map((run) => run.status), ["new", "running"]);
   });
 });

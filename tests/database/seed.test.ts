@@ -14,17 +14,30 @@ const ANNA = "a11a0000-0000-4000-8000-000000000001";
 const PAUL = "a11a0000-0000-4000-8000-000000000002";
 const CLERK = "a11a0000-0000-4000-8000-000000000003";
 
-/** Sets all secrets of the Vault, so that dispatches are possible. */
+/** Sets all secrets of the Vault as on a local stack, so that dispatches are possible. */
 async function openVault(db: TestDatabase): Promise<void> {
   await db.sql`
-    select vault.create_secret('https://abcdefghijklmnopqrst.supabase.co', 'project_url'),
+    select vault.create_secret('http://127.0.0.1:54321', 'project_url'),
       vault.create_secret(${`whsec_${
     btoa("a secret of thirty-two bytes ...")
   }`}, 'dispatch_secret')`;
 }
 
+Deno.test("seed: only a local stack gets its accounts, whose passwords are public", async () => {
+  for (const url of [undefined, "https://abcdefghijklmnopqrst.supabase.co"]) {
+    await withDatabase(async (db) => {
+      if (url !== undefined) {
+        await db.sql`select vault.create_secret(${url}, 'project_url')`;
+      }
+      await db.sql.unsafe(seed);
+      assertEquals((await db.sql`select 1 from auth.users`).length, 0);
+    });
+  }
+});
+
 Deno.test("seed: each of its users has entries in all their lists", async () => {
   await withDatabase(async (db) => {
+    await openVault(db);
     await db.sql.unsafe(seed);
     const tables = [
       "ai_jobs",
@@ -102,6 +115,7 @@ Deno.test("seed: its job went through the queue, its order was paid, and no prov
 
 Deno.test("seed: the shared slideshow opens by its link", async () => {
   await withDatabase(async (db) => {
+    await openVault(db);
     await db.sql.unsafe(seed);
     const [row] = await db.sql<
       { token: string }[]
@@ -124,6 +138,7 @@ Deno.test("seed: running it again changes nothing", async () => {
       [...await db.sql`select * from public.orders order by id`],
       [...await db.sql`select * from public.media order by id`],
     ];
+    await openVault(db);
     await db.sql.unsafe(seed);
     const once = await picture();
     await db.sql.unsafe(seed);
@@ -133,6 +148,7 @@ Deno.test("seed: running it again changes nothing", async () => {
 
 Deno.test("seed: the real CLI accepts it, and its users can sign in with the documented password", async () => {
   await withDatabase(async (db) => {
+    await openVault(db);
     const { code, stdout, stderr } = await runSupabaseCli(
       [
         "db",
@@ -166,6 +182,7 @@ Deno.test("seed: the real CLI accepts it, and its users can sign in with the doc
 
 Deno.test("seed: every account of it can be deleted", async () => {
   await withDatabase(async (db) => {
+    await openVault(db);
     await db.sql.unsafe(seed);
     await db.sql`delete from auth.users`;
     const [row] = await db.sql`

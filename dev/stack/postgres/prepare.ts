@@ -36,9 +36,10 @@ export async function prepareDatabase(
     (await isNewDatabase(dbUrl) || await folder?.isSeeding() === true);
   if (isToBeSeeded) await folder?.noteSeeding(true);
   const migrations = await applyMigrations(dbUrl, project.migrationsDir);
+  // Before the seed data, as the Supabase CLI does: they say that this is a local stack.
+  await putVaultSecrets(dbUrl, secrets);
   const seeded = isToBeSeeded
     ? await applySeed(dbUrl, project.dir, project.seedFiles)
     : [];
-  await putVaultSecrets(dbUrl, secrets);
   return { migrations, isToBeSeeded, seeded };
 }

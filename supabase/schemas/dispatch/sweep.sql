@@ -82,7 +82,8 @@ begin
   delete from public.ai_result_cache as c where c.expires_at < now();
   delete from private.storage_removals as r where r.done_at < now() - interval '30 days';
   delete from public.pending_uploads as u where u.stored_at is null and u.expires_at < now();
-  delete from cron.job_run_details as d where d.end_time < now() - interval '1 day';
+  -- A run that a restart of Postgres ended has no end.
+  delete from cron.job_run_details as d where coalesce(d.end_time, d.start_time) < now() - interval '1 day';
 end;
 $$;
 comment on function private.prune_ai_job_leftovers() is

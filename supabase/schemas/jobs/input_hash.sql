@@ -19,9 +19,10 @@ declare
   v_input_version text := p_input_version;
   v_audio_version text;
 begin
-  -- The time as a number: as text it would depend on the caller's time zone.
+  -- The time only where there is no version: Storage's own migrations may update all objects. As a number: as text it would
+  -- depend on the caller's time zone.
   if v_input_version is null and p_input_url <> '' then
-    select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+    select concat_ws(':', coalesce(o.version, concat_ws(':', o.metadata ->> 'eTag', extract(epoch from o.updated_at))), o.id)
     into v_input_version
     from storage.objects as o
     where o.bucket_id = split_part(p_input_url, '/', 1)
@@ -30,7 +31,7 @@ begin
   end if;
   -- A second object that the parameters name is an input as well.
   if p_metadata ? 'audio_url' then
-    select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+    select concat_ws(':', coalesce(o.version, concat_ws(':', o.metadata ->> 'eTag', extract(epoch from o.updated_at))), o.id)
     into v_audio_version
     from storage.objects as o
     where o.bucket_id = split_part(p_metadata ->> 'audio_url', '/', 1)

@@ -69,7 +69,7 @@ begin
 
   select o.metadata ->> 'mimetype', (o.metadata ->> 'size')::bigint,
     -- As ai_job_input_hash reads it.
-    concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+    concat_ws(':', coalesce(o.version, concat_ws(':', o.metadata ->> 'eTag', extract(epoch from o.updated_at))), o.id)
   into v_mime_type, v_size, v_version
   from storage.objects as o
   where o.bucket_id = v_bucket and o.name = v_name;

@@ -137,6 +137,12 @@ export const envSchema = z.object({
   DIRECT_DISPATCH: z.enum(["on", "off"]).default("on").describe(
     "Whether create-ai-job calls process-ai-job itself, in addition to the database.",
   ),
+  WORKER_REGION: z.string().regex(
+    /^[a-z]{2}-[a-z]+-[0-9]$/,
+    "must be a region such as eu-central-1",
+  ).optional().describe(
+    "Region of the database, such as eu-central-1, in which create-ai-job starts process-ai-job. Default: that of its user.",
+  ),
   LOG_LEVEL: logLevel.default("info").describe(
     "Lowest severity that is logged.",
   ),

@@ -53,6 +53,10 @@ export function createDirectDispatch(
         method: "POST",
         headers: {
           "content-type": "application/json",
+          // https://supabase.com/docs/guides/functions/regional-invocation
+          ...(env.WORKER_REGION === undefined
+            ? {}
+            : { "x-region": env.WORKER_REGION }),
           ...await dispatchHeaders(
             { messageId, sentAt: platform.now(), body },
             env.DISPATCH_SECRET,

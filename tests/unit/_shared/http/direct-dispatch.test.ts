@@ -43,6 +43,18 @@ function subject(
 const claiming = (...claimed: string[]) => () =>
   Promise.resolve(Response.json({ claimed }, { status: 202 }));
 
+Deno.test("direct dispatch: the worker starts in the region of the database, if it is known", async () => {
+  for (const region of [undefined, "eu-central-1"]) {
+    const { calls, platform, dispatch } = subject(
+      claiming(JOB),
+      region === undefined ? {} : { WORKER_REGION: region },
+    );
+    dispatch();
+    await platform.background();
+    assertEquals(calls[0]?.headers.get("x-region"), region ?? null);
+  }
+});
+
 Deno.test("direct dispatch: the call equals the database's, with a signature and a time limit", async () => {
   const { calls, platform, dispatch } = subject(claiming(JOB));
   dispatch();
