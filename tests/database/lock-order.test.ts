@@ -111,6 +111,8 @@ const OPERATIONS: Record<
     await sql`select public.rescue_stalled_ai_jobs()`;
   },
   redrive_ai_jobs: (sql) => sql`select public.redrive_ai_jobs()`,
+  delete_ended_ai_jobs: (sql) =>
+    sql`select public.delete_ended_ai_jobs(p_ended_before => now(), p_limit => 2)`,
   "an owner cancels": async (sql) => {
     for (const { id } of (await running(sql)).slice(0, 4)) {
       await sql`

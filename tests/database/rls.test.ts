@@ -269,6 +269,7 @@ const functions: Record<string, string[]> = {
   heartbeat_ai_jobs: ["service_role"],
   pause_ai_jobs: ["service_role"],
   receive_provider_webhook: ["service_role"],
+  delete_ended_ai_jobs: ["service_role"],
   redrive_ai_jobs: ["service_role"],
   resolve_unknown_ai_job: ["service_role"],
   take_back_ai_job_answer: ["service_role"],

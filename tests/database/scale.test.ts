@@ -513,6 +513,22 @@ Deno.test("scale: with 50,000 jobs and media of 500 users, everything is found t
       ...othersCases(sample),
       ...queueCases(sample),
       {
+        name: "delete_ended_ai_jobs: of a user",
+        caller: SERVICE,
+        statement:
+          `select public.delete_ended_ai_jobs(p_user_id => '${sample.owner.userId}', p_limit => 10)`,
+        index: "ai_jobs_user_id_created_at_idx",
+        pages: 3000,
+      },
+      {
+        name: "delete_ended_ai_jobs: by time",
+        caller: SERVICE,
+        statement:
+          "select public.delete_ended_ai_jobs(p_ended_before => now(), p_limit => 10)",
+        index: "ai_jobs_pkey",
+        pages: 3000,
+      },
+      {
         name: "an account is deleted",
         caller: { role: "postgres" },
         statement: `delete from auth.users where id = '${sample.owner.userId}'`,

@@ -1609,6 +1609,14 @@ export type Database = {
         };
         Returns: Json;
       };
+      "delete_ended_ai_jobs": {
+        Args: {
+          "p_ended_before"?: string;
+          "p_limit"?: number;
+          "p_user_id"?: string;
+        };
+        Returns: number;
+      };
       "discard_found_object": {
         Args: {
           "p_id": number;

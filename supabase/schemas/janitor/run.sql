@@ -112,12 +112,13 @@ begin
   end if;
   perform private.note_schedule_run('janitor');
   perform private.prune_operator_actions();
+  perform private.prune_ended_ai_jobs();
   return private.queue_job_leftovers();
 end;
 $$;
 comment on function public.begin_janitor_run(text, double precision) is
   'Accepts a call of the janitor whose signature the caller has verified: rejects one more than five minutes old or '
-  'ahead (AJ040) and a replay (AJ041). Removes old actions of operators, queues what ended jobs left and returns how many jobs it checked. service_role '
+  'ahead (AJ040) and a replay (AJ041). Removes old actions of operators and old jobs, queues what ended jobs left and returns how many jobs it checked. service_role '
   'only; security definer because the tables are in schema private.';
 revoke execute on function public.begin_janitor_run(text, double precision) from public, anon, authenticated;
 grant execute on function public.begin_janitor_run(text, double precision) to service_role;

@@ -6,6 +6,7 @@ create table private.janitor_settings (
   failed_grace_seconds integer not null default 604800,
   scan_interval_seconds integer not null default 21600,
   operator_action_days integer default 730,
+  ended_job_days integer,
   cancelled_done_until timestamptz not null default '-infinity',
   failed_done_until timestamptz not null default '-infinity',
   file_scan_bucket text,
@@ -15,6 +16,7 @@ create table private.janitor_settings (
   constraint janitor_settings_is_one_row check (id = 1),
   constraint janitor_settings_are_not_negative check (
     orphan_grace_seconds >= 0 and failed_grace_seconds >= 0 and scan_interval_seconds >= 0 and operator_action_days >= 1
+      and ended_job_days >= 1
   ),
   constraint janitor_settings_file_scan_is_whole check ((file_scan_bucket is null) = (file_scan_name is null))
 );
@@ -31,6 +33,8 @@ comment on column private.janitor_settings.scan_interval_seconds is
   'Time between two scans of a provider''s complete list, and of all objects in our buckets.';
 comment on column private.janitor_settings.operator_action_days is
   'How many days private.operator_actions keeps an action; null keeps all.';
+comment on column private.janitor_settings.ended_job_days is
+  'How many days an ended job is kept, with its timeline, journal and files that no other row refers to; null keeps all.';
 comment on column private.janitor_settings.cancelled_done_until is
   'Leftovers of jobs cancelled before this time are queued.';
 comment on column private.janitor_settings.failed_done_until is

@@ -117,7 +117,7 @@ export function jobCases(stage: Stage): Case[] {
       select encode(sha256(convert_to(jsonb_build_object(
         'user_id', ${ids.A}::text, 'job_type', 'voice_clone', 'input_url', ${input}::text,
         'input_version', (
-          select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+          select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), o.id)
           from storage.objects as o where o.bucket_id || '/' || o.name = ${input}
         ),
         'metadata', ${

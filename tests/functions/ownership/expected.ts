@@ -702,6 +702,7 @@ export const EXPECTED: Declaration = {
     heartbeat_ai_jobs: { roles: ["service_role"] },
     pause_ai_jobs: { roles: ["service_role"] },
     receive_provider_webhook: { roles: ["service_role"] },
+    delete_ended_ai_jobs: { roles: ["service_role"] },
     redrive_ai_jobs: { roles: ["service_role"] },
     resolve_unknown_ai_job: { roles: ["service_role"] },
     take_back_ai_job_answer: { roles: ["service_role"] },
