@@ -228,7 +228,11 @@ Deno.test("janitor: ends an abandoned resumable upload", async () => {
     "the upload is gone",
     async () => await uploads.offset(id, signal) === null,
   );
-  const [left] = await stack.sql`
-    select from private.abandoned_uploads where upload_id = ${id}`;
-  assertEquals(left, undefined);
+  await waitUntil(
+    "its row is gone",
+    async () =>
+      (await stack.sql`
+        select from private.abandoned_uploads where upload_id = ${id}`)
+        .length === 0,
+  );
 });
