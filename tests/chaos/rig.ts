@@ -37,6 +37,8 @@ const LEASE_WITHOUT_FAULTS_SECONDS = 300;
 const RENDER_MS = 600;
 const SAMPLE_EVERY_MS = 100;
 const SKIP_WAITS_EVERY_MS = 500;
+/** By then Postgres has completed a request of a worker that has ended; longer than DB_STATEMENT_TIMEOUT of the workers. */
+const LAST_WRITE_SECONDS = 5;
 /** A worker claims nothing in the second half of its life, see ISOLATE_WALL_CLOCK. */
 const HEALTHY_WORKER_AGE_MS = 120_000;
 
@@ -142,12 +144,19 @@ export class Rig implements AsyncDisposable {
     await this.setLease(LEASE_WITHOUT_FAULTS_SECONDS);
   }
 
-  /** Backdates the leases of all running jobs except those of the given workers, so that the next sweep rescues them. */
-  async expireLeases(except: readonly ChaosWorker[]): Promise<void> {
+  /**
+   * Backdates the leases of all running jobs except those of the given workers, so that the next sweep rescues them. With
+   * `idleSeconds`, only of those that no write has changed for so long.
+   */
+  async expireLeases(
+    except: readonly ChaosWorker[],
+    idleSeconds = 0,
+  ): Promise<void> {
     await this.database.query(
       `update public.ai_jobs set lease_expires_at = clock_timestamp()
-       where status = 'processing' and id <> all($1::uuid[])`,
-      [except.flatMap(({ jobs }) => jobs)],
+       where status = 'processing' and id <> all($1::uuid[])
+         and updated_at <= clock_timestamp() - make_interval(secs => $2)`,
+      [except.flatMap(({ jobs }) => jobs), idleSeconds],
     );
   }
 
@@ -308,12 +317,21 @@ export class Rig implements AsyncDisposable {
   }
 
   /**
-   * The same while a healthy worker runs the jobs, perhaps under leases of {@link holdLeases}. A claim whose response is
-   * lost would keep such a lease: the leases of what is left after `seconds` expire, and it waits once more, for a worker
-   * that is young enough to claim.
+   * The same while a healthy worker runs the jobs, perhaps under leases of {@link holdLeases}. A worker that has ended may
+   * keep such a lease, because Postgres completes its last request afterwards: those leases expire. So does, after
+   * `seconds`, that of a claim whose response was lost; the jobs then wait once more, for a worker that is young enough to
+   * claim.
    */
   async untilHealed(seconds: number): Promise<number> {
-    if (await this.untilSettled(seconds) === 0) return 0;
+    const deadline = performance.now() + seconds * 1000;
+    while (performance.now() < deadline) {
+      if (await this.untilSettled(LAST_WRITE_SECONDS) === 0) return 0;
+      try {
+        await this.expireLeases(this.workers.running, LAST_WRITE_SECONDS);
+      } catch {
+        // Postgres is restarting after an injected crash.
+      }
+    }
     await this.setLease();
     await this.expireLeases([]);
     await this.heal(this.#healthyWorker?.worker.slug);

@@ -47,6 +47,8 @@ export interface ChaosWorker {
   readonly jobs: readonly string[];
   /** False once its process has ended. */
   readonly isAlive: boolean;
+  /** Whether it is suspended. */
+  readonly isSuspended: boolean;
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>;
   /** SIGSTOP. */
@@ -63,6 +65,7 @@ export class Workers implements AsyncDisposable {
   readonly #definitions: ReadonlyMap<WorkerSlug, FunctionDefinition>;
   readonly #watch: WorkerWatch;
   readonly #all = new Set<AsyncDisposable>();
+  readonly #known: ChaosWorker[] = [];
   #started = 0;
 
   constructor(stack: Stack, watch: WorkerWatch) {
@@ -86,6 +89,7 @@ export class Workers implements AsyncDisposable {
     const jobs: string[] = [];
     const calls: string[] = [];
     let isAlive = true;
+    let isSuspended = false;
     const watch = (moment: Moment) => {
       if (moment.phase === "headers") {
         calls.push(`${moment.call} ${moment.nth}`);
@@ -157,15 +161,25 @@ export class Workers implements AsyncDisposable {
       get isAlive() {
         return isAlive;
       },
+      get isSuspended() {
+        return isSuspended;
+      },
       async kill() {
         if (isAlive) signal("SIGKILL");
         await process.exited;
         isAlive = false;
       },
-      suspend: () => signal("SIGSTOP"),
-      resume: () => signal("SIGCONT"),
+      suspend() {
+        signal("SIGSTOP");
+        isSuspended = true;
+      },
+      resume() {
+        signal("SIGCONT");
+        isSuspended = false;
+      },
       terminate: () => process.end(),
     };
+    this.#known.push(worker);
     this.#all.add({
       async [Symbol.asyncDispose]() {
         await worker.kill();
@@ -173,6 +187,13 @@ export class Workers implements AsyncDisposable {
       },
     });
     return worker;
+  }
+
+  /** The workers that neither have ended nor are suspended. */
+  get running(): ChaosWorker[] {
+    return this.#known.filter(({ isAlive, isSuspended }) =>
+      isAlive && !isSuspended
+    );
   }
 
   /** Kills every running worker. */
