@@ -208,17 +208,17 @@ Deno.test("receive_provider_webhook: only a job with a submitted call gets the i
           job,
           begun.call_id,
           "succeeded",
-          `order-${job.id}`,
+          `submission-${job.id}`,
         ),
       );
       await db
         .sql`select public.snooze_ai_job(${job.id}, ${job.lease_token}, 60, 'rendering')`;
     }
-    const receive = (event: string, named: string, orderOf: string) =>
+    const receive = (event: string, named: string, submissionOf: string) =>
       db.sql`
         select public.receive_provider_webhook(
           'd-id', array[${event}], p_job_id => ${named}, p_provider_job_id => ${`made-${event}`},
-          p_order_id => ${`order-${orderOf}`}
+          p_submission_id => ${`submission-${submissionOf}`}
         )`;
     const idsOf = async () =>
       [
@@ -227,21 +227,27 @@ Deno.test("receive_provider_webhook: only a job with a submitted call gets the i
         from public.ai_jobs as j join public.ai_provider_calls as c on c.job_id = j.id order by j.id`,
       ].map((row) => [row.id, row.on_job, row.in_journal]);
     const [own = "", other = ""] = jobs.map((job) => job.id).sort();
-    const ordered = [own, other].map((
+    const submitted = [own, other].map((
       job,
-    ) => [job, `order-${job}`, `order-${job}`]);
+    ) => [job, `submission-${job}`, `submission-${job}`]);
     await receive("1", own, other);
-    assertEquals(await idsOf(), ordered);
+    assertEquals(await idsOf(), submitted);
     await receive("2", own, own);
-    assertEquals(await idsOf(), [[own, "made-2", "made-2"], ordered[1] ?? []]);
+    assertEquals(await idsOf(), [
+      [own, "made-2", "made-2"],
+      submitted[1] ?? [],
+    ]);
     // A job never gets the object of another job.
     await db.sql`
       select public.receive_provider_webhook(
         'd-id', array['stolen'], p_job_id => ${other}, p_provider_job_id => 'made-2',
-        p_order_id => ${`order-${other}`}
+        p_submission_id => ${`submission-${other}`}
       )`;
     await receive("3", own, own);
-    assertEquals(await idsOf(), [[own, "made-2", "made-2"], ordered[1] ?? []]);
+    assertEquals(await idsOf(), [
+      [own, "made-2", "made-2"],
+      submitted[1] ?? [],
+    ]);
   });
 });
 

@@ -1896,10 +1896,10 @@ export type Database = {
         Args: {
           "p_event_ids": (string)[];
           "p_job_id"?: string;
-          "p_order_id"?: string;
           "p_provider": string;
           "p_provider_job_id"?: string;
           "p_sent_at_unix"?: number;
+          "p_submission_id"?: string;
           "p_tolerance_seconds"?: number;
         };
         Returns: string;

@@ -73,7 +73,7 @@ export function createHandler(
             : { p_provider_job_id: job.providerJobId }),
           ...(job.submissionId === undefined
             ? {}
-            : { p_order_id: job.submissionId }),
+            : { p_submission_id: job.submissionId }),
           ...(webhook.sentAtUnix === undefined
             ? {}
             : { p_sent_at_unix: webhook.sentAtUnix }),

@@ -24,7 +24,7 @@ create function public.receive_provider_webhook(
   p_provider_job_id text default null,
   p_sent_at_unix double precision default null,
   p_tolerance_seconds integer default 300,
-  p_order_id text default null
+  p_submission_id text default null
 )
 returns text
 language plpgsql
@@ -34,7 +34,7 @@ set search_path = ''
 as $$
 declare
   v_event_id text;
-  v_ordered uuid;
+  v_submitted uuid;
   v_woken uuid[];
 begin
   if p_sent_at_unix is not null
@@ -49,22 +49,22 @@ begin
     end if;
   end loop;
 
-  if p_order_id <> p_provider_job_id then
+  if p_submission_id <> p_provider_job_id then
     -- The response to the request did not contain the id of the result. No lease is needed to store it: it records
     -- what was paid for and does not affect who owns the job.
     update public.ai_jobs as j
     set provider_job_id = p_provider_job_id
-    where j.id = p_job_id and j.provider = p_provider and j.provider_job_id = p_order_id
+    where j.id = p_job_id and j.provider = p_provider and j.provider_job_id = p_submission_id
       and j.status in ('pending', 'processing')
       -- Someone who has the webhook's secret must not make a job read another job's result.
       and not exists (
         select 1 from public.ai_provider_calls as c
         where c.provider = p_provider and c.provider_object_id = p_provider_job_id
       )
-    returning j.id into v_ordered;
+    returning j.id into v_submitted;
     update public.ai_provider_calls as c
     set provider_object_id = p_provider_job_id
-    where c.job_id = v_ordered and c.provider_object_id = p_order_id;
+    where c.job_id = v_submitted and c.provider_object_id = p_submission_id;
   end if;
 
   with woken as (
@@ -91,7 +91,7 @@ $$;
 comment on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text) is
   'A webhook whose signature the caller has verified. Refuses one that is older or further ahead than the tolerance by '
   'this clock (AJ042), records its events, and makes the job that it names due immediately, if that job waits for this '
-  'provider. p_order_id: the provider''s id of the request, if the webhook has one in addition to the id of the result; '
+  'provider. p_submission_id: the provider''s id of the request, if the webhook has one in addition to the id of the result; '
   'a job that knows only the former gets the latter. Returns woken, nothing_waits or replayed; nothing else about any '
   'job changes. service_role only; security definer because the receipts and the dispatch are in schema private.';
 revoke execute on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text)

@@ -118,7 +118,7 @@ const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
   p_message_id: () => `msg_matrix_${++messages}`,
   p_metadata: () => ({}),
   p_operation: () => "create_voice",
-  p_order_id: () => "an_order",
+  p_submission_id: () => "a_submission",
   p_outcome: () => "unknown",
   p_output_url: () => null,
   p_progress: () => 50,

@@ -143,7 +143,7 @@ Deno.test("provider-webhook: a transcript of 15 MiB is verified and parsed witho
   }]);
   assertStringIncludes(databaseCalls[0] ?? "", `"p_job_id":"${JOB}"`);
   assertStringIncludes(databaseCalls[0] ?? "", '"p_provider_job_id":"t"');
-  assertStringIncludes(databaseCalls[0] ?? "", '"p_order_id":"r"');
+  assertStringIncludes(databaseCalls[0] ?? "", '"p_submission_id":"r"');
 });
 
 Deno.test("provider-webhook: four bodies of 16 MiB are read at a time, and short ones at the same time", async () => {
