@@ -134,6 +134,7 @@ export function trialOf({ text }: DocumentedCommand): Trial | undefined {
 const blanks: Record<string, string> = {
   "<ref>": "abcdefghijklmnopqrst",
   "<key>": "a-key",
+  "<region>": "eu-central-1",
   "<subject>": "subject",
   "<name>": "voice_clone",
   " …": "",
