@@ -37,7 +37,11 @@ const VERBS: Record<Step["action"], string> = {
 
 const NEXT = `Next:
   1. Commit the changes, with supabase/.edge-ai-jobs.json.
-  2. Set the secrets, push the migrations and deploy the functions: see docs/deploy.md of edge-ai-jobs.
+  2. Set the secrets, push the migrations and deploy the functions: see docs/deploy.md in the repository of edge-ai-jobs.
+`;
+const NEXT_OF_UPGRADE = `Next:
+  1. Read the changelog, commit the changes, and merge files that end with .new.
+  2. Push the migrations, then deploy the functions.
 `;
 
 function describe(plan: Plan, isDryRun: boolean): string {
@@ -70,8 +74,10 @@ function readArguments(args: string[]) {
       },
     });
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new Refusal(`${reason}\n\n${USAGE}`, { cause });
+    const message = cause instanceof Error ? cause.message : String(cause);
+    // The advice about positional arguments, which Node adds, does not apply.
+    const [reason = message] = message.split(/\. To specify /);
+    throw new Refusal(`${reason.replace(/\.$/, "")}.\n\n${USAGE}`, { cause });
   }
 }
 
@@ -84,8 +90,15 @@ async function run(args: string[]): Promise<string> {
   if (values.help) return USAGE;
   const packageDir = fileURLToPath(new URL("..", import.meta.url));
   if (values.version) return `${(await readTemplate(packageDir)).version}\n`;
-  if ((command !== "init" && command !== "upgrade") || rest.length > 0) {
-    throw new Refusal(USAGE);
+  const [extra] = rest;
+  if (command !== "init" && command !== "upgrade") {
+    const reason = command === undefined
+      ? ""
+      : `Unknown command ${command}.\n\n`;
+    throw new Refusal(reason + USAGE);
+  }
+  if (extra !== undefined) {
+    throw new Refusal(`Unknown argument ${extra}.\n\n${USAGE}`);
   }
   if (command === "upgrade" && values.modules !== undefined) {
     throw new Refusal(
@@ -112,8 +125,8 @@ async function run(args: string[]): Promise<string> {
   }
   if (values["dry-run"]) return describe(plan, true);
   await applyPlan(dir, plan);
-  const isFirst = command === "init" && plan.steps.length > 0;
-  return describe(plan, false) + (isFirst ? NEXT : "");
+  if (plan.steps.length === 0) return describe(plan, false);
+  return describe(plan, false) + (command === "init" ? NEXT : NEXT_OF_UPGRADE);
 }
 
 try {

@@ -9,7 +9,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { MANIFEST_PATH } from "./manifest.ts";
+import { MANIFEST_PATH, manifestSchema } from "./manifest.ts";
 import type { Plan, ProjectState, Step } from "./plan.ts";
 
 const SKIPPED = /^(\.temp|\.branches|node_modules)$/;
@@ -37,12 +37,25 @@ async function isFile(path: string): Promise<boolean> {
   }
 }
 
+/** The files that the manifest lists; none if it is missing or invalid, which the plan reports. */
+async function installedPaths(dir: string): Promise<string[]> {
+  try {
+    const text = await readFile(join(dir, MANIFEST_PATH), "utf8");
+    const { files } = manifestSchema.parse(
+      JSON.parse(text.replace(/^\ufeff/, "")),
+    );
+    return Object.keys(files);
+  } catch {
+    return [];
+  }
+}
+
 /** A folder that is not a Supabase project. */
 export class NotAProject extends Error {}
 
 /**
  * Reads a project: the paths below `supabase/`, and the texts of config.toml, the manifest, all SQL of `migrations`
- * and `schemas`, and the files that the template also has.
+ * and `schemas`, and the files that the template or the manifest has.
  *
  * @throws {NotAProject} when there is no supabase/config.toml.
  */
@@ -59,6 +72,7 @@ export async function readProject(
   const paths = new Set(all);
   const wanted = new Set(["supabase/config.toml", MANIFEST_PATH]);
   for (const path of templatePaths) wanted.add(path);
+  for (const path of await installedPaths(dir)) wanted.add(path);
   const texts = new Map<string, string>();
   for (const path of all) {
     const isSql = /^supabase\/(migrations|schemas)\/.*\.sql$/.test(path);

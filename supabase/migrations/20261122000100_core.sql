@@ -779,9 +779,9 @@ create table private.janitor_settings (
   constraint janitor_settings_pkey primary key (id),
   constraint janitor_settings_is_one_row check (id = 1),
   constraint janitor_settings_are_not_negative check (
-    orphan_grace_seconds >= 0 and failed_grace_seconds >= 0 and scan_interval_seconds >= 0 and operator_action_days >= 1
-      and ended_job_days >= 1
+    orphan_grace_seconds >= 0 and failed_grace_seconds >= 0 and scan_interval_seconds >= 0
   ),
+  constraint janitor_settings_days_are_positive check (operator_action_days >= 1 and ended_job_days >= 1),
   constraint janitor_settings_file_scan_is_whole check ((file_scan_bucket is null) = (file_scan_name is null))
 );
 comment on table private.janitor_settings is
@@ -1659,6 +1659,9 @@ security invoker
 set search_path = ''
 as $$
 begin
+  if p_budget_micros < 0 then
+    raise exception 'p_budget_micros must be 0 or more, or null for no limit' using errcode = '22023', detail = 'p_budget_micros';
+  end if;
   if p_user_id is null then
     update public.ai_limits as l set budget_micros = p_budget_micros where l.user_id is null;
   else
@@ -5011,6 +5014,9 @@ declare
   v_id uuid;
   v_count integer := 0;
 begin
+  if p_limit is null or p_limit < 1 then
+    raise exception 'p_limit must be 1 or more' using errcode = '22023', detail = 'p_limit';
+  end if;
   if p_job_type is not null and not exists (select 1 from public.ai_job_types as t where t.job_type = p_job_type) then
     raise exception 'there is no job type %', p_job_type using errcode = 'AJ075', detail = 'p_job_type';
   end if;
@@ -8311,8 +8317,8 @@ begin
   if p_user_id is null and p_ended_before is null then
     raise exception 'give p_user_id, p_ended_before or both' using errcode = '22023';
   end if;
-  if not isfinite(p_ended_before) then
-    raise exception 'p_ended_before must be a finite time' using errcode = '22023', detail = 'p_ended_before';
+  if not isfinite(p_ended_before) or p_ended_before > clock_timestamp() then
+    raise exception 'p_ended_before must be a time in the past' using errcode = '22023', detail = 'p_ended_before';
   end if;
   if p_limit is null or p_limit not between 1 and 10000 then
     raise exception 'p_limit must be between 1 and 10000' using errcode = '22023', detail = 'p_limit';
@@ -8492,7 +8498,7 @@ comment on function private.queue_job_leftovers(integer) is
   'stopped; returns the number of jobs.';
 
 create function public.begin_janitor_run(p_message_id text, p_sent_at_unix double precision)
-returns integer
+returns table (jobs_deleted integer, jobs_checked integer)
 language plpgsql
 volatile
 security definer
@@ -8508,14 +8514,15 @@ begin
   end if;
   perform private.note_schedule_run('janitor');
   perform private.prune_operator_actions();
-  perform private.prune_ended_ai_jobs();
-  return private.queue_job_leftovers();
+  jobs_deleted := private.prune_ended_ai_jobs();
+  jobs_checked := private.queue_job_leftovers();
+  return next;
 end;
 $$;
 comment on function public.begin_janitor_run(text, double precision) is
   'Accepts a call of the janitor whose signature the caller has verified: rejects one more than five minutes old or '
-  'ahead (AJ040) and a replay (AJ041). Removes old actions of operators and old jobs, queues what ended jobs left and returns how many jobs it checked. service_role '
-  'only; security definer because the tables are in schema private.';
+  'ahead (AJ040) and a replay (AJ041). Removes old actions of operators and deletes old jobs, queues what '
+  'cancelled and failed jobs left, and returns how many jobs it deleted and checked, in one row. service_role only; security definer because the tables are in schema private.';
 revoke execute on function public.begin_janitor_run(text, double precision) from public, anon, authenticated;
 grant execute on function public.begin_janitor_run(text, double precision) to service_role;
 

@@ -46,7 +46,7 @@ const project = "needs a login and a hosted project, or Docker";
 /** The first rule that matches says how a command is tested. `deno` stands for `npx -y deno@…` too. */
 export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
   [
-    /^(\. \.\/\.env\.local$|field\b|post\b|(TOKEN|SIZE|UPLOAD|KEY|JOB)=|curl .*upload_url|until curl)/,
+    /^(\. \.\/\.env\.local$|field\b|post\b|(TOKEN|SIZE|UPLOAD|KEY|JOB)=|curl .*upload_url|while curl)/,
     { how: "block", file: "tests/e2e/documented-examples.test.ts" },
   ],
   [/^deno task demo( --all)?$/, {
@@ -113,7 +113,7 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
   [/^curl .*localhost:4010\//, { how: "run" }],
   [/^printf .*> supabase\/\.env$/, { how: "run" }],
   [/^\. supabase\/\.env$/, { how: "run" }],
-  [/^npm install --install-links /, {
+  [/^npm install "\.\/\$\(npm pack /, {
     how: "read",
     why: "it is run in the folder of an app",
   }],

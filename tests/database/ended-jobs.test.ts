@@ -140,14 +140,14 @@ Deno.test("begin_janitor_run: deletes jobs older than ended_job_days, and by def
     await age(db, job.id, 400);
     const run = () =>
       db.asService((sql) =>
-        sql`select public.begin_janitor_run(${`msg_${crypto.randomUUID()}`}, ${
+        sql`select * from public.begin_janitor_run(${`msg_${crypto.randomUUID()}`}, ${
           Date.now() / 1000
         })`
       );
-    await run();
+    assertEquals([...await run()], [{ jobs_deleted: 0, jobs_checked: 1 }]);
     assertEquals((await idsOf(db)).size, 1);
     await db.sql`update private.janitor_settings set ended_job_days = 399`;
-    await run();
+    assertEquals([...await run()], [{ jobs_deleted: 1, jobs_checked: 0 }]);
     assertEquals((await idsOf(db)).size, 0);
   });
 });
@@ -185,7 +185,8 @@ Deno.test("delete_ended_ai_jobs: without a filter, or with a wrong one, it fails
     await insertCompletedJob(bench);
     const cases = {
       "no filter": [{}, "22023"],
-      "an infinite time": [{ before: "infinity" }, "22023"],
+      "an infinite time": [{ before: "-infinity" }, "22023"],
+      "a time in the future": [{ before: "2999-01-01" }, "22023"],
       "no jobs": [{ before: "2020-01-01", limit: 0 }, "22023"],
       "too many jobs": [{ before: "2020-01-01", limit: 10_001 }, "22023"],
       "an unknown user": [{ user: crypto.randomUUID() }, "AJ075"],

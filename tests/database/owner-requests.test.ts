@@ -331,6 +331,25 @@ Deno.test("pause_ai_jobs: jobs of a paused type, provider or user keep their pla
   });
 });
 
+Deno.test("set_ai_budget, redrive_ai_jobs: a number out of range is an error that names it", async (t) => {
+  await withQueue(async ({ db }) => {
+    for (
+      const [call, argument] of [
+        ["set_ai_budget(null, -1)", "p_budget_micros"],
+        ["redrive_ai_jobs(p_limit => 0)", "p_limit"],
+        ["redrive_ai_jobs(p_limit => null)", "p_limit"],
+      ] as const
+    ) {
+      await t.step(call, async () => {
+        const error: postgres.PostgresError = await assertRejects(() =>
+          db.asService((sql) => sql.unsafe(`select public.${call}`))
+        );
+        assertEquals([error.code, error.detail], ["22023", argument]);
+      });
+    }
+  });
+});
+
 Deno.test("pause_ai_jobs, redrive_ai_jobs: an unknown name is an error that names it, and nothing changes", async (t) => {
   await withQueue(async ({ db }) => {
     const nobody = crypto.randomUUID();

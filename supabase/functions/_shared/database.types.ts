@@ -1410,7 +1410,10 @@ export type Database = {
       };
       "begin_janitor_run": {
         Args: { "p_message_id": string; "p_sent_at_unix": number };
-        Returns: number;
+        Returns: {
+          "jobs_checked": number;
+          "jobs_deleted": number;
+        }[];
       };
       "begin_provider_calls": {
         Args: { "p_calls": Json };

@@ -3,7 +3,7 @@ import { janitorDispatchSchema } from "../_shared/contracts/dispatch.ts";
 import { createDispatchEndpoint } from "../_shared/http/dispatch-endpoint.ts";
 import type { AppDeps } from "../_shared/http/endpoint.ts";
 import type { Logger } from "../_shared/platform/log.ts";
-import type { JanitorRepository } from "./repository.ts";
+import type { BegunRun, JanitorRepository } from "./repository.ts";
 import type { JanitorSummary } from "./run.ts";
 
 /** The handler's dependencies besides the platform. */
@@ -24,8 +24,8 @@ export function createHandler(
     deps,
     janitorDispatchSchema,
     async (dispatch, log) => {
-      const endedJobs = await deps.repository.beginRun(dispatch);
-      deps.platform.waitUntil(work(deps, log, endedJobs));
+      const begun = await deps.repository.beginRun(dispatch);
+      deps.platform.waitUntil(work(deps, log, begun));
       return { status: "started" };
     },
   );
@@ -34,12 +34,13 @@ export function createHandler(
 async function work(
   deps: JanitorHandlerDeps,
   log: Logger,
-  endedJobs: number,
+  begun: BegunRun,
 ): Promise<void> {
   try {
     const done = await deps.run(log);
     log.info("janitor_done", {
-      ended_jobs: endedJobs,
+      jobs_deleted: begun.jobs_deleted,
+      jobs_checked: begun.jobs_checked,
       files_scanned: done.filesScanned,
       files_removed: done.filesRemoved,
       objects_removed: done.objectsRemoved,

@@ -21,6 +21,13 @@ const removalSchema = z.object({
 /** An object at a provider that is due to be removed. */
 export type ProviderRemoval = z.infer<typeof removalSchema>;
 
+const begunRunSchema = z.object({
+  jobs_deleted: z.number().int(),
+  jobs_checked: z.number().int(),
+});
+/** What the database has done at the start of a run: old jobs deleted, cancelled and failed ones checked. */
+export type BegunRun = z.infer<typeof begunRunSchema>;
+
 const scanSchema = z.object({
   lease_token: z.uuid(),
   page_cursor: z.string().nullable(),
@@ -48,7 +55,7 @@ export interface JanitorRepository {
    * @returns how many ended jobs it checked for leftovers.
    * @throws {AppError} `dispatch_stale` and `dispatch_replayed`.
    */
-  beginRun(dispatch: VerifiedDispatch): Promise<number>;
+  beginRun(dispatch: VerifiedDispatch): Promise<BegunRun>;
   claimFiles(limit: number): Promise<FileRemoval[]>;
   /**
    * Continues the scan of the buckets for files without account or job, by up to `limit` objects.
@@ -105,7 +112,7 @@ export function createJanitorRepository(rpc: Rpc): JanitorRepository {
       call("begin_janitor_run", {
         p_message_id: messageId,
         p_sent_at_unix: sentAtUnix,
-      }, z.number()),
+      }, z.tuple([begunRunSchema])).then(([begun]) => begun),
     claimFiles: (limit) =>
       call(
         "claim_storage_removals",

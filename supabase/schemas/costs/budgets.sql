@@ -8,6 +8,9 @@ security invoker
 set search_path = ''
 as $$
 begin
+  if p_budget_micros < 0 then
+    raise exception 'p_budget_micros must be 0 or more, or null for no limit' using errcode = '22023', detail = 'p_budget_micros';
+  end if;
   if p_user_id is null then
     update public.ai_limits as l set budget_micros = p_budget_micros where l.user_id is null;
   else

@@ -35,8 +35,8 @@ begin
   if p_user_id is null and p_ended_before is null then
     raise exception 'give p_user_id, p_ended_before or both' using errcode = '22023';
   end if;
-  if not isfinite(p_ended_before) then
-    raise exception 'p_ended_before must be a finite time' using errcode = '22023', detail = 'p_ended_before';
+  if not isfinite(p_ended_before) or p_ended_before > clock_timestamp() then
+    raise exception 'p_ended_before must be a time in the past' using errcode = '22023', detail = 'p_ended_before';
   end if;
   if p_limit is null or p_limit not between 1 and 10000 then
     raise exception 'p_limit must be between 1 and 10000' using errcode = '22023', detail = 'p_limit';

@@ -96,7 +96,7 @@ comment on function private.queue_job_leftovers(integer) is
   'stopped; returns the number of jobs.';
 
 create function public.begin_janitor_run(p_message_id text, p_sent_at_unix double precision)
-returns integer
+returns table (jobs_deleted integer, jobs_checked integer)
 language plpgsql
 volatile
 security definer
@@ -112,14 +112,15 @@ begin
   end if;
   perform private.note_schedule_run('janitor');
   perform private.prune_operator_actions();
-  perform private.prune_ended_ai_jobs();
-  return private.queue_job_leftovers();
+  jobs_deleted := private.prune_ended_ai_jobs();
+  jobs_checked := private.queue_job_leftovers();
+  return next;
 end;
 $$;
 comment on function public.begin_janitor_run(text, double precision) is
   'Accepts a call of the janitor whose signature the caller has verified: rejects one more than five minutes old or '
-  'ahead (AJ040) and a replay (AJ041). Removes old actions of operators and old jobs, queues what ended jobs left and returns how many jobs it checked. service_role '
-  'only; security definer because the tables are in schema private.';
+  'ahead (AJ040) and a replay (AJ041). Removes old actions of operators and deletes old jobs, queues what '
+  'cancelled and failed jobs left, and returns how many jobs it deleted and checked, in one row. service_role only; security definer because the tables are in schema private.';
 revoke execute on function public.begin_janitor_run(text, double precision) from public, anon, authenticated;
 grant execute on function public.begin_janitor_run(text, double precision) to service_role;
 

@@ -15,9 +15,9 @@ create table private.janitor_settings (
   constraint janitor_settings_pkey primary key (id),
   constraint janitor_settings_is_one_row check (id = 1),
   constraint janitor_settings_are_not_negative check (
-    orphan_grace_seconds >= 0 and failed_grace_seconds >= 0 and scan_interval_seconds >= 0 and operator_action_days >= 1
-      and ended_job_days >= 1
+    orphan_grace_seconds >= 0 and failed_grace_seconds >= 0 and scan_interval_seconds >= 0
   ),
+  constraint janitor_settings_days_are_positive check (operator_action_days >= 1 and ended_job_days >= 1),
   constraint janitor_settings_file_scan_is_whole check ((file_scan_bucket is null) = (file_scan_name is null))
 );
 comment on table private.janitor_settings is

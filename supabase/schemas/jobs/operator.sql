@@ -37,6 +37,9 @@ declare
   v_id uuid;
   v_count integer := 0;
 begin
+  if p_limit is null or p_limit < 1 then
+    raise exception 'p_limit must be 1 or more' using errcode = '22023', detail = 'p_limit';
+  end if;
   if p_job_type is not null and not exists (select 1 from public.ai_job_types as t where t.job_type = p_job_type) then
     raise exception 'there is no job type %', p_job_type using errcode = 'AJ075', detail = 'p_job_type';
   end if;

@@ -64,7 +64,7 @@ const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
   p_upload_ids: () => ["an-upload"],
   p_worker: () => "process-ai-job",
   p_failed_since: () => "2001-01-01T00:00:00Z",
-  p_ended_before: () => "2999-01-01T00:00:00Z",
+  p_ended_before: () => new Date().toISOString(),
   // B is not an operator: the console's functions refuse them.
   p_operator_id: (stage) => stage.people.ids.B,
   p_range: () => "1h",

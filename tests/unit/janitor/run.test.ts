@@ -41,7 +41,7 @@ function lists(batches: ProviderRemoval[][] = []) {
     return Promise.resolve(answer);
   };
   const repository: JanitorRepository = {
-    beginRun: () => say("begin", 0),
+    beginRun: () => say("begin", { jobs_deleted: 0, jobs_checked: 0 }),
     claimFiles: () => say("files", []),
     scanFiles: () => say("scan files", 0),
     claimRemovals: (providers) =>
