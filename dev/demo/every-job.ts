@@ -81,8 +81,11 @@ function taskOf<T extends JobType>(
       } catch (error) {
         const hasEnded = error instanceof JobFailed ||
           error instanceof JobCancelled;
-        if (!hasEnded) throw error;
         const job = await created.get();
+        if (!hasEnded) {
+          const state = `${job.status}, ${job.stage}, attempt ${job.attempt}`;
+          throw new Error(`${label} is still ${state}.`, { cause: error });
+        }
         return {
           job,
           words: `${job.status}: ${job.error_code}, ${job.error_message}`,
