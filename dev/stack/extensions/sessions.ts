@@ -32,15 +32,24 @@ export class SessionLost extends Error {
   override readonly name = "SessionLost";
 }
 
+/** Time to open a session, or to wait for a free one. */
+const CONNECT_MS = 30_000;
+
 /** A pool of sessions under one `application_name`. Sessions are opened as needed and replaced when they end. */
 export class Sessions implements AsyncDisposable {
   readonly #pool: Pool;
 
-  constructor(url: string, applicationName: string, max = 1) {
+  constructor(
+    url: string,
+    applicationName: string,
+    max = 1,
+    connectMs = CONNECT_MS,
+  ) {
     this.#pool = new Pool({
       connectionString: url,
       application_name: applicationName,
       max,
+      connectionTimeoutMillis: connectMs,
       // Kept open: a session costs more than most statements.
       idleTimeoutMillis: 0,
     });
@@ -155,7 +164,11 @@ export class Listener implements AsyncDisposable {
     onNotification: () => void,
   ): Promise<Listener> {
     const listener = new Listener(
-      { connectionString: url, application_name: applicationName },
+      {
+        connectionString: url,
+        application_name: applicationName,
+        connectionTimeoutMillis: CONNECT_MS,
+      },
       channel,
       onNotification,
     );
