@@ -87,7 +87,7 @@ export const ALL_RINGS: readonly Ring[] = Object.keys(RINGS).filter(isRing);
 /**
  * The rings that run one after another; the lanes run side by side. Each ring waits for processes, leases and browsers
  * for a third of its time, and two rings share nothing but the machine. The first two lanes take about as long; the
- * third one uses a quarter of a core.
+ * third one mostly waits for pages.
  */
 export const LANES: readonly (readonly Ring[])[] = [
   ["functions"],
