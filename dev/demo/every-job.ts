@@ -9,6 +9,7 @@ import {
   JobFailed,
   type JobType,
   type WaitForOptions,
+  WaitTimeout,
 } from "../../client/mod.ts";
 import {
   type TranscriptFile,
@@ -81,6 +82,7 @@ function taskOf<T extends JobType>(
       } catch (error) {
         const hasEnded = error instanceof JobFailed ||
           error instanceof JobCancelled;
+        if (!hasEnded && !(error instanceof WaitTimeout)) throw error;
         const job = await created.get();
         if (!hasEnded) {
           const state = `${job.status}, ${job.stage}, attempt ${job.attempt}`;

@@ -185,6 +185,22 @@ Deno.test("edge-ai-jobs in an existing project", async (t) => {
         ]
       ) assertStringIncludes(stderr, words);
       assertEquals(await filesOf(dir), new Map(OWN_MEDIA));
+
+      for (
+        const [command, words] of [
+          ["frob", "Unknown command frob.\n"],
+          ["init extra", "Unknown argument extra.\n"],
+          ["init --foo", "Unknown option '--foo'.\n"],
+        ]
+      ) {
+        const refused = await edgeAiJobs(
+          packageDir,
+          dir,
+          `npx edge-ai-jobs ${command}`,
+        );
+        assertEquals([refused.code, refused.stdout], [1, ""]);
+        assertStringIncludes(refused.stderr, words ?? "");
+      }
     },
   );
 
@@ -320,6 +336,10 @@ Deno.test("edge-ai-jobs in an existing project", async (t) => {
         "npx edge-ai-jobs@latest upgrade",
       );
       assertEquals([done.code, done.stderr], [0, ""]);
+      assertStringIncludes(
+        done.stdout,
+        "Push the migrations, then deploy the functions.",
+      );
       assertStringIncludes(
         done.stdout,
         `${changed} was not changed: you have changed it. The new version is ${changed}.new.`,

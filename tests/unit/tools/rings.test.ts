@@ -24,7 +24,7 @@ Deno.test("isRing: true for rings, false for inherited property names", () => {
 Deno.test("lanes: every ring runs in exactly one, and the quick ones in their order", () => {
   assertEquals(LANES.flat().toSorted(), [...ALL_RINGS].toSorted());
   assertEquals(lanesOf(["unit", "database"]), [["unit", "database"]]);
-  assertEquals(lanesOf(["browser", "unit"]), [["unit"], ["browser"]]);
+  assertEquals(lanesOf(["browser", "unit"]), [["browser"], ["unit"]]);
 });
 
 Deno.test("pathsOf: names the longest files, which exist, before the folder of the ring", async () => {

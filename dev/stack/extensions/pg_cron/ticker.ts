@@ -3,7 +3,6 @@
  * keeps `cron.job_run_details`. A job never overlaps itself: when it is due and still running, that run is
  * skipped.
  */
-import { deadline } from "@std/async/deadline";
 import { z } from "zod";
 import { type CronSchedule, isDue, readSchedule } from "./schedule.ts";
 import type { LogBook } from "../../console/log-book.ts";
@@ -13,8 +12,6 @@ const NAME = "pg_cron scheduler";
 const tickMs = 200;
 /** How often the job table is read, for changes that bypass the functions of pg_cron. */
 const reloadMs = 5000;
-/** Longer than the statement timeout of the server. */
-const RUN_LIMIT_MS = 150_000;
 
 const jobRow = z.object({
   jobid: z.coerce.number().int(),
@@ -179,8 +176,7 @@ export class CronTicker {
 
   #start(job: Job): Promise<CronRun> {
     job.lastStart = new Date();
-    // A run that never ended would be the last one of its job.
-    const run = deadline(this.#run(job), RUN_LIMIT_MS)
+    const run = this.#run(job)
       .catch((error): CronRun => ({ status: "failed", message: `${error}` }))
       .then((result) => {
         if (result.status === "failed") {
