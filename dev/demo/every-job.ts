@@ -32,6 +32,7 @@ import {
   readRecording,
   SUMMER,
 } from "./family.ts";
+import { printingLogOnFailure } from "./failure-log.ts";
 import { say, step } from "./words.ts";
 
 /** The options of `deno task demo --all`; paths are absolute. */
@@ -119,7 +120,28 @@ export async function showEveryJob(options: EveryJobOptions): Promise<void> {
   });
   const isAllSimulated = sayProviders(stack);
   requirePortrait(stack, options);
+  await printingLogOnFailure(
+    stack,
+    () =>
+      runEveryJob(stack, {
+        recording,
+        portrait,
+        out,
+        timeoutMs: isAllSimulated ? TIMEOUT_MS.simulated : TIMEOUT_MS.real,
+      }),
+  );
+  say("\nStopping the stack …");
+}
 
+async function runEveryJob(
+  stack: Stack,
+  { recording, portrait, out, timeoutMs }: {
+    recording: AppFile;
+    portrait: AppFile;
+    out: string;
+    timeoutMs: number;
+  },
+): Promise<void> {
   await using ada = await signUp(stack, "ada@example.com");
   step("signed up", "ada@example.com", COLUMN);
   const inputs = await uploadFamily(ada, recording, portrait);
@@ -131,10 +153,7 @@ export async function showEveryJob(options: EveryJobOptions): Promise<void> {
   );
 
   say("");
-  const ended = await followAll(
-    tasks,
-    isAllSimulated ? TIMEOUT_MS.simulated : TIMEOUT_MS.real,
-  );
+  const ended = await followAll(tasks, timeoutMs);
   say("");
   const failures: string[] = [];
   let paidCalls = 0;
@@ -148,7 +167,6 @@ export async function showEveryJob(options: EveryJobOptions): Promise<void> {
   step("paid calls", String(paidCalls), COLUMN);
   if (failures.length > 0) throw new StackError(failures.join("\n"));
   await requireRows(ada.client, inputs.callId);
-  say("\nStopping the stack …");
 }
 
 async function makeFolder(out: string): Promise<void> {

@@ -6,6 +6,7 @@ import {
 } from "../../client/mod.ts";
 import { type Stack, startStack } from "../stack/stack.ts";
 import { signUp, upload } from "./as-an-app.ts";
+import { printingLogOnFailure } from "./failure-log.ts";
 import { showProgress } from "./progress-line.ts";
 import { indent, say, step } from "./words.ts";
 
@@ -34,7 +35,11 @@ export async function showVoiceClone(): Promise<void> {
       : "The AI provider is the real ElevenLabs: this takes one voice slot of your account.",
   );
   if (isSimulated) await slowDownProvider(stack);
+  await printingLogOnFailure(stack, () => cloneVoice(stack));
+  say("\nStopping the stack …");
+}
 
+async function cloneVoice(stack: Stack): Promise<void> {
   await using ada = await signUp(stack, "ada@example.com");
   step("signed up", `ada@example.com, ${ada.userId}`);
 
@@ -94,8 +99,6 @@ export async function showVoiceClone(): Promise<void> {
     "private",
     `a second user sees ${jobsSeen.length} jobs, ${voicesSeen.length} voices, and gets 404 for this one`,
   );
-
-  say("\nStopping the stack …");
 }
 
 /** A simulator responds within milliseconds; a real clone takes seconds. The delay makes the steps visible. */
