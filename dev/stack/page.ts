@@ -1,7 +1,7 @@
 /** The page of `deno task start`: the demo app and the console. */
 import { type Page, servePage } from "../web/serve.ts";
 import { dataFolderOf, taskCommand } from "./process/data-folder.ts";
-import { freePort, isPortTaken } from "./process/free-port.ts";
+import { isPortTaken } from "./process/free-port.ts";
 import { defaultPort, type StackOptions } from "./options.ts";
 import type { Stack } from "./stack.ts";
 
@@ -31,13 +31,14 @@ export interface StackPage extends AsyncDisposable {
   ): Promise<string | undefined>;
 }
 
+/** 0 for any free port. */
 function pagePort({ port, ephemeral }: StackOptions): number {
   const gateway = port ?? (ephemeral === true ? 0 : defaultPort);
-  if (gateway === 0) return freePort();
+  if (gateway === 0) return 0;
   // The port at which `supabase start` serves Studio.
   const nextPort = gateway + 2;
   const isOrdinary = nextPort >= 1024 && nextPort < 65536;
-  return isOrdinary && !isPortTaken(nextPort) ? nextPort : freePort();
+  return isOrdinary && !isPortTaken(nextPort) ? nextPort : 0;
 }
 
 /** Starts to bundle the page and serves it at the port after the database's, or at any free port. */

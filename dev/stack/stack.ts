@@ -33,7 +33,7 @@ import type { MigrationReport } from "./postgres/migrate.ts";
 import { startPostgres } from "./postgres/postgres.ts";
 import { prepareDatabase } from "./postgres/prepare.ts";
 import { defaultDataDir, openDataFolder } from "./process/data-folder.ts";
-import { freePort, isPortTaken } from "./process/free-port.ts";
+import { isPortTaken } from "./process/free-port.ts";
 import { bypassProxyForLoopback } from "./process/loopback.ts";
 import { canReadResourceUsage } from "./process/resource-usage.ts";
 import { checkFunctionEnv, namesNotRead } from "./project/function-env.ts";
@@ -95,13 +95,13 @@ export interface Stack extends AsyncDisposable {
 }
 
 /**
- * Port of the database: next to the gateway's, as with `supabase start`, so that database tools keep working; any free
- * port if ephemeral.
+ * Port of the database: next to the gateway's, as with `supabase start`, so that database tools keep working; 0, for any
+ * free port, if ephemeral.
  */
 function databasePort(gatewayUrl: string, isEphemeral: boolean): number {
-  if (isEphemeral) return freePort();
+  if (isEphemeral) return 0;
   const nextPort = Number(new URL(gatewayUrl).port) + 1;
-  return nextPort < 65536 && !isPortTaken(nextPort) ? nextPort : freePort();
+  return nextPort < 65536 && !isPortTaken(nextPort) ? nextPort : 0;
 }
 
 function print(logs: LogBook, printed: Printed): void {
@@ -159,21 +159,23 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     ...await readProjectEnv(project.dir),
   };
   const isOwnProject = project.dir === resolve(repository);
-  const simulatorPort = options.simulators === false ? undefined : freePort();
-  const simulatorUrl = simulatorPort === undefined
-    ? undefined
-    : `http://127.0.0.1:${simulatorPort}`;
-  const choose = ({ upstash = "none" }: FunctionOptions) =>
-    chooseProviders(developerEnv, simulatorUrl, upstash, apiUrl);
-  const { env, choices } = choose(options);
-  // Other projects define other variables.
-  if (isOwnProject) checkFunctionEnv(env);
+  const hasSimulators = options.simulators !== false;
+  const chooseWith =
+    (simulatorUrl: string | undefined) =>
+    ({ upstash = "none" }: FunctionOptions) =>
+      chooseProviders(developerEnv, simulatorUrl, upstash, apiUrl);
+  // Other projects define other variables. Any address will do for the check, which is made before anything starts.
+  if (isOwnProject) {
+    checkFunctionEnv(
+      chooseWith(hasSimulators ? apiUrl : undefined)(options).env,
+    );
+  }
 
   const deno = denoCommand(options.functionsDeno);
   const fetching = fetchDependencies(project.functions, project.dir, deno);
-  const simulating = simulatorPort === undefined
-    ? undefined
-    : startSimulators(simulatorPort, logs, folder?.simulatorsDir);
+  const simulating = hasSimulators
+    ? startSimulators(logs, folder?.simulatorsDir)
+    : undefined;
   // Both are awaited later. Until then a rejection must not count as unhandled.
   fetching.catch(() => {});
   simulating?.catch(() => {});
@@ -189,8 +191,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   });
   parts.defer(() => database.stop());
   await folder?.announce(apiUrl, database.port);
+  const simulatorUrl = (await simulating)?.url;
   if (simulatorUrl !== undefined) {
-    await simulating;
     await registerWebhooks(
       simulatorUrl,
       `${apiUrl}/functions/v1/provider-webhook`,
@@ -203,6 +205,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   options.onProgress?.("packages of the functions");
   await fetching;
   options.onProgress?.("migrations and functions");
+  const choose = chooseWith(simulatorUrl);
   const settingsFor = (given: FunctionOptions) =>
     functionSettings({
       apiUrl,
@@ -297,7 +300,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     secretKey: keys.secretKey,
     simulatorUrl: simulatorUrl ?? "",
     dispatchSecret: keys.dispatchSecret,
-    providers: choices,
+    providers: choose(options).choices,
     migrations: prepared.migrations,
     namesNotRead: isOwnProject
       ? namesNotRead(Object.keys(await readFunctionsEnvFile(project.dir)))

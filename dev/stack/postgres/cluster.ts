@@ -1,7 +1,7 @@
 /** Clusters: the prepared one in the cache, its copies, and the location of a data folder's copy. */
 import { join } from "@std/path";
 import postgres from "postgres";
-import { freePort } from "../process/free-port.ts";
+import { onFreePort } from "../process/free-port.ts";
 import { ephemeralSettings, serverSettings, startServer } from "./server.ts";
 import {
   canReach,
@@ -69,15 +69,17 @@ export async function prepareCluster(
       "--no-sync",
       "--no-instructions",
     ]);
-    const port = freePort();
-    const server = await startServer({
-      binaries,
-      data,
+    const { port, server } = await onFreePort(async (port) => ({
       port,
-      user,
-      settings: { ...serverSettings, ...ephemeralSettings },
-      onLog: () => {},
-    });
+      server: await startServer({
+        binaries,
+        data,
+        port,
+        user,
+        settings: { ...serverSettings, ...ephemeralSettings },
+        onLog: () => {},
+      }),
+    }));
     try {
       await runBootstrap(databaseUrl(port, "supabase_admin", password));
     } finally {

@@ -5,7 +5,7 @@
 import { join } from "@std/path";
 import postgres from "postgres";
 import { z } from "zod";
-import { freePort } from "../process/free-port.ts";
+import { onFreePort } from "../process/free-port.ts";
 import { bootstrapVersion, preparePostgresBinaries } from "./binaries.ts";
 import {
   clusterOf,
@@ -140,6 +140,16 @@ async function setPasswords(
 export async function startPostgres(
   options: PostgresOptions,
 ): Promise<EmbeddedPostgres> {
+  const { port = 0 } = options;
+  return port === 0
+    ? await onFreePort((free) => startOn(free, options))
+    : await startOn(port, options);
+}
+
+async function startOn(
+  port: number,
+  options: PostgresOptions,
+): Promise<EmbeddedPostgres> {
   const user = await serverUser();
   const cacheDir = await cacheFolder(user);
   const [binaries, version] = await Promise.all([
@@ -199,8 +209,6 @@ export async function startPostgres(
       ...(isEphemeral ? { removeDir: folder } : {}),
       onLog: options.onLog ?? (() => {}),
     });
-  const wanted = options.port ?? 0;
-  const port = wanted === 0 ? freePort() : wanted;
   const server = await startWithRetries(start, port);
   try {
     await setPasswords(port, data, credentials);

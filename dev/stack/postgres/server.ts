@@ -1,6 +1,7 @@
 /** A Postgres server process: its settings, its start, and errors of the start. */
 import { join } from "@std/path";
 import { spawnGuarded } from "../process/child.ts";
+import { PortTaken } from "../process/free-port.ts";
 import type { ServerUser } from "./server-user.ts";
 import { StackError } from "../console/stack-error.ts";
 
@@ -46,7 +47,7 @@ export interface PostgresServer {
 
 /**
  * Starts a server on a cluster and resolves once it accepts connections.
- * Throws {@link StackError} when the port is taken, the cluster is in use, or the server ends.
+ * Throws {@link PortTaken} when the port is in use, and {@link StackError} when the cluster is in use or the server ends.
  */
 export async function startServer(options: {
   binaries: string;
@@ -112,7 +113,7 @@ function startFailure(
 ): StackError {
   const all = lines.join("\n");
   if (/could not bind .* Address already in use/.test(all)) {
-    return new StackError(`Port ${port} is already in use.`);
+    return new PortTaken(`Port ${port} is already in use.`);
   }
   if (/lock file "postmaster.pid" already exists/.test(all)) {
     return new DataInUseError(

@@ -19,6 +19,29 @@ export function freePort(): number {
   );
 }
 
+/** A port that another process listens on. */
+export class PortTaken extends StackError {}
+
+/** How often another port is chosen. */
+const MAX_CHOICES = 5;
+
+/**
+ * Calls `use` with a free port, and with another one when it throws {@link PortTaken}: a process that starts at the same
+ * time may take the port after it was chosen. Returns what `use` does, and throws its other errors.
+ */
+export async function onFreePort<T>(
+  use: (port: number) => Promise<T>,
+  choose: () => number = freePort,
+): Promise<T> {
+  for (let choice = 1;; choice++) {
+    try {
+      return await use(choose());
+    } catch (error) {
+      if (!(error instanceof PortTaken) || choice === MAX_CHOICES) throw error;
+    }
+  }
+}
+
 /** Whether a process already listens on the port of 127.0.0.1. */
 export function isPortTaken(port: number): boolean {
   try {

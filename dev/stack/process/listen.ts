@@ -1,5 +1,5 @@
 /** The port of the stack: on this machine only, or also on the network when requested. */
-import { freePort } from "./free-port.ts";
+import { onFreePort, PortTaken } from "./free-port.ts";
 import { describePortInUse } from "./port-owner.ts";
 import { StackError } from "../console/stack-error.ts";
 
@@ -48,7 +48,7 @@ export async function explainListenError(
   port: number,
 ): Promise<unknown> {
   if (error instanceof Deno.errors.AddrInUse) {
-    return new StackError(await describePortInUse(port), { cause: error });
+    return new PortTaken(await describePortInUse(port), { cause: error });
   }
   if (error instanceof Deno.errors.PermissionDenied) {
     return new StackError(
@@ -68,19 +68,17 @@ export async function explainListenError(
   return error;
 }
 
-/** The port if all addresses can use it; for 0 a free one. */
-async function findFree(hosts: string[], port: number): Promise<number> {
+/** Throws what {@link listen} does when one of the addresses cannot use the port. */
+async function checkPort(hosts: string[], port: number): Promise<void> {
   const tried: Deno.Listener[] = [];
-  const free = port === 0 ? freePort() : port;
   try {
     for (const hostname of hosts) {
       try {
-        tried.push(Deno.listen({ hostname, port: free }));
+        tried.push(Deno.listen({ hostname, port }));
       } catch (error) {
-        throw await explainListenError(error, hostname, free);
+        throw await explainListenError(error, hostname, port);
       }
     }
-    return free;
   } finally {
     for (const listener of tried) listener.close();
   }
@@ -101,10 +99,16 @@ export async function listen(
   const isOther = !isEverywhere && !host.startsWith("127.");
   // The stack's own parts always connect through 127.0.0.1.
   const hosts = isEverywhere ? [host] : isOther ? [loopback, host] : [loopback];
-  const free = await findFree(hosts, port);
-  const servers = hosts.map((hostname) =>
-    Deno.serve({ hostname, port: free, signal, onListen() {} }, handler)
-  );
+  const serve = async (port: number) => {
+    await checkPort(hosts, port);
+    const servers = hosts.map((hostname) =>
+      Deno.serve({ hostname, port, signal, onListen() {} }, handler)
+    );
+    return { free: port, servers };
+  };
+  const { free, servers } = port === 0
+    ? await onFreePort(serve)
+    : await serve(port);
   const addresses = isEverywhere ? networkAddresses() : isOther ? [host] : [];
   return {
     url: `http://${loopback}:${free}`,

@@ -8,18 +8,26 @@ import { StackError } from "../console/stack-error.ts";
 const program = new URL("../../simulators/main.ts", import.meta.url);
 const repository = new URL("../../../", import.meta.url);
 
+/** The process of the simulated providers. */
+export interface SimulatorProcess {
+  /** `http://127.0.0.1:<port>` */
+  url: string;
+  end: GuardedChild["end"];
+}
+
+const LISTENING = "simulators listening on ";
+
 /**
- * Starts `dev/simulators` on a port and resolves once it listens. Throws {@link StackError} with its output when it
- * does not.
+ * Starts `dev/simulators` on a port that it chooses itself, so that none can be taken in between, and resolves once it
+ * listens. Throws {@link StackError} with its output when it does not.
  *
  * @param memoryDir folder for the providers' state; without it the state is lost when they end.
  */
 export async function startSimulators(
-  port: number,
   logs: LogBook,
   memoryDir?: string,
-): Promise<GuardedChild> {
-  const ready = Promise.withResolvers<void>();
+): Promise<SimulatorProcess> {
+  const ready = Promise.withResolvers<string>();
   const words: string[] = [];
   const child = await spawnGuarded({
     command: [
@@ -32,8 +40,6 @@ export async function startSimulators(
       "--allow-read",
       ...(memoryDir === undefined ? [] : [`--allow-write=${memoryDir}`]),
       fromFileUrl(program),
-      "--port",
-      String(port),
       ...(memoryDir === undefined
         ? []
         : ["--state", join(memoryDir, "state.sqlite")]),
@@ -45,8 +51,9 @@ export async function startSimulators(
     onLine(stream, line) {
       words.push(line);
       if (words.length > 20) words.shift();
-      if (line.startsWith("simulators listening on ")) ready.resolve();
-      else logs.add("simulators", stream, line);
+      if (line.startsWith(LISTENING)) {
+        ready.resolve(line.slice(LISTENING.length));
+      } else logs.add("simulators", stream, line);
     },
   });
   child.exited.then((code) =>
@@ -58,8 +65,7 @@ export async function startSimulators(
       ),
     )
   );
-  await ready.promise;
-  return child;
+  return { url: await ready.promise, end: child.end };
 }
 
 /** Registers the webhook endpoints at the simulated ElevenLabs and HeyGen, as at the real ones. */
