@@ -5,6 +5,8 @@ declare module "pg" {
     connectionString: string;
     application_name?: string;
     connectionTimeoutMillis?: number;
+    /** Milliseconds after which a query without an answer fails. */
+    query_timeout?: number;
   }
 
   export interface QueryResult {

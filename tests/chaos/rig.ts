@@ -1,6 +1,9 @@
 /** The test rig: a stack, users with uploads, workers behind fault proxies, the routing of deliveries, and the audit. */
 import { z } from "zod";
-import { Sessions } from "../../dev/stack/extensions/sessions.ts";
+import {
+  LONG_ANSWER_MS,
+  Sessions,
+} from "../../dev/stack/extensions/sessions.ts";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
 import { putVaultSecrets } from "../../dev/stack/extensions/supabase_vault/secrets.ts";
 import { signUp } from "../_support/as-user.ts";
@@ -80,8 +83,13 @@ export class Rig implements AsyncDisposable {
       stack,
       (worker, moment) => this.watch(worker, moment),
     );
-    this.database = new Sessions(stack.dbUrl, "chaos", 3);
-    this.admin = new Sessions(stack.adminDbUrl, "chaos");
+    this.database = new Sessions(stack.dbUrl, "chaos", {
+      max: 3,
+      answerMs: LONG_ANSWER_MS,
+    });
+    this.admin = new Sessions(stack.adminDbUrl, "chaos", {
+      answerMs: LONG_ANSWER_MS,
+    });
   }
 
   /** Starts the stack with `users` owners, each with the uploads that jobs need. */

@@ -1,8 +1,11 @@
 /** The sessions of the embedded REST: pipelined and prepared statements. */
 import { assertEquals, assertRejects } from "@std/assert";
+import { sql } from "kysely";
 import postgres from "postgres";
 import { RestConnection } from "../../dev/stack/services/lite/connection.ts";
 import { SessionPool } from "../../dev/stack/services/lite/session-pool.ts";
+import { SessionLost } from "../../dev/stack/extensions/sessions.ts";
+import { mutableProxy } from "./_support/mutable-proxy.ts";
 import { withDatabase } from "../_support/database.ts";
 
 /** A pool of one session on a database with a table of one row. */
@@ -128,13 +131,41 @@ Deno.test("embedded REST: closing answers the queries that wait for a connection
     );
     const values = Array.from({ length: 40 }, (_, n) => n);
     const answers = Promise.all(
-      values.map((n) => connection.driver`select ${n}::integer as n`),
+      values.map((n) =>
+        sql`select ${n}::integer as n`.execute(connection.kysely)
+      ),
     );
     answers.catch(() => {});
+    // In the next turn of the event loop, all of them wait.
+    await new Promise((resolve) => setTimeout(resolve, 0));
     await connection.close();
     assertEquals(
-      (await answers).map((rows) => [...rows]),
+      (await answers).map(({ rows }) => rows),
       values.map((n) => [{ n }]),
     );
+  });
+});
+
+Deno.test("session pool: an answer that does not arrive fails the statement, and its locks are released", async () => {
+  await withDatabase(async (db) => {
+    await using proxy = mutableProxy(db.url);
+    const pool = new SessionPool(proxy.url, 1, {}, 200);
+    const lock = "select pg_advisory_xact_lock($1)";
+    const session = await pool.reserve();
+    await session.unsafe("begin", []);
+    await session.unsafe(lock, [1]);
+    proxy.mute();
+    await assertRejects(
+      async () => await session.unsafe("select 1", []),
+      SessionLost,
+    );
+    session.release();
+    // It waits for a lock that nobody holds any more.
+    await db.sql`select pg_advisory_lock(1)`;
+    proxy.unmute();
+    const next = await pool.reserve();
+    assertEquals(rowsOf(await next.unsafe("select 2 as n", [])), [{ n: 2 }]);
+    next.release();
+    await pool.end();
   });
 });

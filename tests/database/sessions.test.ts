@@ -7,6 +7,7 @@ import {
   Sessions,
 } from "../../dev/stack/extensions/sessions.ts";
 import { withDatabase } from "../_support/database.ts";
+import { mutableProxy } from "./_support/mutable-proxy.ts";
 import { until } from "../_support/stack-fixture.ts";
 
 const NAME = "ended by the test";
@@ -79,6 +80,26 @@ Deno.test("sessions: an error of Postgres rolls the transaction back and leaves 
       )).count,
       2,
     );
+  });
+});
+
+Deno.test("sessions: an answer that does not arrive fails the statement, and the next one opens a session", async () => {
+  await withDatabase(async (db) => {
+    await using proxy = mutableProxy(db.url);
+    await using sessions = new Sessions(proxy.url, NAME, { answerMs: 200 });
+    assertEquals((await sessions.query("select 1 as n")).rows, [{ n: 1 }]);
+    proxy.mute();
+    await assertRejects(
+      () =>
+        sessions.transaction((session) =>
+          session.query("select pg_advisory_xact_lock(1)")
+        ),
+      SessionLost,
+    );
+    // It waits for a lock that nobody holds any more.
+    await db.sql`select pg_advisory_lock(1)`;
+    proxy.unmute();
+    assertEquals((await sessions.query("select 2 as n")).rows, [{ n: 2 }]);
   });
 });
 

@@ -1,8 +1,8 @@
 /// <reference path="../../types/pg.d.ts" />
 /**
- * Database sessions of the background workers, on node-postgres. When the server ends a session, crashes or restarts,
- * the current statement fails and the next one opens a new session. No statement hangs, because that would stop
- * deliveries and schedules permanently.
+ * Database sessions of the background workers, on node-postgres. When the server ends a session, crashes or restarts, or
+ * an answer does not arrive, the current statement fails and the next one opens a new session. No statement hangs,
+ * because that would stop deliveries and schedules permanently.
  */
 import {
   type Answer,
@@ -34,6 +34,20 @@ export class SessionLost extends Error {
 
 /** Time to open a session, or to wait for a free one. */
 const CONNECT_MS = 30_000;
+/** Time for an answer. */
+const ANSWER_MS = 30_000;
+/** Time for an answer to a statement of a user, which the server ends after 120 s. */
+export const LONG_ANSWER_MS = 130_000;
+
+/** How many sessions a pool opens, and how long it waits, in milliseconds. */
+export interface SessionsOptions {
+  /** @default 1 */
+  max?: number;
+  /** To open a session, or for a free one. @default 30000 */
+  connectMs?: number;
+  /** For the answer to a statement. @default 30000 */
+  answerMs?: number;
+}
 
 /** A pool of sessions under one `application_name`. Sessions are opened as needed and replaced when they end. */
 export class Sessions implements AsyncDisposable {
@@ -42,14 +56,18 @@ export class Sessions implements AsyncDisposable {
   constructor(
     url: string,
     applicationName: string,
-    max = 1,
-    connectMs = CONNECT_MS,
+    {
+      max = 1,
+      connectMs = CONNECT_MS,
+      answerMs = ANSWER_MS,
+    }: SessionsOptions = {},
   ) {
     this.#pool = new Pool({
       connectionString: url,
       application_name: applicationName,
       max,
       connectionTimeoutMillis: connectMs,
+      query_timeout: answerMs,
       // Kept open: a session costs more than most statements.
       idleTimeoutMillis: 0,
     });
@@ -168,6 +186,7 @@ export class Listener implements AsyncDisposable {
         connectionString: url,
         application_name: applicationName,
         connectionTimeoutMillis: CONNECT_MS,
+        query_timeout: ANSWER_MS,
       },
       channel,
       onNotification,

@@ -6,7 +6,12 @@
 import { z } from "zod";
 import { type CronSchedule, isDue, readSchedule } from "./schedule.ts";
 import type { LogBook } from "../../console/log-book.ts";
-import { Listener, type Session, Sessions } from "../sessions.ts";
+import {
+  Listener,
+  LONG_ANSWER_MS,
+  type Session,
+  Sessions,
+} from "../sessions.ts";
 
 const NAME = "pg_cron scheduler";
 const tickMs = 200;
@@ -54,7 +59,7 @@ export class CronTicker {
   ) {
     this.#urls = urls;
     this.#logs = logs;
-    this.#sessions = new Sessions(urls.adminUrl, NAME, 2);
+    this.#sessions = new Sessions(urls.adminUrl, NAME, { max: 2 });
   }
 
   /** Connects, closes the records of runs that a crash interrupted, and starts the schedules. */
@@ -198,7 +203,7 @@ export class CronTicker {
     const isOwner = job.username === "postgres";
     const url = new URL(isOwner ? this.#urls.dbUrl : this.#urls.adminUrl);
     url.pathname = `/${job.database}`;
-    return new Sessions(url.href, "pg_cron");
+    return new Sessions(url.href, "pg_cron", { answerMs: LONG_ANSWER_MS });
   }
 
   async #run(job: Job): Promise<CronRun> {

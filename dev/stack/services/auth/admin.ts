@@ -2,8 +2,9 @@
  * `/auth/v1/admin/users`: the user administration of `supabase.auth.admin`, which the embedded Auth lacks. It uses the
  * same tables and password hashes (bcrypt), so these users sign in like all others.
  */
-import type postgres from "postgres";
+import { CompiledQuery, sql } from "kysely";
 import { z } from "zod";
+import type { RestConnection } from "../lite/connection.ts";
 import type { DataServices } from "../lite/data-services.ts";
 
 const attributesSchema = z.object({
@@ -67,8 +68,21 @@ const userJson = `jsonb_strip_nulls(jsonb_build_object(
   'is_anonymous', u.is_anonymous
 ))`;
 
-async function find(sql: postgres.Sql, id: string): Promise<unknown> {
-  const [row] = await sql.unsafe(
+type Database = RestConnection["kysely"];
+
+const rowSchema = z.record(z.string(), z.unknown()).optional();
+
+/** The first row that a query finds. */
+async function firstRow(db: Database, text: string, parameters: unknown[]) {
+  const { rows: [row] } = await db.executeQuery(
+    CompiledQuery.raw(text, parameters),
+  );
+  return rowSchema.parse(row);
+}
+
+async function find(db: Database, id: string): Promise<unknown> {
+  const row = await firstRow(
+    db,
     `select ${userJson} as user_json from auth.users u where u.id = $1`,
     [id],
   );
@@ -79,7 +93,7 @@ async function find(sql: postgres.Sql, id: string): Promise<unknown> {
 }
 
 async function create(
-  sql: postgres.Sql,
+  db: Database,
   given: Attributes,
 ): Promise<unknown> {
   if (given.email === undefined) {
@@ -97,8 +111,8 @@ async function create(
     providers: ["email"],
     ...given.app_metadata,
   };
-  await sql.begin(async (transaction) => {
-    await transaction`
+  await db.transaction().execute(async (transaction) => {
+    await sql`
       insert into auth.users
         (id, email, encrypted_password, email_confirmed_at, role, raw_app_meta_data, raw_user_meta_data)
       values (
@@ -107,14 +121,14 @@ async function create(
         ${given.role ?? "authenticated"},
         ${JSON.stringify(app)}::text::jsonb,
         ${JSON.stringify(given.user_metadata ?? {})}::text::jsonb
-      )`;
-    await transaction`
+      )`.execute(transaction);
+    await sql`
       insert into auth.identities (id, provider, provider_id, user_id, identity_data)
       values (${crypto.randomUUID()}, 'email', ${id}, ${id}, ${
       JSON.stringify(claims)
-    }::text::jsonb)`;
+    }::text::jsonb)`.execute(transaction);
   });
-  return await find(sql, id);
+  return await find(db, id);
 }
 
 /** Durations as in Go: `24h`, `1h30m`; `none` lifts a ban. */
@@ -136,11 +150,11 @@ function banSeconds(duration: string): number {
 }
 
 async function update(
-  sql: postgres.Sql,
+  db: Database,
   id: string,
   given: Attributes,
 ): Promise<unknown> {
-  await find(sql, id);
+  await find(db, id);
   const json = (value: unknown) =>
     value === undefined ? "{}" : JSON.stringify(value);
   const ban = given.ban_duration === undefined
@@ -174,14 +188,15 @@ async function update(
         else now() + make_interval(secs => ${ban}::int)
       end,
       updated_at = now()
-    where u.id = ${id}`;
-  return await find(sql, id);
+    where u.id = ${id}`.execute(db);
+  return await find(db, id);
 }
 
-async function list(sql: postgres.Sql, url: URL): Promise<Response> {
+async function list(db: Database, url: URL): Promise<Response> {
   const page = pageSchema.parse(url.searchParams.get("page"));
   const perPage = perPageSchema.parse(url.searchParams.get("per_page"));
-  const [row] = await sql.unsafe(
+  const row = await firstRow(
+    db,
     `select
       (select count(*)::int from auth.users) as total,
       coalesce(
@@ -208,7 +223,7 @@ async function list(sql: postgres.Sql, url: URL): Promise<Response> {
 }
 
 async function perform(
-  sql: postgres.Sql,
+  db: Database,
   request: Request,
   url: URL,
 ): Promise<Response> {
@@ -230,16 +245,16 @@ async function perform(
   };
   switch (`${request.method} ${id === undefined ? "users" : "user"}`) {
     case "GET users":
-      return await list(sql, url);
+      return await list(db, url);
     case "POST users":
-      return Response.json(await create(sql, await attributes()));
+      return Response.json(await create(db, await attributes()));
     case "GET user":
-      return Response.json(await find(sql, id ?? ""));
+      return Response.json(await find(db, id ?? ""));
     case "PUT user":
-      return Response.json(await update(sql, id ?? "", await attributes()));
+      return Response.json(await update(db, id ?? "", await attributes()));
     case "DELETE user":
-      await find(sql, id ?? "");
-      await sql`delete from auth.users where id = ${id ?? ""}`;
+      await find(db, id ?? "");
+      await sql`delete from auth.users where id = ${id ?? ""}`.execute(db);
       return Response.json({});
     default:
       throw new AuthRefusal(405, "validation_failed", "Method not allowed");
@@ -267,7 +282,7 @@ export async function answerAuthAdmin(
       throw new AuthRefusal(403, "not_admin", "User not allowed");
     }
     return await perform(
-      services.connection.driver,
+      services.connection.kysely,
       request,
       new URL(request.url),
     );

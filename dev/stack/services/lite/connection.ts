@@ -4,7 +4,6 @@
  * switches to the caller's role for one transaction, and grants nothing.
  */
 import { PostgresConnection } from "@supabase/lite/postgres";
-import { deadline } from "@std/async/deadline";
 import { CompiledQuery, Kysely } from "kysely";
 import { PostgresJSDialect } from "kysely-postgres-js";
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -17,9 +16,6 @@ import { hostedMimeTypes } from "./storage-mime-types.ts";
 type Context = Parameters<PostgresConnection["withContext"]>[0];
 type Options = Parameters<PostgresConnection["withContext"]>[2];
 type Database = PostgresConnection["kysely"];
-
-/** How long closing the connection waits for the queries in the driver's queue. */
-const DRAIN_MS = 2_000;
 
 const contextSchema = z.object({
   auth: z.looseObject({
@@ -143,10 +139,8 @@ export class RestConnection extends PostgresConnection {
       // Storage deletes rows itself, after the file. A direct `delete` by other callers is refused.
       "storage.allow_delete_query": "true",
     });
-    super({
-      url: urls.adminUrl,
-      postgresOptions: { max: 10, ...asAdmin },
-    });
+    // The driver of the library connects only when it is used, and nothing uses it: its pool can hang, see SessionPool.
+    super({ url: urls.adminUrl, postgresOptions: asAdmin });
     this.#notes = notes;
     this.#asAdmin = new SessionPool(urls.adminUrl, 10, asAdmin);
     this.#asAuthenticator = new SessionPool(
@@ -181,19 +175,10 @@ export class RestConnection extends PostgresConnection {
 
   override async close(): Promise<void> {
     await Promise.all([
-      this.#endDriver(),
+      this.driver.end(),
       this.#asAdmin.end(),
       this.#asAuthenticator.end(),
     ]);
-  }
-
-  /**
-   * When the driver ends, it reconnects for every query that still waits for a connection. Queries run in order, so none
-   * waits once a later one is answered. Without an answer, for example after a crash of Postgres, it ends anyway.
-   */
-  async #endDriver(): Promise<void> {
-    await deadline(this.driver`select 1`.execute(), DRAIN_MS).catch(() => {});
-    await this.driver.end({ timeout: 2 });
   }
 
   /** The library calls this with an error that it is about to return. */

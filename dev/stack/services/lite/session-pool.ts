@@ -7,7 +7,11 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import postgres from "postgres";
 import { Pool } from "tarn";
-import { isSessionEnd, SessionLost } from "../../extensions/sessions.ts";
+import {
+  isSessionEnd,
+  LONG_ANSWER_MS,
+  SessionLost,
+} from "../../extensions/sessions.ts";
 
 type Reserve = Extract<
   PostgresJSDialectConfig["postgres"],
@@ -23,6 +27,8 @@ export type SessionOptions = Pick<
 
 /** Time for a request to wait for a free session, and for the server while it restarts. */
 const ACQUIRE_TIMEOUT_MS = 30_000;
+/** How long the end of a pool waits for the callers that still wait for a session. */
+const DRAIN_MS = 2_000;
 
 // While it connects, the library queries the server's array types and does not await the result.
 globalThis.addEventListener("unhandledrejection", (event) => {
@@ -40,6 +46,7 @@ function isStale(error: unknown): boolean {
 /** A client with one session on one socket, reserved for its whole life. */
 class SingleSession {
   readonly #sql: postgres.Sql;
+  readonly #answerMs: number;
   readonly #ended = Promise.withResolvers<never>();
   #reserved: postgres.ReservedSql | undefined;
   #isConnected = false;
@@ -47,7 +54,12 @@ class SingleSession {
   #transaction = { opening: "", statements: 0 };
   isEnded = false;
 
-  private constructor(url: string, options: SessionOptions) {
+  private constructor(
+    url: string,
+    options: SessionOptions,
+    answerMs: number,
+  ) {
+    this.#answerMs = answerMs;
     this.#ended.promise.catch(() => {});
     const { hostname, port } = new URL(url);
     const ofOneSocket = {
@@ -78,8 +90,9 @@ class SingleSession {
   static async open(
     url: string,
     options: SessionOptions,
+    answerMs: number,
   ): Promise<SingleSession> {
-    const session = new SingleSession(url, options);
+    const session = new SingleSession(url, options, answerMs);
     try {
       session.#reserved = await Promise.race([
         session.#sql.reserve(),
@@ -104,7 +117,8 @@ class SingleSession {
    * it is one round trip from then on. Calls may be made before the answer of earlier ones: they run in order, without
    * waiting for the answers.
    *
-   * Rejects with the error of Postgres, and when the session ends before the answer.
+   * Rejects with the error of Postgres, and when the session ends before the answer or no answer arrives, which ends the
+   * session.
    */
   async run(text: string, parameters: Values = []) {
     if (/^begin\b/.test(text)) {
@@ -128,12 +142,23 @@ class SingleSession {
     if (this.isEnded || this.#reserved === undefined) {
       return await this.#ended.promise;
     }
-    return await Promise.race([
-      this.#reserved.unsafe(text, parameters, {
-        prepare: parameters.length > 0,
-      }),
-      this.#ended.promise,
-    ]);
+    const late = setTimeout(() => this.#abandon(), this.#answerMs);
+    try {
+      return await Promise.race([
+        this.#reserved.unsafe(text, parameters, {
+          prepare: parameters.length > 0,
+        }),
+        this.#ended.promise,
+      ]);
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  /** Closes the socket as well, so that the server rolls back and releases the locks. */
+  #abandon(): void {
+    this.#end();
+    this.close().catch(() => {});
   }
 
   async close(): Promise<void> {
@@ -149,10 +174,19 @@ function sessionEnded(): SessionLost {
 export class SessionPool {
   readonly #pool: Pool<SingleSession>;
 
-  /** Opens up to `max` sessions as they are needed. */
-  constructor(url: string, max: number, options: SessionOptions) {
+  /**
+   * Opens up to `max` sessions as they are needed.
+   *
+   * @param answerMs time for the answer to a statement, in milliseconds.
+   */
+  constructor(
+    url: string,
+    max: number,
+    options: SessionOptions,
+    answerMs = LONG_ANSWER_MS,
+  ) {
     this.#pool = new Pool({
-      create: () => SingleSession.open(url, options),
+      create: () => SingleSession.open(url, options, answerMs),
       validate: (session) => !session.isEnded,
       destroy: (session) => session.close(),
       min: 0,
@@ -171,8 +205,12 @@ export class SessionPool {
     };
   }
 
-  /** Ends all sessions; those in use when they are released. */
+  /** Ends all sessions, once the callers that wait for one have had theirs; those in use when they are released. */
   async end(): Promise<void> {
+    const deadline = performance.now() + DRAIN_MS;
+    while (
+      this.#pool.numPendingAcquires() > 0 && performance.now() < deadline
+    ) await new Promise((resolve) => setTimeout(resolve, 10));
     await this.#pool.destroy();
   }
 }

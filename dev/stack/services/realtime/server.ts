@@ -49,7 +49,7 @@ export class RealtimeServer {
 
   constructor(options: RealtimeOptions) {
     this.#options = options;
-    this.#sessions = new Sessions(options.adminUrl, NAME, 3);
+    this.#sessions = new Sessions(options.adminUrl, NAME, { max: 3 });
     this.#access = new RealtimeAccess(this.#sessions);
   }
 

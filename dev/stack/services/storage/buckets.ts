@@ -1,4 +1,5 @@
 /** Creates and changes buckets with the validation of hosted Storage (`src/storage/limits.ts`). */
+import { sql } from "kysely";
 import { z } from "zod";
 import type { DataServices } from "../lite/data-services.ts";
 import { parseJson } from "./responses.ts";
@@ -64,7 +65,7 @@ export async function changeBucket(
     new URL(request.url).pathname,
   )?.[1];
   if (response.ok && id !== undefined) {
-    await deps.services.connection.driver`
+    await sql`
       update storage.buckets set
         file_size_limit = case when ${
       file_size_limit === null
@@ -72,7 +73,8 @@ export async function changeBucket(
         allowed_mime_types = case when ${
       allowed_mime_types === null
     } then null else allowed_mime_types end
-      where id = ${decodeURIComponent(id)}`;
+      where id = ${decodeURIComponent(id)}`
+      .execute(deps.services.connection.kysely);
   }
   return response;
 }

@@ -2,6 +2,7 @@
  * Corrects the differences between the Storage of `@supabase/lite` 0.10.0 and a hosted project, so that the unmodified
  * storage-js works. docs/embedded-stack.md lists them.
  */
+import { sql } from "kysely";
 import { z } from "zod";
 import type { DataServices } from "../lite/data-services.ts";
 import type { TokenExchange } from "../../keys/tokens.ts";
@@ -93,8 +94,9 @@ async function dropUnstored(
   { services }: StorageDeps,
   { bucket, name }: StorageTarget,
 ): Promise<void> {
-  const [row] = await services.connection.driver`
-    select 1 from storage.objects where bucket_id = ${bucket} and name = ${name}`;
+  const { rows: [row] } = await sql`
+    select 1 from storage.objects where bucket_id = ${bucket} and name = ${name}`
+    .execute(services.connection.kysely);
   if (row === undefined) await services.files.deleteObject(bucket, name);
 }
 
@@ -108,11 +110,12 @@ async function keepUserMetadata(
     parseJson(metadata),
   );
   if (!parsed.success) return;
-  await deps.services.connection.driver`
+  await sql`
     update storage.objects set user_metadata = ${
     JSON.stringify(parsed.data)
   }::text::jsonb
-    where bucket_id = ${bucket} and name = ${name}`;
+    where bucket_id = ${bucket} and name = ${name}`
+    .execute(deps.services.connection.kysely);
 }
 
 const signManyRequest = z.object({

@@ -3,7 +3,7 @@
  * `src/storage/object.ts`, `src/storage/database/errors.ts`). The embedded Storage does not support another bucket as
  * the destination, returns no path after a copy, and has another status for unreadable objects.
  */
-import { CompiledQuery, type Kysely } from "kysely";
+import { CompiledQuery, type Kysely, sql } from "kysely";
 import type { JWTPayload } from "jose";
 import postgres from "postgres";
 import { z } from "zod";
@@ -212,11 +212,11 @@ export async function copyObject(
       destinationKey,
     );
   });
-  const [object] = z.array(objectSchema).parse(
-    await deps.connection.driver`
-      select * from storage.objects
-      where bucket_id = ${destination} and name = ${destinationKey}`,
-  );
+  const copied = await sql`
+    select * from storage.objects
+    where bucket_id = ${destination} and name = ${destinationKey}`
+    .execute(deps.connection.kysely);
+  const [object] = z.array(objectSchema).parse(copied.rows);
   return Response.json({
     Id: object?.id,
     Key: `${destination}/${destinationKey}`,

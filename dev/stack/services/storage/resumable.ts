@@ -7,7 +7,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { FileStore } from "@tus/file-store";
 import { Server } from "@tus/server";
 import { join } from "@std/path";
-import { CompiledQuery } from "kysely";
+import { CompiledQuery, sql } from "kysely";
 import postgres from "postgres";
 import { z } from "zod";
 import type { DataServices } from "../lite/data-services.ts";
@@ -154,10 +154,10 @@ export async function createResumableUploads(
         if (!(error instanceof StorageRefusal)) throw error;
         throw new TusRefusal(400, error.message);
       }
-      const [row] = z.array(bucketSchema).parse(
-        await services.connection.driver`
-          select file_size_limit, allowed_mime_types from storage.buckets where id = ${bucket}`,
-      );
+      const { rows } = await sql`
+        select file_size_limit, allowed_mime_types from storage.buckets where id = ${bucket}`
+        .execute(services.connection.kysely);
+      const [row] = z.array(bucketSchema).parse(rows);
       if (row === undefined) throw new TusRefusal(404, "Bucket not found");
       const limit = Math.min(row.file_size_limit ?? Infinity, fileSizeLimit);
       if ((upload.size ?? 0) > limit) {

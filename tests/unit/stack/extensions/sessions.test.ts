@@ -13,7 +13,7 @@ Deno.test("sessions: a server that accepts a connection and stays silent stops n
   })();
   const url = `postgres://postgres@127.0.0.1:${listener.addr.port}/postgres`;
   {
-    await using sessions = new Sessions(url, "test", 1, 100);
+    await using sessions = new Sessions(url, "test", { connectMs: 100 });
     await assertRejects(() => sessions.query("select 1"), SessionLost);
   }
   listener.close();
