@@ -138,8 +138,7 @@ export class JobHandle<T extends JobType = JobType> {
    * Resolves once the job is completed.
    *
    * @throws {JobFailed} with the job's own code, {@link JobCancelled}, {@link WaitTimeout}, {@link NotFound}; the
-   * signal's
-   *   reason once it is aborted, and an AbortError once the client is closed. Neither cancels the job.
+   *   signal's reason once it is aborted, and an AbortError once the client is closed. Neither cancels the job.
    */
   async wait(options: WaitForOptions = {}): Promise<CompletedJob<T>> {
     const { timeoutMs, onProgress } = options;

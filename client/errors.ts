@@ -74,7 +74,7 @@ export class Conflict extends AiJobsError {
   override name = "Conflict";
 }
 
-/** A limit of the user is reached, or its account is too new (`account_not_established`). */
+/** The user has reached a limit, or the account is too new (`account_not_established`). */
 export class LimitReached extends AiJobsError {
   override name = "LimitReached";
   override readonly retryable = true;

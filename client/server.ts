@@ -215,8 +215,7 @@ interface Query {
  * The rows that a query finds.
  *
  * @throws {NotSignedIn} when the session is refused; {@link NetworkError} when the table cannot be read now; the
- * signal's
- *   reason once it is aborted.
+ *   signal's reason once it is aborted.
  */
 export async function readRows(
   query: Query,

@@ -53,8 +53,7 @@ export function plainType(type: string): string {
  * Uploads a file.
  *
  * @throws {RequestInvalid} when Storage refuses it, {@link NetworkError} when it does not arrive; the signal's reason
- * once
- *   it is aborted.
+ *   once it is aborted.
  */
 export async function sendFile(
   target: UploadTarget,

@@ -110,9 +110,9 @@ const TABLES: readonly Table[] = [
         ({ figures: f }) =>
           f["is_each_begun"] === true
             ? `${text(f["wait_p50_ms"])} / ${text(f["wait_max_ms"])} ms`
-            : `one not begun after ${text(f["not_begun_after_seconds"])} s, ${
-              text(f["begun"])
-            } before it were`,
+            : `one had not started after ${
+              text(f["not_begun_after_seconds"])
+            } s; ${text(f["begun"])} before it had`,
       ],
     ],
   },

@@ -427,7 +427,7 @@ export class Rules {
     }
   }
 
-  /** begin_provider_calls again, after an empty query: the provider recognises the call by its idempotency key. */
+  /** begin_provider_calls again, after an empty query: the provider recognizes the call by its idempotency key. */
   #repeat(state: State, worker: number, emit: Emit): void {
     const { job } = workerOf(state, worker);
     const row = jobOf(state, job);

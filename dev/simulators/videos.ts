@@ -67,14 +67,6 @@ async function filmOrNull(
   }
 }
 
-/** The rendering settings for new videos of a simulated provider. */
-export interface RenderSettings {
-  /** Milliseconds from creation to the end. */
-  readonly render_ms: number;
-  /** Seconds for which a result URL is valid. */
-  readonly result_url_seconds: number;
-}
-
 /**
  * A result URL signed like an object store's: `Expires` (unix seconds) and `Signature`. Valid for
  * `settings.result_url_seconds` by the simulators' clock.

@@ -148,7 +148,7 @@ Deno.test("docs/job-lifecycle.md: the functions it names exist, and all that cha
     const writers = rows.filter(({ source }) => writesStatus(source ?? ""))
       .map(({ name }) => name);
     for (const name of ["rescue_stalled_ai_jobs", "redrive_ai_jobs"]) {
-      assert(writers.includes(name), `${name} is recognised as a writer`);
+      assert(writers.includes(name), `${name} is recognized as a writer`);
     }
     assertEquals(writers.filter((name) => !inTable.has(name)), []);
   });

@@ -23,7 +23,7 @@ export function Gate(
     try {
       await action();
     } catch (error) {
-      toast(describeError(error).text, "bad");
+      toast(describeError(error), "bad");
     }
   };
   return (

@@ -37,7 +37,7 @@ function Payload({ id }: { id: string }) {
         2,
       );
     } catch (error) {
-      problem.value = describeError(error).text;
+      problem.value = describeError(error);
     }
   };
   if (text.value !== null) {

@@ -95,7 +95,7 @@ export class Ops {
       toast(words(await this.call(action, body)), "good", about);
       return true;
     } catch (error) {
-      toast(describeError(error).text, "bad", about);
+      toast(describeError(error), "bad", about);
       return false;
     } finally {
       refresh();
@@ -142,7 +142,7 @@ export function useResponse<A extends Action>(
     };
     ops.call(action, body).then(
       (data) => settle({ data }),
-      (error) => settle({ problem: describeError(error).text }),
+      (error) => settle({ problem: describeError(error) }),
     );
   }, [key, round.value]);
   const isCurrent = state.value.key === key;

@@ -87,7 +87,7 @@ function Answer(
     } catch (error) {
       problem.value = {
         code: isAiJobsError(error) ? error.code : "",
-        text: describeError(error).text,
+        text: describeError(error),
       };
     } finally {
       isBusy.value = false;

@@ -81,7 +81,7 @@ export function Redrive(
     try {
       await action();
     } catch (error) {
-      problem.value = describeError(error).text;
+      problem.value = describeError(error);
     } finally {
       isBusy.value = false;
     }

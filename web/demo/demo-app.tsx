@@ -166,7 +166,7 @@ function Made() {
       </div>
       {error !== null && (
         <Notice kind="warn">
-          {describeError(error).text}{" "}
+          {describeError(error)}{" "}
           <button
             type="button"
             class="as-link"

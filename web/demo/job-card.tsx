@@ -126,7 +126,7 @@ export function JobCard({ job }: { job: Job }) {
       )}
       {failure !== null && (
         <Notice kind="bad">
-          <p>{failure.text}</p>
+          <p>{failure}</p>
           {job.error_message !== null && (
             <details class="small">
               <summary>What the service reported</summary>

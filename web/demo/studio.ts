@@ -179,7 +179,7 @@ export class Studio {
     if (isAiJobsError(error) && error.name === "NotSignedIn") {
       void this.backend.session.refuse(error.code);
     }
-    return describeError(error).text;
+    return describeError(error);
   }
 
   /** Runs the action of a click; an error is shown as a toast. */

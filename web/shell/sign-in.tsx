@@ -82,7 +82,7 @@ export function SignIn(
     try {
       await action();
     } catch (error) {
-      problem.value = describeError(error).text;
+      problem.value = describeError(error);
     } finally {
       isBusy.value = false;
     }

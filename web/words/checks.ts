@@ -39,7 +39,7 @@ export const CHECK_WORDS: Readonly<
     say: (_, { open_breakers }) =>
       `${open_breakers.map(providerName).join(" and ")} ${
         open_breakers.length === 1 ? "is" : "are"
-      } down: too many calls failed. The jobs wait, and one at a time tries it.`,
+      } down: too many calls failed. Its jobs wait; one at a time is sent as a probe.`,
     to: { view: "view=providers", name: "Show providers" },
   },
   parked_jobs: {
@@ -51,9 +51,9 @@ export const CHECK_WORDS: Readonly<
   },
   failed_share: {
     say: (share) =>
-      `Failures are ${
+      `${
         shareOf(share)
-      } of what ended in the last 15 minutes. Each counts for that time, also when its job has run again.`,
+      } of the jobs that ended in the last 15 minutes failed. A failure counts even if its job has run again since.`,
     to: { view: "view=activity", name: "Show failures by code" },
   },
   counters_age: {

@@ -1,233 +1,156 @@
 /** Error texts for users: chosen by the stable code of the error, never its technical message. */
-import { isAiJobsError, LimitReached } from "../../client/mod.ts";
-
-/** The text of an error. */
-export interface Described {
-  /** What happened and what to do about it. */
-  text: string;
-  /** Whether repeating the action may help. */
-  canRetry: boolean;
-}
-
-const again = (text: string): Described => ({ text, canRetry: true });
-const final = (text: string): Described => ({ text, canRetry: false });
+import { LimitReached } from "../../client/mod.ts";
 
 const OURS = "Something went wrong on our side. Try again in a moment.";
 const OPERATOR = "The people who run this service have to fix it.";
 
-/** By code: docs/error-codes.md. A test holds this list to the catalogue. */
-export const ERROR_WORDS: Readonly<Record<string, Described>> = {
+/** What happened and what to do about it, by code (docs/error-codes.md). A test holds this list to the catalogue. */
+export const ERROR_WORDS: Readonly<Record<string, string>> = {
   // Requests
-  invalid_json: final(OURS),
-  invalid_request: final("Something in the form is missing or not valid."),
-  unauthenticated: final("Your session has ended. Sign in again."),
-  account_not_found: final(
-    "This account no longer exists. Sign in with another one.",
-  ),
-  not_found: final(
-    "This does not exist any more, or it belongs to another user.",
-  ),
-  method_not_allowed: final(OURS),
-  payload_too_large: final(
-    "That is too much text for one request. Shorten it.",
-  ),
-  unsupported_media_type: final(OURS),
-  idempotency_key_reused: final(OURS),
-  idempotency_key_known: final("This was started already."),
-  internal_error: again(OURS),
-  service_unavailable: again("The service is busy. Try again in a moment."),
-  request_timeout: again("The request was too slow. Try again."),
-  job_type_unknown: final("This project cannot do that."),
-  job_type_disabled: again(
-    "This is switched off at the moment. Try again later.",
-  ),
-  input_required: final("Choose a file first."),
-  input_url_invalid: final("That file cannot be used here. Upload it again."),
-  input_not_found: final("The file is gone. Upload it again."),
-  input_type_not_allowed: final(
+  invalid_json: OURS,
+  invalid_request: "Something in the form is missing or not valid.",
+  unauthenticated: "Your session has ended. Sign in again.",
+  account_not_found: "This account no longer exists. Sign in with another one.",
+  not_found: "This does not exist any more, or it belongs to another user.",
+  method_not_allowed: OURS,
+  payload_too_large: "That is too much text for one request. Shorten it.",
+  unsupported_media_type: OURS,
+  idempotency_key_reused: OURS,
+  idempotency_key_known: "This was started already.",
+  internal_error: OURS,
+  service_unavailable: "The service is busy. Try again in a moment.",
+  request_timeout: "The request was too slow. Try again.",
+  job_type_unknown: "This project cannot do that.",
+  job_type_disabled: "This is switched off at the moment. Try again later.",
+  input_required: "Choose a file first.",
+  input_url_invalid: "That file cannot be used here. Upload it again.",
+  input_not_found: "The file is gone. Upload it again.",
+  input_type_not_allowed:
     "That kind of file cannot be used here. Choose another format.",
-  ),
-  input_size_not_allowed: final("The file is empty, too large or too long."),
-  metadata_invalid: final("One of the settings is not valid."),
-  dependency_not_found: final("The step before this one is gone. Start again."),
-  dependency_failed: final(
+  input_size_not_allowed: "The file is empty, too large or too long.",
+  metadata_invalid: "One of the settings is not valid.",
+  dependency_not_found: "The step before this one is gone. Start again.",
+  dependency_failed:
     "The step before this one failed. Try that one again first.",
-  ),
-  voice_not_found: final(
-    "That voice is gone. Choose another one, or clone it again.",
-  ),
-  call_not_found: final("That call is gone."),
-  slideshow_not_found: final("Those photos are gone. Arrange them again."),
-  slideshow_empty: final("Add at least one photo."),
-  slideshow_too_large: final(
+  voice_not_found: "That voice is gone. Choose another one, or clone it again.",
+  call_not_found: "That call is gone.",
+  slideshow_not_found: "Those photos are gone. Arrange them again.",
+  slideshow_empty: "Add at least one photo.",
+  slideshow_too_large:
     "That is more than fits into one book. Leave some photos out.",
-  ),
-  active_jobs_exceeded: again(
+  active_jobs_exceeded:
     "You have reached your limit of active jobs. Wait until one ends.",
-  ),
-  daily_jobs_exceeded: again(
+  daily_jobs_exceeded:
     "You have reached your limit of jobs for today. Try again tomorrow.",
-  ),
-  voices_exceeded: final(
-    "You have reached your limit of voices. Delete one first.",
-  ),
-  voice_places_exceeded: final(
+  voices_exceeded: "You have reached your limit of voices. Delete one first.",
+  voice_places_exceeded:
     `This service has no room for another voice. ${OPERATOR}`,
-  ),
-  account_not_established: again(
+  account_not_established:
     "Your account is new. Confirm your email, and try again in an hour.",
-  ),
-  job_not_retryable: final("This job cannot be retried any more."),
-  job_not_cancellable: final("It has already ended."),
-  job_spend_unknown: final(
+  job_not_retryable: "This job cannot be retried any more.",
+  job_not_cancellable: "It has already ended.",
+  job_spend_unknown:
     `It is unknown whether this was paid for, so it is not sent again. ${OPERATOR}`,
-  ),
-  bucket_not_allowed: final("This file cannot be stored here."),
-  path_not_allowed: final("That file is not yours."),
-  object_not_found: final("The file is gone."),
-  file_type_not_allowed: final(
+  bucket_not_allowed: "This file cannot be stored here.",
+  path_not_allowed: "That file is not yours.",
+  object_not_found: "The file is gone.",
+  file_type_not_allowed:
     "That kind of file cannot be used here. Choose another format.",
-  ),
-  file_size_not_allowed: final("The file is empty or too large."),
-  unused_uploads_exceeded: again(
+  file_size_not_allowed: "The file is empty or too large.",
+  unused_uploads_exceeded:
     "Too many of your uploads are unused. Use them, or wait a day.",
-  ),
-  unused_upload_bytes_exceeded: again(
+  unused_upload_bytes_exceeded:
     "Your unused uploads are too large together. Use them, or wait a day.",
-  ),
-  upload_refused: final("The file was refused. Choose another one."),
+  upload_refused: "The file was refused. Choose another one.",
   // Operators
-  operator_required: final(
+  operator_required:
     "Your account is not an operator of this project any more.",
-  ),
-  redrive_count_changed: final(
+  redrive_count_changed:
     "The number of matching jobs has changed. They were counted again.",
-  ),
-  job_not_parked: final(
+  job_not_parked:
     "Another operator has already resolved this. Nothing was changed.",
-  ),
-  provider_object_found: final(
+  provider_object_found:
     "The AI service has something with the marker of this job.",
-  ),
-  provider_object_missing: final(
-    "The AI service has nothing with this id. Check it.",
-  ),
-  provider_not_checked: again(
+  provider_object_missing: "The AI service has nothing with this id. Check it.",
+  provider_not_checked:
     "The AI service could not be asked. Nothing was recorded.",
-  ),
-  provider_object_id_invalid: final(
+  provider_object_id_invalid:
     "This is not an id of the AI service. Copy the id from its page.",
-  ),
-  provider_object_mismatch: final(
+  provider_object_mismatch:
     "This belongs to another job. Search again for what this job made.",
-  ),
-  metrics_token_invalid: final(OURS),
+  metrics_token_invalid: OURS,
   // Between our own services; users never cause these.
-  dispatch_signature_invalid: final(OURS),
-  dispatch_stale: final(OURS),
-  dispatch_replayed: final(OURS),
-  webhook_signature_invalid: final(OURS),
-  webhook_stale: final(OURS),
+  dispatch_signature_invalid: OURS,
+  dispatch_stale: OURS,
+  dispatch_replayed: OURS,
+  webhook_signature_invalid: OURS,
+  webhook_stale: OURS,
   // Jobs
-  cancelled: final("You cancelled this."),
-  job_type_not_supported: final(`This project cannot do that. ${OPERATOR}`),
-  job_expired: again("It did not finish in time. Start it again."),
-  lease_expired: again("The work stopped before it was done. Try again."),
-  worker_limit_exceeded: final(
+  cancelled: "You cancelled this.",
+  job_type_not_supported: `This project cannot do that. ${OPERATOR}`,
+  job_expired: "It did not finish in time. Start it again.",
+  lease_expired: "The work stopped before it was done. Try again.",
+  worker_limit_exceeded:
     "This is too large for us to process. Send something smaller.",
-  ),
-  storage_unavailable: again("The file store did not answer. Try again."),
-  photo_not_found: final("One of the photos is gone. Add it again."),
-  photo_not_printable: final(
-    "One of the photos cannot be printed. Replace it.",
-  ),
-  text_not_printable: final(
+  storage_unavailable: "The file store did not answer. Try again.",
+  photo_not_found: "One of the photos is gone. Add it again.",
+  photo_not_printable: "One of the photos cannot be printed. Replace it.",
+  text_not_printable:
     "The text has letters that we cannot print. Use Latin, Greek or Cyrillic letters.",
-  ),
-  output_invalid: again("The result was damaged. Try again."),
-  output_too_large: final(
-    "The result is too large to keep. Choose a shorter one.",
-  ),
-  provider_unauthorized: final(
+  output_invalid: "The result was damaged. Try again.",
+  output_too_large: "The result is too large to keep. Choose a shorter one.",
+  provider_unauthorized:
     `The AI service did not accept our account. ${OPERATOR}`,
-  ),
-  provider_quota_exceeded: final(
+  provider_quota_exceeded:
     `The credit at the AI service is used up. ${OPERATOR}`,
-  ),
-  provider_limit_reached: final(
-    `A limit at the AI service is reached. ${OPERATOR}`,
-  ),
-  provider_rejected_input: final(
+  provider_limit_reached: `A limit at the AI service is reached. ${OPERATOR}`,
+  provider_rejected_input:
     "The AI service could not use this. Try another recording or photo.",
-  ),
-  provider_content_refused: final(
+  provider_content_refused:
     "The AI service does not allow this content. Try something else.",
-  ),
-  provider_render_failed: final(
+  provider_render_failed:
     "The AI service could not make this. Try another photo or recording.",
-  ),
-  provider_concurrency_limited: again(
+  provider_concurrency_limited:
     "The AI service is busy. This is tried again automatically.",
-  ),
-  provider_rate_limited: again(
-    "The AI service is busy. Try again in a few minutes.",
-  ),
-  provider_unavailable: again(
+  provider_rate_limited: "The AI service is busy. Try again in a few minutes.",
+  provider_unavailable:
     "The AI service did not answer. Try again in a few minutes.",
-  ),
-  provider_answer_invalid: again(
+  provider_answer_invalid:
     "The AI service sent an unexpected answer. Try again later.",
-  ),
-  provider_answer_too_large: final(
+  provider_answer_too_large:
     "The recording is too long. Split it into shorter parts.",
-  ),
-  provider_webhook_missing: final(
+  provider_webhook_missing:
     `Recordings of this size cannot be transcribed here yet. ${OPERATOR}`,
-  ),
-  provider_timeout: again("The AI service was too slow. Try again."),
-  budget_exceeded: final(
+  provider_timeout: "The AI service was too slow. Try again.",
+  budget_exceeded:
     "Your budget for this month is used up. Raise it, or wait for next month.",
-  ),
-  provider_budget_exceeded: final(
+  provider_budget_exceeded:
     `The budget for this AI service is used up for the month. ${OPERATOR}`,
-  ),
-  result_not_saved: again(
+  result_not_saved:
     "The result could not be saved. Try again; you do not pay twice.",
-  ),
-  outcome_unknown: final(
+  outcome_unknown:
     `The connection to the AI service broke at the wrong moment, so we do not know yet whether the work was done. You do not pay twice. The people who run this service check it.`,
-  ),
   // The client
-  network_error: again(
+  network_error:
     "There is no connection to the service. Check your network, and try again.",
-  ),
-  answer_invalid: again(
+  answer_invalid:
     "The service sent an unexpected answer. Try again in a moment.",
-  ),
-  wait_timeout: again("This takes longer than usual. It keeps running."),
+  wait_timeout: "This takes longer than usual. It keeps running.",
   // Auth
-  invalid_credentials: final("The email or the password is wrong."),
-  email_not_confirmed: final(
+  invalid_credentials: "The email or the password is wrong.",
+  email_not_confirmed:
     "Confirm your email first: open the link in the email that we sent you.",
-  ),
-  user_already_exists: final(
+  user_already_exists:
     "There is already an account with this email. Sign in instead.",
-  ),
-  email_exists: final(
-    "There is already an account with this email. Sign in instead.",
-  ),
-  weak_password: final(
-    "This password is too easy to guess. Choose a longer one.",
-  ),
-  email_address_invalid: final("This is not a valid email address."),
-  signup_disabled: final("This project takes no new accounts at the moment."),
-  over_request_rate_limit: again("Too many attempts. Wait a minute."),
-  over_email_send_rate_limit: again(
-    "Too many emails were sent. Wait an hour.",
-  ),
-  session_expired: final("Your session has ended. Sign in again."),
-  session_not_found: final("Your session has ended. Sign in again."),
-  refresh_token_not_found: final("Your session has ended. Sign in again."),
+  email_exists: "There is already an account with this email. Sign in instead.",
+  weak_password: "This password is too easy to guess. Choose a longer one.",
+  email_address_invalid: "This is not a valid email address.",
+  signup_disabled: "This project takes no new accounts at the moment.",
+  over_request_rate_limit: "Too many attempts. Wait a minute.",
+  over_email_send_rate_limit: "Too many emails were sent. Wait an hour.",
+  session_expired: "Your session has ended. Sign in again.",
+  session_not_found: "Your session has ended. Sign in again.",
+  refresh_token_not_found: "Your session has ended. Sign in again.",
 };
 
 /** Codes of jobs that fail again in any case: their own input is at fault, or another job comes first. */
@@ -264,8 +187,8 @@ export function canRetryJob(code: string): boolean {
 }
 
 /** The text for a code; a general one for an unknown code. */
-export function describeCode(code: string): Described {
-  return ERROR_WORDS[code] ?? again(OURS);
+export function describeCode(code: string): string {
+  return ERROR_WORDS[code] ?? OURS;
 }
 
 function codeOf(error: unknown): string | undefined {
@@ -281,18 +204,13 @@ function minutes(ms: number): string {
 }
 
 /** The text for any thrown value. */
-export function describeError(error: unknown): Described {
+export function describeError(error: unknown): string {
   const code = codeOf(error);
   const known = code === undefined ? undefined : ERROR_WORDS[code];
   if (known !== undefined) {
     return error instanceof LimitReached && error.retryAfterMs !== undefined
-      ? again(
-        `${known.text} You can try again in ${minutes(error.retryAfterMs)}.`,
-      )
+      ? `${known} You can try again in ${minutes(error.retryAfterMs)}.`
       : known;
-  }
-  if (isAiJobsError(error)) {
-    return { ...again(OURS), canRetry: error.retryable };
   }
   const name = error instanceof Error ? error.name : "";
   // postgrest-js makes an object of what fetch throws.
@@ -302,5 +220,5 @@ export function describeError(error: unknown): Described {
   if (isUnsent || name === "TypeError" || name === "AuthRetryableFetchError") {
     return describeCode("network_error");
   }
-  return again(OURS);
+  return OURS;
 }

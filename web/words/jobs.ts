@@ -117,7 +117,7 @@ const EVENTS: Readonly<Record<string, string>> = {
   settled: "The call to the AI service ended",
   retried: "Failed; it will be tried again",
   snoozed: "Waiting for the AI service",
-  released: "Handed to another worker",
+  released: "Returned to the queue",
   rescued: "Taken over from a worker that stopped",
   unblocked: "The step before is ready",
   cancel_requested: "Cancellation requested",
@@ -146,7 +146,7 @@ export function eventOf(
     return STAGES[stage] ?? "Working";
   }
   if (event === "snoozed" && stage === "reconciling") {
-    return "It is unclear what the AI service did; it will be asked";
+    return "The outcome is unknown; checking with the AI service";
   }
   return EVENTS[event] ?? "Working";
 }

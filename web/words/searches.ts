@@ -5,7 +5,7 @@ import { providerName } from "./providers.ts";
 export interface Search {
   /** The place at the provider. */
   place: string;
-  /** How the object is recognised; with a marker, the marker follows this sentence. */
+  /** How the object is recognized; with a marker, the marker follows this sentence. */
   words: string;
   /** Whether the provider shows the marker of the job. */
   hasMarker: boolean;

@@ -9,7 +9,7 @@ import {
   idempotencyKeySchema,
   jobStatusSchema,
 } from "../_shared/contracts/jobs.ts";
-import { normaliseInputUrl } from "../_shared/contracts/object-path.ts";
+import { normalizeInputUrl } from "../_shared/contracts/object-path.ts";
 import { readTrace } from "../_shared/contracts/traceparent.ts";
 import { AppError } from "../_shared/failures/app-error.ts";
 import { fromDatabaseError } from "../_shared/database/errors.ts";
@@ -105,7 +105,7 @@ function ownInputUrl(input: string, env: AppDeps["env"]): string {
   const projects = [env.SUPABASE_URL, env.API_PUBLIC_URL].filter((url) =>
     url !== undefined
   );
-  const inputUrl = normaliseInputUrl(input, projects);
+  const inputUrl = normalizeInputUrl(input, projects);
   if (inputUrl !== null) return inputUrl;
   throw new AppError("input_url_invalid", {
     fields: [{

@@ -86,7 +86,7 @@ function judgeFailed(
     ? "The only job that ended."
     : `${
       shareWords(share)
-    } of the ${ended} times that a job ended. One that runs again and fails again counts again.`;
+    } of ${ended} job endings; each failed retry counts separately.`;
   if (share <= 0.05) return judged(failed, "good", words);
   return judged(failed, share <= 0.5 ? "attention" : "bad", words);
 }
@@ -102,7 +102,7 @@ function summaryOf(counts: Counts, verdicts: readonly Verdict[]): string {
     const seconds = (Date.parse(checked_at) - Date.parse(failing_since)) / 1000;
     return `Jobs run, but ${
       shareWords(observed(counts, "failed_share"))
-    } of those that ended in the last 15 minutes failed. It has been too many for ${
+    } of those that ended in the last 15 minutes failed. The failure rate has been too high for ${
       seconds > 3500 ? "an hour or more" : durationWords(seconds)
     }.`;
   }

@@ -31,8 +31,7 @@ export class Budget {
 
   /**
    * @param attempt of the job, from 1. A request that was killed may have cost more than the model says, so each
-   * further
-   *   attempt plans with less: a half, a third, …
+   *   further attempt plans with less: a half, a third, …
    */
   constructor(attempt: number) {
     this.#left = REQUEST_MS / attempt - COSTS.claim;

@@ -31,9 +31,9 @@ export interface Actor {
   role: Role;
   /** Null unless it is a user. */
   userId: string | null;
-  /** What authorises a request. */
+  /** What authorizes a request. */
   headers: Record<string, string>;
-  /** The unmodified supabase-js with the same authorisation. */
+  /** The unmodified supabase-js with the same authorization. */
   client: SupabaseClient;
 }
 

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc, { anyCharacter } from "../../_support/fast-check.ts";
 import { avatarVideoMetadataSchema } from "../../../supabase/functions/_shared/contracts/avatar-video.ts";
 import {
-  normaliseInputUrl,
+  normalizeInputUrl,
   parseObjectPath,
 } from "../../../supabase/functions/_shared/contracts/object-path.ts";
 import { createHandler } from "../../../supabase/functions/create-ai-job/handler.ts";
@@ -67,7 +67,7 @@ for (
   });
 }
 
-Deno.test("normaliseInputUrl: any text results in null or a plain object path", async () => {
+Deno.test("normalizeInputUrl: any text results in null or a plain object path", async () => {
   const anything = fc.oneof(
     fc.string({ maxLength: 80 }),
     fc.string({ unit: anyCharacter, maxLength: 40 }),
@@ -84,8 +84,8 @@ Deno.test("normaliseInputUrl: any text results in null or a plain object path", 
       }),
     ).map(([start, parts]) => start + parts.join("")),
   );
-  await tryCases("normaliseInputUrl", anything, 10_000, (text) => {
-    const path = normaliseInputUrl(text, [PROJECT_URL]);
+  await tryCases("normalizeInputUrl", anything, 10_000, (text) => {
+    const path = normalizeInputUrl(text, [PROJECT_URL]);
     if (path === null) return;
     assert(parseObjectPath(path) !== null, path);
     assert(!/[\\%?#]|(^|\/)\.{1,2}(\/|$)/.test(path), path);
@@ -94,7 +94,7 @@ Deno.test("normaliseInputUrl: any text results in null or a plain object path", 
   });
 });
 
-Deno.test("normaliseInputUrl: twin: the project's own URLs are accepted in every spelling", () => {
+Deno.test("normalizeInputUrl: twin: the project's own URLs are accepted in every spelling", () => {
   const object = `${FOLDER}/a.mp3`;
   for (
     const url of [
@@ -102,7 +102,7 @@ Deno.test("normaliseInputUrl: twin: the project's own URLs are accepted in every
       `HTTPS://PROJECT.TEST:443/storage/v1/object/sign/${object}?token=x`,
       `${PROJECT_URL}/storage/v1/object/authenticated/${object}#x`,
     ]
-  ) assertEquals(normaliseInputUrl(url, [PROJECT_URL]), object);
+  ) assertEquals(normalizeInputUrl(url, [PROJECT_URL]), object);
 });
 
 Deno.test("writingsOf: a URL parser reads most notations of an address as the same host", () => {

@@ -178,7 +178,7 @@ Deno.test("overview: failures are counted as endings of jobs, since one that is 
   assertEquals(words(1, 0), "The only job that ended.");
   assertEquals(
     words(3, 4),
-    "43 % of the 7 times that a job ended. One that runs again and fails again counts again.",
+    "43 % of 7 job endings; each failed retry counts separately.",
   );
 });
 
@@ -197,11 +197,11 @@ Deno.test("overview: it never says that everything works if a number needs atten
     ).words;
   assertEquals(
     failing("2026-01-01T00:48:00Z"),
-    "Jobs run, but 43 % of those that ended in the last 15 minutes failed. It has been too many for 12 min.",
+    "Jobs run, but 43 % of those that ended in the last 15 minutes failed. The failure rate has been too high for 12 min.",
   );
   assertEquals(
     failing("2026-01-01T00:01:00Z"),
-    "Jobs run, but 43 % of those that ended in the last 15 minutes failed. It has been too many for an hour or more.",
+    "Jobs run, but 43 % of those that ended in the last 15 minutes failed. The failure rate has been too high for an hour or more.",
   );
   assertEquals(
     judge(counts({ status: "degraded" })).words,

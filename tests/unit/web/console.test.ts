@@ -71,7 +71,7 @@ Deno.test("console: a share of failures names its time, and that a job which ran
       open_breakers: [],
       checks: [],
     }),
-    "Failures are 43 % of what ended in the last 15 minutes. Each counts for that time, also when its job has run again.",
+    "43 % of the jobs that ended in the last 15 minutes failed. A failure counts even if its job has run again since.",
   );
 });
 

@@ -40,7 +40,7 @@ export function parseObjectPath(text: string): ObjectPath | null {
  *
  * @returns null for anything else.
  */
-export function normaliseInputUrl(
+export function normalizeInputUrl(
   input: string,
   projectUrls: readonly string[],
 ): string | null {

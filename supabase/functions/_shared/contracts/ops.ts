@@ -260,7 +260,6 @@ export const providerStandingSchema = z.object({
   spent_micros_this_month: micros,
   reserved_micros: micros,
 });
-export type ProviderStanding = z.infer<typeof providerStandingSchema>;
 
 /** The providers as the database returns them. */
 export const providerStandingsSchema = z.object({
@@ -378,7 +377,6 @@ export const opsJobRowSchema = z.object({
   scheduled_at: timestamp,
   is_cancel_requested: z.boolean(),
 });
-export type OpsJobRow = z.infer<typeof opsJobRowSchema>;
 
 const searchResponseSchema = z.object({
   jobs: z.array(opsJobRowSchema),

@@ -35,8 +35,8 @@ export interface JobContext {
    *
    * @throws {JobFailure} `provider_object_missing` (final) if an operator or a lookup had named the object: the job is
    *   parked, and nothing is sent again.
-   * @param making for providers that do not say that an object is still being made: how long after the request that may
-   *   be, and how to wait for it.
+   * @param making for providers that answer 404 while they still create the object: how long that may take after the
+   *   request, and the snooze until then.
    * @throws {Snooze} if that was less than a minute ago, or the provider may still be creating the object.
    * @throws {LeaseLost} when another worker owns the job.
    */

@@ -6,8 +6,7 @@ import type { Processor } from "./job-context.ts";
  * has started the job's heartbeat by then.
  *
  * @param load imports the modules and creates the processor. Called again after a failure; a job whose processor cannot
- * be
- *   loaded fails with that error.
+ *   be loaded fails with that error.
  */
 export function lazyProcessor(
   jobType: string,

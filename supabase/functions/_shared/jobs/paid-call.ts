@@ -1,6 +1,6 @@
 /**
  * Paid provider calls. A call is journalled before it is sent; while its outcome is unknown, the provider is queried
- * before anything is sent again. A provider that recognises a repeated request by its key gets it again after an empty
+ * before anything is sent again. A provider that recognizes a repeated request by its key gets it again after an empty
  * query; any other only after a conclusive one.
  */
 import { generate as uuidV7 } from "@std/uuid/v7";
@@ -98,8 +98,7 @@ export interface PaidCall {
  *   account must end first.
  * @throws {JobFailure} when the provider refused, or was queried and had created nothing. `budget_exceeded` and
  *   `provider_budget_exceeded`, and nothing is sent, when the price exceeds what is left of the owner's budget or of
- * the
- *   budget for this provider.
+ *   the budget for this provider.
  */
 export async function makePaidCall(
   journal: Journal,

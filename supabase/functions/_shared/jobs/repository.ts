@@ -38,7 +38,7 @@ export interface CallIntent {
   units: number;
   /**
    * After an empty query: the call may be sent once more if it was first sent less than this ago. Only for a provider
-   * that recognises it by an idempotency key.
+   * that recognizes it by an idempotency key.
    */
   repeatWithinSeconds?: number;
 }

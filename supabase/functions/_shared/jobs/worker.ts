@@ -54,8 +54,7 @@ export interface Worker {
    * Claims as many jobs as fit and starts them in the background; later claims more due jobs as slots become free.
    *
    * @param claimJobs claims up to `limit` jobs; `limit` is 0 when the isolate is full, too old or ending. The log then
-   * says
-   *   which, as `claim_refused`.
+   *   says which, as `claim_refused`.
    * @returns the claimed jobs. Throws what `claimJobs` throws.
    */
   claim(

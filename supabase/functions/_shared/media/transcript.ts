@@ -1,6 +1,6 @@
 /** Turns a transcript into segments by speaker, with times, and into subtitles. */
 
-/** A recognised word, or a sound between words. Times are seconds from the beginning. */
+/** A recognized word, or a sound between words. Times are seconds from the beginning. */
 export interface HeardWord {
   text: string;
   start: number;

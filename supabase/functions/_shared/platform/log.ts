@@ -60,7 +60,7 @@ export function createLogger(
       ...options.fields,
       ...fields,
     };
-    platform.writeLine(serialise(line, redact));
+    platform.writeLine(serialize(line, redact));
   };
   return {
     debug: (event, fields = {}) => write("debug", event, fields),
@@ -75,7 +75,7 @@ export function createLogger(
   };
 }
 
-function serialise(
+function serialize(
   line: { time: string; level: LogLevel; event: string } & LogFields,
   redact: Redact,
 ): string {
@@ -90,7 +90,7 @@ function serialise(
     request_id: line["request_id"],
     job_id: line["job_id"],
     attempt: line["attempt"],
-    // Redacted before it is truncated: half of a secret would not be recognised.
+    // Redacted before it is truncated: half of a secret would not be recognized.
     error_text: (stringify(error, redact) ?? redact(asText(error)))
       .slice(0, MAX_ERROR_LENGTH),
     is_cut: true,

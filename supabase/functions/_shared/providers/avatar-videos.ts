@@ -22,7 +22,7 @@ export interface AvatarVideoRequest {
   speech: AvatarSpeech;
   /** `job:<uuid>`: finds the video again when the response is lost. */
   marker: string;
-  /** For a provider that recognises repeated requests: the same for every request that must create one video. */
+  /** For a provider that recognizes repeated requests: the same for every request that must create one video. */
   idempotencyKey: string;
   /** Where the provider reports completion, if it accepts a URL per video. */
   callbackUrl: string | undefined;
@@ -39,7 +39,7 @@ export interface AvatarVideos extends Readonly<RecordingLimits> {
   /** Whether a failed video is, or may be, charged. */
   readonly chargesFailed: boolean;
   /**
-   * For how many seconds after a creation it may be repeated, because the provider recognises it by its
+   * For how many seconds after a creation it may be repeated, because the provider recognizes it by its
    * idempotency key. Undefined where a repeated creation makes another video.
    */
   readonly repeatableSeconds?: number;

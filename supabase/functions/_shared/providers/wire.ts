@@ -76,9 +76,8 @@ export interface Wire {
    * Sends one request and returns the checked JSON of its response.
    *
    * @throws {ProviderFailure} as `send`; unknown, since the provider has processed a paid request:
-   * `provider_answer_invalid` when
-   *   the body does not fit, `provider_answer_too_large` (final), and `provider_timeout` or `provider_unavailable` when
-   *   the body ends early.
+   *   `provider_answer_invalid` when the body does not fit, `provider_answer_too_large` (final), and `provider_timeout`
+   *   or `provider_unavailable` when the body ends early.
    */
   json<T>(
     request: WireRequest,

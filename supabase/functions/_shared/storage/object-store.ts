@@ -162,8 +162,8 @@ export function inputInPieces(
  * @param options.maxBytes the transfer is aborted when more arrive.
  * @param options.consumer names who accepts no more than that, for the error message.
  * @throws {JobFailure} `input_not_found` (final) when it does not exist, `input_size_not_allowed` (final) when it is
- * empty or
- *   too large, naming its size and the limit; `storage_unavailable` (retryable) when Storage does not respond properly.
+ *   empty or too large, naming its size and the limit; `storage_unavailable` (retryable) when Storage does not respond
+ *   properly.
  */
 export async function downloadInput(
   supabase: SupabaseClient<Database>,

@@ -58,8 +58,8 @@ const WAIT_MAX_SECONDS = 900;
 /** Between two polls of a transcript that is not ready. */
 const PAUSES = { first: 5, longest: 60 };
 /**
- * The provider may answer 404 for a transcript that it is still making. For this long after the request that says
- * nothing about the id.
+ * The provider may answer 404 for a transcript that it is still creating: until this long after the request, a 404 does
+ * not mean that the id is wrong.
  */
 const MAKING_SECONDS = 900;
 /** How long the provider may take to fetch a recording: it does so when it starts on the transcript. */

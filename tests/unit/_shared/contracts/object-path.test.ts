@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc, { anyCharacter } from "../../../_support/fast-check.ts";
 import {
-  normaliseInputUrl,
+  normalizeInputUrl,
   objectPathSchema,
   parseObjectPath,
 } from "../../../../supabase/functions/_shared/contracts/object-path.ts";
@@ -12,7 +12,7 @@ const USER = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
 const OBJECT = `voice-samples/${USER}/7/grandma.mp3`;
 const ROUTE = "/storage/v1/object";
 
-const normalise = (input: string) => normaliseInputUrl(input, [PROJECT, LOCAL]);
+const normalize = (input: string) => normalizeInputUrl(input, [PROJECT, LOCAL]);
 
 Deno.test("parseObjectPath: splits at the first slash", () => {
   assertEquals(parseObjectPath(OBJECT), {
@@ -70,7 +70,7 @@ for (
 ) {
   Deno.test(`parseObjectPath: refuses ${why}`, () => {
     assertEquals(parseObjectPath(name), null);
-    assertEquals(normalise(name), null);
+    assertEquals(normalize(name), null);
   });
 }
 
@@ -110,14 +110,14 @@ for (
     ["spaces around it", ` ${PROJECT}${ROUTE}/${OBJECT}\n`],
   ] as const
 ) {
-  Deno.test(`normaliseInputUrl: names the object for ${why}`, () => {
-    assertEquals(normalise(input), OBJECT);
+  Deno.test(`normalizeInputUrl: names the object for ${why}`, () => {
+    assertEquals(normalize(input), OBJECT);
   });
 }
 
-Deno.test("normaliseInputUrl: decodes the name once", () => {
+Deno.test("normalizeInputUrl: decodes the name once", () => {
   assertEquals(
-    normalise(`${PROJECT}${ROUTE}/b/u/Gro%C3%9Fmutter%20%26%20ich.mp3`),
+    normalize(`${PROJECT}${ROUTE}/b/u/Gro%C3%9Fmutter%20%26%20ich.mp3`),
     "b/u/Großmutter & ich.mp3",
   );
 });
@@ -212,8 +212,8 @@ for (
     ["no host at all", "https://"],
   ] as const
 ) {
-  Deno.test(`normaliseInputUrl: refuses ${why}`, () => {
-    assertEquals(normalise(input), null);
+  Deno.test(`normalizeInputUrl: refuses ${why}`, () => {
+    assertEquals(normalize(input), null);
   });
 }
 
@@ -238,14 +238,14 @@ const anyInput = fc.oneof(
 
 function property(check: (result: string) => void, accepted: Set<string>) {
   return fc.property(anyInput, (input) => {
-    const result = normalise(input);
+    const result = normalize(input);
     if (result === null) return;
     accepted.add(result);
     check(result);
   });
 }
 
-Deno.test("normaliseInputUrl: for any input the result is null or the path of one object", () => {
+Deno.test("normalizeInputUrl: for any input the result is null or the path of one object", () => {
   const accepted = new Set<string>();
   fc.assert(
     property((result) => {
@@ -254,14 +254,14 @@ Deno.test("normaliseInputUrl: for any input the result is null or the path of on
       assert(!result.split("/").includes(".."));
       // deno-lint-ignore no-control-regex -- the test is that none is left
       assert(!/[\u0000-\u001f\u007f-\u009f]/.test(result));
-      assertEquals(normalise(result), result);
+      assertEquals(normalize(result), result);
     }, accepted),
     { numRuns: 5_000 },
   );
   assert(accepted.size > 100, `only ${accepted.size} inputs were accepted`);
 });
 
-Deno.test("normaliseInputUrl: the result names the same object when it is inserted into a URL unencoded", () => {
+Deno.test("normalizeInputUrl: the result names the same object when it is inserted into a URL unencoded", () => {
   // The Storage client does this when it downloads and signs: it joins bucket and path into the URL without encoding.
   fc.assert(
     property((result) => {

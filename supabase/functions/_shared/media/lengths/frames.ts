@@ -8,7 +8,7 @@ export interface Frame {
   seconds: number;
 }
 
-/** A format whose pieces can be recognised by their first bytes. */
+/** A format whose pieces can be recognized by their first bytes. */
 export interface FrameFormat {
   /** How many consecutive pieces prove that the first is not an accidental match. */
   readonly proof: number;

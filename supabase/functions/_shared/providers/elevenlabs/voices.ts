@@ -143,7 +143,7 @@ export function packageFailure(
   return ProviderFailure.unknown(code, { cause: error });
 }
 
-/** Without the package's other clients, which cost as much again and are never called. */
+/** Without the package's other clients, which would double the time to load it and are never called. */
 async function loadVoices(
   apiKey: string,
   baseUrl: string,

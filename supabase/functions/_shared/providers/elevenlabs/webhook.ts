@@ -75,7 +75,7 @@ export const elevenLabsWebhookSchema = z.object({
   };
 });
 
-/** The webhooks of an ElevenLabs workspace. The longest has the transcript of hours, word by word. */
+/** The webhooks of an ElevenLabs workspace. The largest body is a word-by-word transcript of several hours. */
 export const elevenLabsWebhook: ProviderWebhook = {
   maxBytes: 16_777_216,
   segments: 0,

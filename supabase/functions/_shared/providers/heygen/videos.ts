@@ -100,7 +100,7 @@ export function createHeyGenVideos(
     ...RECORDING_LIMITS.heygen,
     chargesFailed: false,
     pauses: { first: 10, longest: 60 },
-    // Of the 24 hours: within this time a response can be expected, later the list decides.
+    // HeyGen accepts a repetition for 24 hours. A response arrives within this time; later the list decides.
     repeatableSeconds: 600,
     uploadPhoto: upload,
     uploadAudio: upload,
