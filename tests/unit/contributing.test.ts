@@ -8,7 +8,7 @@ import {
 
 const root = fromFileUrl(new URL("../../", import.meta.url)).replace(/\/$/, "");
 const examples = (await Deno.readTextFile(`${root}/CONTRIBUTING.md`))
-  .split("### a job type")[1] ?? "";
+  .split("### Add a job type")[1] ?? "";
 /** The invented names of the worked examples. */
 const INVENTED = /sound_?effect|\bsounds?\b|ElevenLabsSounds|lumen|SOUND/i;
 const prose = examples.replaceAll(/^ *```[^]*?^ *```/gm, "");
