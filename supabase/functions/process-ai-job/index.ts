@@ -94,9 +94,6 @@ const processors = [
   }),
   lazyProcessor("avatar_video", async () => {
     const { openAvatarVideos } = await import("../_shared/providers/index.ts");
-    const { dIdCallbackUrl } = await import(
-      "../_shared/providers/d-id/webhook.ts"
-    );
     const { createAvatarVideoProcessor } = await import(
       "./processors/avatar-video.ts"
     );
@@ -106,7 +103,6 @@ const processors = [
         ...providerDeps,
         resolveHost: platform.resolveHost,
       }),
-      callbackUrl: (jobId) => dIdCallbackUrl(env, jobId),
       random: platform.random,
     });
   }),

@@ -115,7 +115,6 @@ function run(
       .parse(
         Object.fromEntries(AVATAR_PROVIDERS.map((name) => [name, download])),
       ),
-    callbackUrl: () => undefined,
     random: Math.random,
   }).run(context(ageSeconds, options.recordUsage, options.reportMissing));
 }

@@ -24,8 +24,6 @@ export interface AvatarVideoRequest {
   marker: string;
   /** For a provider that recognizes repeated requests: the same for every request that must create one video. */
   idempotencyKey: string;
-  /** Where the provider reports completion, if it accepts a URL per video. */
-  callbackUrl: string | undefined;
 }
 
 /** The state of a video. `failed` is final; `code` distinguishes refused content from a failed render. */

@@ -37,8 +37,6 @@ export interface AvatarVideoDeps extends InputDeps {
   providers: Readonly<Record<AvatarProvider, AvatarVideos>>;
   /** Downloads results, whose URLs the provider chooses. */
   results: Readonly<Record<AvatarProvider, ResultDownload>>;
-  /** Where D-ID may report that the video of this job is done; undefined without webhooks. */
-  callbackUrl(jobId: string): string | undefined;
 }
 
 /**
@@ -174,7 +172,6 @@ async function submit(
           speech,
           marker,
           idempotencyKey: endedCalls === 0 ? marker : `${marker}:${endedCalls}`,
-          callbackUrl: deps.callbackUrl(job.id),
         }, signal);
       },
       find: (signal) => provider.findByMarker(marker, signal),

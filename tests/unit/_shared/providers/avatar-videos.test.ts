@@ -52,7 +52,6 @@ async function requestOf(
     speech: { kind: "text", text, voiceId: "v", voiceProvider: "microsoft" },
     marker: `job:${job}`,
     idempotencyKey: `job:${job}`,
-    callbackUrl: undefined,
   };
 }
 

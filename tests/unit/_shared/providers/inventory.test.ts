@@ -33,18 +33,30 @@ const access = ({ url }: Pick<Simulators, "url">, name: string) => ({
   fetch,
 });
 
-const dIdTalks = (simulators: Pick<Simulators, "url">) =>
-  createDIdTalks({ ...access(simulators, "d-id"), keyEncoding: "none" });
+type CallbackUrl = (jobId: string) => string;
+
+const dIdTalks = (
+  simulators: Pick<Simulators, "url">,
+  callbackUrl?: CallbackUrl,
+) =>
+  createDIdTalks({
+    ...access(simulators, "d-id"),
+    keyEncoding: "none",
+    ...(callbackUrl && { callbackUrl }),
+  });
 const heyGenVideos = (simulators: Pick<Simulators, "url">) =>
   createHeyGenVideos(access(simulators, "heygen"));
 
 /** Creates an object, with the job's marker unless `job` is null, and returns its id. */
-type Make = (job: string | null, callbackUrl?: string) => Promise<string>;
+type Make = (job: string | null) => Promise<string>;
 
 /** An inventory of each provider, and a function that creates an object there. */
 const PROVIDERS: {
   name: string;
-  open(simulators: Simulators): { inventory: ProviderInventory; make: Make };
+  open(
+    simulators: Simulators,
+    callbackUrl?: CallbackUrl,
+  ): { inventory: ProviderInventory; make: Make };
 }[] = [
   {
     name: "elevenlabs",
@@ -86,9 +98,9 @@ const PROVIDERS: {
     { name: "heygen", client: heyGenVideos },
   ].map(({ name, client }) => ({
     name,
-    open: (simulators: Simulators) => {
-      const videos = client(simulators);
-      const make: Make = async (job, callbackUrl) =>
+    open: (simulators: Simulators, callbackUrl?: CallbackUrl) => {
+      const videos = client(simulators, callbackUrl);
+      const make: Make = async (job) =>
         await videos.create({
           photo: await videos.uploadPhoto({
             bytes: new Blob([
@@ -105,7 +117,6 @@ const PROVIDERS: {
           speech: SPEECH,
           marker: job === null ? "by-hand.job:one" : `job:${job}`,
           idempotencyKey: crypto.randomUUID(),
-          callbackUrl,
         }, signal());
       return { inventory: videoInventory(name, videos), make };
     },
@@ -224,11 +235,12 @@ Deno.test("d-id: without user_data and name the webhook's URL or the photo's nam
   const provider = PROVIDERS.find(({ name }) => name === "d-id");
   assert(provider !== undefined);
   const { inventory, make } = provider.open(simulators);
+  const withWebhook = provider.open(
+    simulators,
+    (job) => `https://example.com/provider-webhook/d-id/${job}/t`,
+  );
   const [one, other] = [crypto.randomUUID(), crypto.randomUUID()];
-  const made = [
-    await make(one),
-    await make(other, `https://example.com/provider-webhook/d-id/${other}/t`),
-  ];
+  const made = [await make(one), await withWebhook.make(other)];
   assertEquals(
     (await listAll(inventory)).map(({ id, jobId }) => [id, jobId]),
     [[made[1] ?? "", other], [made[0] ?? "", one]],

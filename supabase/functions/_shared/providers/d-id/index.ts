@@ -2,7 +2,7 @@
 import { videoInventory } from "../inventory.ts";
 import type { ProviderDeps, VideoProvider } from "../provider.ts";
 import { createDIdTalks } from "./talks.ts";
-import { dIdWebhook } from "./webhook.ts";
+import { dIdCallbackUrl, dIdWebhook } from "./webhook.ts";
 
 function openTalks({ env, fetch, timeoutSeconds }: ProviderDeps) {
   return createDIdTalks({
@@ -11,6 +11,7 @@ function openTalks({ env, fetch, timeoutSeconds }: ProviderDeps) {
     baseUrl: env.DID_BASE_URL,
     timeoutSeconds,
     fetch,
+    callbackUrl: (jobId) => dIdCallbackUrl(env, jobId),
   });
 }
 

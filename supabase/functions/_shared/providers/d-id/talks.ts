@@ -47,8 +47,16 @@ export const dIdTalksSchema = z.object({
 /** Maximum number of pages of the list to read: 50 × 100 talks. */
 const MAX_PAGES = 50;
 
+/** How the talks of an account are created. */
+export interface DIdTalksOptions extends DIdAccess {
+  /** Where D-ID reports that the talk of a job is done; without it, or when it returns undefined, the job polls. */
+  callbackUrl?(jobId: string): string | undefined;
+}
+
 /** The talks of a D-ID account. */
-export function createDIdTalks(access: DIdAccess): AvatarVideos & VideoListing {
+export function createDIdTalks(
+  access: DIdTalksOptions,
+): AvatarVideos & VideoListing {
   const wire = createDIdWire(access);
 
   async function upload(
@@ -90,7 +98,7 @@ export function createDIdTalks(access: DIdAccess): AvatarVideos & VideoListing {
 
     async create(request, signal) {
       const talk = await wire.json(
-        { method: "POST", path: "/talks", json: talkBody(request) },
+        { method: "POST", path: "/talks", json: talkBody(request, access) },
         dIdCreatedTalkSchema,
         signal,
       );
@@ -168,8 +176,13 @@ function jobOf(
     new RegExp(`/job-(${UUID})\\.`).exec(talk.source_url ?? "")?.[1] ?? null;
 }
 
-function talkBody(request: AvatarVideoRequest): Record<string, unknown> {
+function talkBody(
+  request: AvatarVideoRequest,
+  { callbackUrl }: DIdTalksOptions,
+): Record<string, unknown> {
   const { speech } = request;
+  const jobId = markedJob(request.marker);
+  const webhook = jobId === null ? undefined : callbackUrl?.(jobId);
   return {
     source_url: request.photo,
     script: speech.kind === "audio"
@@ -182,9 +195,7 @@ function talkBody(request: AvatarVideoRequest): Record<string, unknown> {
     config: { result_format: "mp4" },
     user_data: request.marker,
     name: request.marker,
-    ...(request.callbackUrl === undefined
-      ? {}
-      : { webhook: request.callbackUrl }),
+    ...(webhook === undefined ? {} : { webhook }),
   };
 }
 
