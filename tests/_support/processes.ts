@@ -6,6 +6,8 @@ export interface ProcessInfo {
   parent: number;
   /** Whether it has ended, and its parent has not read its exit code yet. */
   isZombie: boolean;
+  /** Whether a signal has stopped it. */
+  isStopped: boolean;
   /** Program and arguments, separated by spaces. */
   command: string;
 }
@@ -23,6 +25,7 @@ async function readProc(pid: number): Promise<ProcessInfo | undefined> {
       pid,
       parent: Number(parent),
       isZombie: state === "Z",
+      isStopped: state === "T",
       command: command.replaceAll("\0", " ").trim(),
     };
   } catch {
@@ -52,6 +55,7 @@ async function fromPs(): Promise<ProcessInfo[]> {
       pid: Number(pid),
       parent: Number(parent),
       isZombie: state.startsWith("Z"),
+      isStopped: state.startsWith("T"),
       command,
     }];
   });
@@ -86,4 +90,12 @@ export async function alive(pids: number[]): Promise<number[]> {
     ) => pid),
   );
   return pids.filter((pid) => running.has(pid));
+}
+
+/** Whether a signal has stopped the process. */
+export async function isStopped(pid: number): Promise<boolean> {
+  const one = Deno.build.os === "linux"
+    ? await readProc(pid)
+    : (await listProcesses()).find((process) => process.pid === pid);
+  return one?.isStopped === true;
 }

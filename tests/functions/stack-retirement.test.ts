@@ -1,12 +1,20 @@
 /** One isolate after another: no request is lost between two of them, and none is given to both. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
+import type { FunctionProcess } from "../../dev/stack/functions/process.ts";
+import { isStopped } from "../_support/processes.ts";
 import { makeProject, until } from "../_support/stack-fixture.ts";
 
 const url = (stack: Stack, path = "") =>
   `${stack.apiUrl}/functions/v1/hook${path}`;
 
 const soon = () => AbortSignal.timeout(120_000);
+
+/** Stops a process. A signal has no effect yet when it is sent, and the process could answer a request before. */
+async function stop(process: FunctionProcess): Promise<void> {
+  await process.signal("STOP");
+  await until("the process is stopped", () => isStopped(process.pid));
+}
 
 /** How often the function got a request with this body. */
 function startsOf(stack: Stack, body: string): number {
@@ -108,7 +116,7 @@ Deno.test("retirement: requests that reach a process at its end", async (t) => {
     async () => {
       const old = await stack.functions.process("hook");
       const before = await isolate();
-      await old.signal("STOP");
+      await stop(old);
       const { body, reached, finish } = slowBody("on its way");
       const answer = old.send("/hook", {
         method: "POST",
@@ -135,7 +143,7 @@ Deno.test("retirement: requests that reach a process at its end", async (t) => {
     async () => {
       const old = await stack.functions.process("hook");
       const before = await isolate();
-      await old.signal("STOP");
+      await stop(old);
       const answer = fetch(url(stack), { method: "POST", body: "not started" });
       await until(
         "the request is with the process",

@@ -21,7 +21,14 @@ Deno.test(
     const stack = running();
     const user = await signUp(stack);
     const photo = await addPhoto(user, await readPhoto("progressive.jpg"));
-    const slideshow = await addSlideshow(user, [{ media_id: photo.id }]);
+    // Its pages need several times the limit, so that the supervisor notices on a busy machine too.
+    const slideshow = await addSlideshow(
+      user,
+      Array.from({ length: 40 }, (_, number) => ({
+        media_id: photo.id,
+        caption: `${number}: ${"A long summer by the sea. ".repeat(15)}`,
+      })),
+    );
     await stack.sql`
       update public.ai_job_types
       set lease_seconds = 4, backoff_base_seconds = 1, backoff_max_seconds = 1
