@@ -1,7 +1,9 @@
 /** The breaker of a provider: what opens it, what waits, who probes, and what closes it. */
 import { assert, assertEquals } from "@std/assert";
 import {
+  ERROR_CATALOGUE,
   ERROR_CODES,
+  type ErrorCode,
   isProviderFailing,
 } from "../../supabase/functions/_shared/failures/catalogue.ts";
 import {
@@ -181,6 +183,40 @@ Deno.test("breaker: failures that are not the provider's do not count, and a nor
     assertEquals((await stateOf(bench)).failures_in_a_row, 1);
   });
 });
+
+Deno.test("breaker: a refusal because of our own load, or without a response, proves nothing about the provider", async () => {
+  await withQueue(async (bench) => {
+    await set(bench, { breaker_threshold: 3 });
+    const after: Record<string, number> = {};
+    for (const code of ERROR_CODES.filter((one) => isOnJobs(one))) {
+      await set(bench, { breaker_failures: 1 });
+      await answer(bench, await insertClaimedJob(bench), "rejected", code);
+      after[code] = (await stateOf(bench)).failures_in_a_row;
+    }
+    assertEquals(
+      after,
+      Object.fromEntries(
+        Object.keys(after).map((code) => [code, failuresAfter(code)]),
+      ),
+    );
+  });
+});
+
+/** Whether a call or a job can end with the code. */
+function isOnJobs(code: ErrorCode): boolean {
+  return ERROR_CATALOGUE[code].status === null;
+}
+
+/** How many failures in a row the breaker has counted when a call is refused after one failure. */
+function failuresAfter(code: string): number {
+  const known = ERROR_CODES.find((one) => one === code);
+  assert(known !== undefined);
+  if (isProviderFailing(known)) return 2;
+  // A call whose worker stopped has no response.
+  const provesNothing = known === "lease_expired" ||
+    ERROR_CATALOGUE[known].transience === "own_load";
+  return provesNothing ? 1 : 0;
+}
 
 Deno.test("breaker: calls that their owners cut off do not count", async () => {
   await withQueue(async (bench) => {
