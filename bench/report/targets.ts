@@ -100,9 +100,7 @@ const TARGETS: readonly Target[] = [
     describe: (value) => `${value} slots`,
     fault: (run) => {
       const slots = run.ours("fair-share", "slots_max");
-      return slots !== undefined && slots > 1
-        ? `${slots} slots in one run`
-        : undefined;
+      return slots !== undefined && slots > 1 ? `${slots} slots` : undefined;
     },
   },
   {
@@ -179,10 +177,18 @@ export function judge(results: readonly Result[]): Verdict[] {
       return {
         target: target.title,
         contender,
-        measured: [`${target.describe(value)}${range}`, ...faults].join("; "),
+        measured: [`${target.describe(value)}${range}`, ...counted(faults)]
+          .join("; "),
         isMet: target.isMet(value) && faults.length === 0,
       };
     })
+  );
+}
+
+/** Each fault once, with the number of runs that had it. */
+function counted(faults: readonly string[]): string[] {
+  return [...Map.groupBy(faults, (fault) => fault)].map(([fault, { length }]) =>
+    `${fault} in ${length === 1 ? "one run" : `${length} runs`}`
   );
 }
 
