@@ -160,14 +160,14 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   };
   const isOwnProject = project.dir === resolve(repository);
   const hasSimulators = options.simulators !== false;
-  const chooseWith =
-    (simulatorUrl: string | undefined) =>
-    ({ upstash = "none" }: FunctionOptions) =>
-      chooseProviders(developerEnv, simulatorUrl, upstash, apiUrl);
+  const choose = (
+    simulatorUrl: string | undefined,
+    { upstash = "none" }: FunctionOptions,
+  ) => chooseProviders(developerEnv, simulatorUrl, upstash, apiUrl);
   // Other projects define other variables. Any address will do for the check, which is made before anything starts.
   if (isOwnProject) {
     checkFunctionEnv(
-      chooseWith(hasSimulators ? apiUrl : undefined)(options).env,
+      choose(hasSimulators ? apiUrl : undefined, options).env,
     );
   }
 
@@ -205,14 +205,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   options.onProgress?.("packages of the functions");
   await fetching;
   options.onProgress?.("migrations and functions");
-  const choose = chooseWith(simulatorUrl);
   const settingsFor = (given: FunctionOptions) =>
     functionSettings({
       apiUrl,
       dbUrl: database.dbUrl,
       keys,
       tokens,
-      projectEnv: choose(given).env,
+      projectEnv: choose(simulatorUrl, given).env,
     }, given);
   const functions = new Functions(project.functions, {
     ...settingsFor(options),
@@ -300,7 +299,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     secretKey: keys.secretKey,
     simulatorUrl: simulatorUrl ?? "",
     dispatchSecret: keys.dispatchSecret,
-    providers: choose(options).choices,
+    providers: choose(simulatorUrl, options).choices,
     migrations: prepared.migrations,
     namesNotRead: isOwnProject
       ? namesNotRead(Object.keys(await readFunctionsEnvFile(project.dir)))
