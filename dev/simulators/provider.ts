@@ -29,6 +29,8 @@ export type ErrorShape = "old" | "new";
 export interface Clock {
   /** Unix milliseconds. */
   now(): number;
+  /** Calls `listener` each time after the control API has advanced the clock. */
+  onAdvance(listener: () => void): void;
 }
 
 /**

@@ -14,7 +14,7 @@ import { FaultRules } from "./faults.ts";
 import { HeyGen } from "./heygen/heygen.ts";
 import { Holds } from "./holds.ts";
 import { Ledger, RequestLog } from "./ledger.ts";
-import { jsonResponse, type Provider } from "./provider.ts";
+import { type Clock, jsonResponse, type Provider } from "./provider.ts";
 import { State } from "./state.ts";
 import { Upstash } from "./upstash/upstash.ts";
 
@@ -87,7 +87,11 @@ async function listen(
 function assemble(state: State) {
   const clockState = state.records("clock", z.int().min(0));
   const ahead = () => clockState.get("ahead_ms") ?? 0;
-  const clock = { now: () => Date.now() + ahead() };
+  const clockListeners: (() => void)[] = [];
+  const clock: Clock = {
+    now: () => Date.now() + ahead(),
+    onAdvance: (listener) => void clockListeners.push(listener),
+  };
   const ledger = new Ledger(state);
   const requests = new RequestLog();
   const providers: readonly Provider[] = [
@@ -124,6 +128,7 @@ function assemble(state: State) {
     advanceClock(ms) {
       clockState.set("ahead_ms", ahead() + ms);
       state.commit();
+      for (const listener of clockListeners) listener();
       return clock.now();
     },
   };

@@ -1,5 +1,6 @@
 /** Webhooks of the simulated providers. */
 import { z } from "zod";
+import type { Clock } from "./provider.ts";
 
 /** Settings for the webhooks of a simulated provider. */
 export const webhookSettings = {
@@ -19,21 +20,42 @@ export interface Delivery {
   readonly body: string;
 }
 
-/** Sends webhooks with a delay, and can cancel those that are not sent yet. */
+interface Scheduled {
+  /** By the simulators' clock, in Unix milliseconds. */
+  readonly dueAt: number;
+  readonly make: () => Promise<Delivery[]>;
+}
+
+/** Sends webhooks with a delay by the simulators' clock, and can cancel those that are not sent yet. */
 export class WebhookSender {
-  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  readonly #clock: Clock;
+  readonly #timers = new Map<Scheduled, ReturnType<typeof setTimeout>>();
   readonly #running = new Set<Promise<void>>();
   #end = new AbortController();
 
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    clock.onAdvance(() => {
+      for (const [webhook, timer] of this.#timers) {
+        clearTimeout(timer);
+        this.#wait(webhook);
+      }
+    });
+  }
+
   /** Creates the deliveries after `ms` and sends them in order. The receiver's response is ignored. */
   schedule(ms: number, make: () => Promise<Delivery[]>): void {
+    this.#wait({ dueAt: this.#clock.now() + ms, make });
+  }
+
+  #wait(webhook: Scheduled): void {
     const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      const sending = this.#send(make, this.#end.signal);
+      this.#timers.delete(webhook);
+      const sending = this.#send(webhook.make, this.#end.signal);
       this.#running.add(sending);
       void sending.finally(() => this.#running.delete(sending));
-    }, ms);
-    this.#timers.add(timer);
+    }, Math.max(0, webhook.dueAt - this.#clock.now()));
+    this.#timers.set(webhook, timer);
   }
 
   async #send(
@@ -57,7 +79,7 @@ export class WebhookSender {
 
   /** Cancels scheduled webhooks, aborts those being sent, and resolves when none is left. */
   async clear(): Promise<void> {
-    for (const timer of this.#timers) clearTimeout(timer);
+    for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
     this.#end.abort();
     await Promise.allSettled(this.#running);

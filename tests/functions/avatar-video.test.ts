@@ -99,7 +99,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
   Deno.test(`${provider}: a photo and a text become a video that the owner can download, woken by the webhook`, async () => {
     const stack = running();
     await stack.simulator.set({
-      render_ms: 3000,
+      render_ms: 60_000,
       ...(provider === "heygen"
         ? {
           webhook_endpoint: {
@@ -110,6 +110,8 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
         : {}),
     }, provider);
     const { user, jobId } = await newVideo({ provider, name: "Grandma" });
+    await waitForEvent(stack, jobId, "snoozed");
+    await stack.simulator.advanceClock(60_000);
     const job = await waitForJob(stack, user, jobId, "completed");
 
     const facts = await assertVideoOnce(stack, jobId);

@@ -659,7 +659,8 @@ Deno.test("janitor: the object of a job cancelled between two attempts is remove
         operation: "talks.create",
         fault: { kind: "close_after" },
       });
-      await stack.simulator.set({ render_ms: 0 }, "d-id");
+      // A webhook would end the wait between the two attempts.
+      await stack.simulator.set({ render_ms: 0, webhooks: "lost" }, "d-id");
       const jobId = name === "a voice"
         ? await requestVoice(user, await uploadRecording(user))
         : await requestVideo(user, await uploadPortrait(user), {

@@ -81,12 +81,14 @@ async function stepsOf(stack: TestStack, jobId: string): Promise<string[]> {
 }
 
 Deno.test("long transcript: submitted, fetched by the provider, woken by its webhook, and stored in the call", async () => {
-  const stack = await workspace({ transcript_ms: 700 });
+  const stack = await workspace({ transcript_ms: 60_000 });
   const user = sharedUser ??= await signUp(stack);
   const { data: call } = await user.client.from("calls")
     .insert({ title: "Sunday call" }).select("id").single();
   assert(call !== null);
   const { jobId } = await newJob({ call_id: call.id });
+  await waitForEvent(stack, jobId, "snoozed");
+  await stack.simulator.advanceClock(60_000);
   const job = await waitForJob(stack, user, jobId, "completed");
 
   assertEquals(await stepsOf(stack, jobId), [
@@ -131,11 +133,13 @@ Deno.test("long transcript: submitted, fetched by the provider, woken by its web
 
 Deno.test("long transcript: without an id in the response, the id that the webhook names is used", async () => {
   const stack = await workspace({
-    transcript_ms: 700,
+    transcript_ms: 60_000,
     returns_transcript_id: false,
   });
   try {
     const { user, jobId } = await newJob({ speaker_count: 3 });
+    await waitForEvent(stack, jobId, "snoozed");
+    await stack.simulator.advanceClock(60_000);
     const job = await waitForJob(stack, user, jobId, "completed");
     const entry = await assertOnce(stack, jobId);
     const result = transcriptionResultSchema.parse(job.result_data);
@@ -169,24 +173,23 @@ for (
   Deno.test(`long transcript: a webhook that is ${webhooks} only changes the speed`, async () => {
     const isEarly = webhooks === "early";
     const stack = await workspace({
-      transcript_ms: isEarly ? 60_000 : 700,
+      transcript_ms: 60_000,
       webhooks,
-      // The webhook arrives after the job was snoozed.
-      webhook_delay_ms: isEarly ? 500 : 0,
+      // An early one is sent with half of the wait to go.
+      webhook_delay_ms: isEarly ? 30_000 : 0,
     });
     const { user, jobId } = await newJob();
     await waitForEvent(stack, jobId, "snoozed");
+    await stack.simulator.advanceClock(30_000);
     if (isEarly) {
       // The webhook wakes the job too early: the transcript is not ready, although it says so.
       await waitForEvent(stack, jobId, "snoozed", { nth: 2 });
     }
+    await stack.simulator.advanceClock(30_000);
     if (receipt !== null) {
       await waitForLog(stack, "provider-webhook", receipt);
     }
-    if (webhooks !== "doubled") {
-      await stack.simulator.advanceClock(60_000);
-      await sweepJob(stack, jobId);
-    }
+    if (webhooks !== "doubled") await sweepJob(stack, jobId);
     const job = await waitForJob(stack, user, jobId, "completed");
     const result = transcriptionResultSchema.parse(job.result_data);
     assert(result.text.startsWith("And Mister John Dashwood"), result.text);
@@ -196,11 +199,15 @@ for (
 }
 
 Deno.test("long transcript: a webhook that arrives after the end changes nothing", async () => {
-  const stack = await workspace({ transcript_ms: 0, webhook_delay_ms: 1500 });
+  const stack = await workspace({
+    transcript_ms: 0,
+    webhook_delay_ms: 60_000,
+  });
   const { user, jobId } = await newJob();
   await waitForEvent(stack, jobId, ["snoozed", "completed"]);
   await sweepJob(stack, jobId);
   const before = await waitForJob(stack, user, jobId, "completed");
+  await stack.simulator.advanceClock(60_000);
   await waitForLog(stack, "provider-webhook", {
     receipt: "nothing_waits",
     job_id: jobId,

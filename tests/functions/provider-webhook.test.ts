@@ -397,8 +397,10 @@ for (const webhooks of ["doubled", "early", "forged"] as const) {
     const stack = running();
     for (const provider of ["d-id", "heygen"] as const) {
       const { user, jobId } = await waitingVideo(provider, {
-        render_ms: 300,
+        render_ms: 60_000,
         webhooks,
+        // An early one is sent with half of the render to go.
+        webhook_delay_ms: webhooks === "early" ? 30_000 : 0,
         ...(provider === "heygen"
           ? {
             webhook_endpoint: {
@@ -408,11 +410,13 @@ for (const webhooks of ["doubled", "early", "forged"] as const) {
           }
           : {}),
       });
-      // Early and forged webhooks do not complete it; the sweep does.
-      if (webhooks !== "doubled") {
-        await stack.simulator.advanceClock(1000);
-        await sweepJob(stack, jobId);
+      await stack.simulator.advanceClock(30_000);
+      if (webhooks === "early") {
+        await waitForEvent(stack, jobId, "snoozed", { nth: 2 });
       }
+      await stack.simulator.advanceClock(30_000);
+      // Early and forged webhooks do not complete it; the sweep does.
+      if (webhooks !== "doubled") await sweepJob(stack, jobId);
       await waitForJob(stack, user, jobId, "completed");
       await assertVideoOnce(stack, jobId);
     }

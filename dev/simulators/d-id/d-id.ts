@@ -121,7 +121,7 @@ export class DId implements Provider {
   readonly #clock: Clock;
   readonly #ledger: Ledger;
   readonly #routes: readonly Route[];
-  readonly #webhooks = new WebhookSender();
+  readonly #webhooks: WebhookSender;
   readonly #talks: Records<Talk>;
   /** SHA-256 by URL. */
   readonly #uploads: Records<string>;
@@ -130,6 +130,7 @@ export class DId implements Provider {
 
   constructor(clock: Clock, ledger: Ledger, state: State) {
     this.#clock = clock;
+    this.#webhooks = new WebhookSender(clock);
     this.#ledger = ledger;
     this.#talks = state.records("d-id.talks", storedTalkSchema);
     this.#uploads = state.records("d-id.uploads", z.string());

@@ -60,11 +60,12 @@ interface SentForm {
 export class Transcripts {
   readonly #workspace: Workspace;
   readonly #forms = new WeakMap<ReceivedRequest, Promise<SentForm | null>>();
-  readonly #webhooks = new WebhookSender();
+  readonly #webhooks: WebhookSender;
   readonly #made: Records<Made>;
 
   constructor(workspace: Workspace, state: State) {
     this.#workspace = workspace;
+    this.#webhooks = new WebhookSender(workspace.clock);
     this.#made = state.records("elevenlabs.transcripts", madeSchema);
   }
 

@@ -141,7 +141,7 @@ export class HeyGen implements Provider {
   readonly #clock: Clock;
   readonly #ledger: Ledger;
   readonly #routes: readonly Route[];
-  readonly #webhooks = new WebhookSender();
+  readonly #webhooks: WebhookSender;
   readonly #videos: Records<Video>;
   /** SHA-256 by id. */
   readonly #assets: Records<string>;
@@ -151,6 +151,7 @@ export class HeyGen implements Provider {
 
   constructor(clock: Clock, ledger: Ledger, state: State) {
     this.#clock = clock;
+    this.#webhooks = new WebhookSender(clock);
     this.#ledger = ledger;
     this.#videos = state.records("heygen.videos", storedVideoSchema);
     this.#assets = state.records("heygen.assets", z.string());

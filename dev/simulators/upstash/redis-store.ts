@@ -26,7 +26,7 @@ interface Command {
 
 /** GET, SET with an expiry in seconds, and TTL. */
 export class RedisStore {
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, "now">;
   readonly #held: Records<Held>;
   readonly #commands: ReadonlyMap<string, Command> = new Map([
     ["get", {
@@ -37,7 +37,7 @@ export class RedisStore {
     ["ttl", { arity: [1, 1], run: ([key = ""]) => this.#ttl(key) }],
   ]);
 
-  constructor(clock: Clock, state: State) {
+  constructor(clock: Pick<Clock, "now">, state: State) {
     this.#clock = clock;
     this.#held = state.records("upstash.keys", heldSchema);
   }
