@@ -1,7 +1,8 @@
 /** The checks of the model: all properties hold in every configuration, and every mutation violates one. */
 import { type Exploration, explore, type Violation } from "./explore.ts";
-import { type Mutation, Rules } from "./rules.ts";
 import { CONFIGURATIONS } from "./configurations.ts";
+import { Rules } from "./rules.ts";
+import type { Mutation } from "./system.ts";
 
 /** The exploration of one configuration. */
 export interface ExploredConfiguration {

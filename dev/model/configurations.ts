@@ -1,5 +1,5 @@
 /** The explored configurations: each is small enough for a complete exploration; together they have every fault. */
-import { type Configuration, FAULTS } from "./rules.ts";
+import { type Configuration, FAULTS } from "./system.ts";
 
 /** By name. A mutation counts as detected when it violates a property in one of them. */
 export const CONFIGURATIONS = {

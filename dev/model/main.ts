@@ -7,9 +7,9 @@
  * Exits with 1 when a property does not hold, or when a mutation violates no property, and with 2 for an unknown name.
  */
 // deno-lint-ignore-file no-console -- a program that prints its result
-import { MUTATIONS } from "./rules.ts";
 import { checkConfigurations, checkMutation } from "./check.ts";
 import { CONFIGURATIONS } from "./configurations.ts";
+import { MUTATIONS } from "./system.ts";
 
 const names = Deno.args.length > 0 ? Deno.args : Object.keys(CONFIGURATIONS);
 const unknown = names.find((name) => !Object.hasOwn(CONFIGURATIONS, name));

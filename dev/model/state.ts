@@ -209,3 +209,67 @@ function encodeWorkers(state: State, names: readonly number[]): string {
   const codes = state.workers.map((worker) => encodeWorker(worker, names));
   return String.fromCharCode(...codes.sort((a, b) => a - b));
 }
+
+/** The worker with this number. */
+export function workerOf(state: State, worker: number): Worker {
+  const found = state.workers[worker];
+  if (found === undefined) throw new Error(`worker ${worker} does not exist`);
+  return found;
+}
+
+/** The job with this number. */
+export function jobOf(state: State, job: number): Job {
+  const found = state.jobs[job];
+  if (found === undefined) throw new Error(`job ${job} does not exist`);
+  return found;
+}
+
+/** Whether the worker's request is on its way or with the provider. */
+export function isInCall(point: Point): boolean {
+  return point === "awaitingResponse" || point === "awaitingRepeat";
+}
+
+/** Whether a request of the job is in flight that a worker waits for. */
+export function hasRequestInFlight(state: State, job: number): boolean {
+  return state.workers.some((worker) =>
+    worker.job === job && isInCall(worker.point)
+  );
+}
+
+/** The state with changes of one job. */
+export function withJob(
+  state: State,
+  job: number,
+  changes: Partial<Job>,
+): State {
+  return {
+    jobs: state.jobs.map((row, index) =>
+      index === job ? { ...row, ...changes } : row
+    ),
+    workers: state.workers,
+  };
+}
+
+/** The state with another state of one worker. */
+export function withWorker(state: State, worker: number, to: Worker): State {
+  return {
+    jobs: state.jobs,
+    workers: state.workers.map((one, index) => index === worker ? to : one),
+  };
+}
+
+/** The state with one worker at another point. */
+export function withPoint(state: State, worker: number, point: Point): State {
+  return withWorker(state, worker, { ...workerOf(state, worker), point });
+}
+
+/** The worker ends; its request may still reach the provider. */
+export function endWorker(state: State, worker: number): State {
+  const { point, job } = workerOf(state, worker);
+  const left = withWorker(state, worker, IDLE);
+  return isInCall(point)
+    ? withJob(left, job, {
+      abandonedRequests: jobOf(state, job).abandonedRequests + 1,
+    })
+    : left;
+}

@@ -1,8 +1,9 @@
 /** Paths through the model, to replay against the real database. */
 import { start } from "./explore.ts";
 import { seededRandom } from "./random.ts";
-import { jobOf, type Rules, type Step } from "./rules.ts";
-import { encode, type State } from "./state.ts";
+import type { Rules } from "./rules.ts";
+import { encode, jobOf, type State } from "./state.ts";
+import type { Step } from "./system.ts";
 
 /** A path from the start, step by step. */
 export type Trace = readonly Step[];

@@ -4,14 +4,10 @@
  */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type postgres from "postgres";
-import {
-  type Configuration,
-  jobOf,
-  Rules,
-  type Step,
-} from "../../dev/model/rules.ts";
+import { Rules } from "../../dev/model/rules.ts";
 import { start } from "../../dev/model/explore.ts";
-import { isFinal, isOpen, type Job } from "../../dev/model/state.ts";
+import { isFinal, isOpen, type Job, jobOf } from "../../dev/model/state.ts";
+import type { Configuration, Step } from "../../dev/model/system.ts";
 import {
   coveringTraces,
   randomTraces,
