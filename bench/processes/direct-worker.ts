@@ -7,7 +7,7 @@ import postgres from "postgres";
 import { z } from "zod";
 import { readEnv } from "../../supabase/functions/_shared/config/env.ts";
 import type { Processor } from "../../supabase/functions/_shared/jobs/job-context.ts";
-import { createJobRepository } from "../../supabase/functions/_shared/jobs/repository.ts";
+import { createJobRepository } from "../../supabase/functions/_shared/jobs/rpc-repository.ts";
 import { createWorker } from "../../supabase/functions/_shared/jobs/worker.ts";
 import type { PlatformDeps } from "../../supabase/functions/_shared/platform/deps.ts";
 import { createLogger } from "../../supabase/functions/_shared/platform/log.ts";

@@ -5,7 +5,7 @@ import type { AppDeps } from "../http/endpoint.ts";
 import { createDependencyLookup } from "../jobs/dependency.ts";
 import type { Processor } from "../jobs/job-context.ts";
 import type { ResultLookup } from "../jobs/job-run.ts";
-import { createJobRepository } from "../jobs/repository.ts";
+import { createJobRepository } from "../jobs/rpc-repository.ts";
 import { dataApi } from "../database/rpc.ts";
 import { createWorker } from "../jobs/worker.ts";
 import type { Logger } from "../platform/log.ts";

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
 import type { Rpc } from "../../../../supabase/functions/_shared/database/rpc.ts";
 import type { JobContext } from "../../../../supabase/functions/_shared/jobs/job-context.ts";
-import { createJobRepository } from "../../../../supabase/functions/_shared/jobs/repository.ts";
+import { createJobRepository } from "../../../../supabase/functions/_shared/jobs/rpc-repository.ts";
 import { createWorker } from "../../../../supabase/functions/_shared/jobs/worker.ts";
 import { createLogger } from "../../../../supabase/functions/_shared/platform/log.ts";
 import { fakePlatform } from "../../../_support/fake-platform.ts";

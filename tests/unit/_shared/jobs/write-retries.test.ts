@@ -5,10 +5,8 @@ import type {
   FunctionName,
 } from "../../../../supabase/functions/_shared/database/rpc.ts";
 import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
-import {
-  createJobRepository,
-  type JobRepository,
-} from "../../../../supabase/functions/_shared/jobs/repository.ts";
+import type { JobRepository } from "../../../../supabase/functions/_shared/jobs/repository.ts";
+import { createJobRepository } from "../../../../supabase/functions/_shared/jobs/rpc-repository.ts";
 import { heldTimers, turn } from "../../../_support/held-timers.ts";
 
 const LEASE = {

@@ -4,7 +4,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import type { Database } from "../../../../supabase/functions/_shared/database.types.ts";
 import { dataApi } from "../../../../supabase/functions/_shared/database/rpc.ts";
 import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
-import { createJobRepository } from "../../../../supabase/functions/_shared/jobs/repository.ts";
+import { createJobRepository } from "../../../../supabase/functions/_shared/jobs/rpc-repository.ts";
 
 const LEASE = {
   id: "00000000-0000-4000-8000-000000000001",
