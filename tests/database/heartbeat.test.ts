@@ -35,10 +35,14 @@ Deno.test("heartbeat_ai_job: the lease is extended to lease_seconds from now, by
     const job = await insertClaimedJob(bench);
     for (const seconds of [3, 300]) {
       await db.sql`update public.ai_job_types set lease_seconds = ${seconds}`;
+      const [before] = await db.sql<{ at: string }[]>`
+        select clock_timestamp()::text as at`;
       await queue.heartbeat(job);
       const [row] = await db.sql<{ isTrue: boolean }[]>`
-        select lease_expires_at - clock_timestamp()
-            between make_interval(secs => ${seconds} - 2) and make_interval(secs => ${seconds}) as "isTrue"
+        select lease_expires_at - make_interval(secs => ${seconds})
+            between ${
+        before?.at ?? ""
+      }::timestamptz and clock_timestamp() as "isTrue"
         from public.ai_jobs where id = ${job.id}`;
       assertEquals(row?.isTrue, true, `lease_seconds = ${seconds}`);
     }

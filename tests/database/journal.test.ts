@@ -206,7 +206,7 @@ Deno.test("begin_provider_calls: however the sender lost the job, the next worke
 Deno.test("begin_provider_calls: an empty lookup is conclusive reconcile_seconds after the outcome is unknown", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
-    await db.sql`update public.ai_job_types set reconcile_seconds = 60`;
+    await db.sql`update public.ai_job_types set reconcile_seconds = 3600`;
     const job = await insertClaimedJob(bench);
     const { call_id } = await begin(bench, job);
     assert(await queue.settle(job, call_id, "unknown"));
@@ -218,11 +218,11 @@ Deno.test("begin_provider_calls: an empty lookup is conclusive reconcile_seconds
       return begun.is_lookup_conclusive;
     };
     assertEquals(await isConclusiveAt(0), false);
-    assertEquals(await isConclusiveAt(58), false);
-    assertEquals(await isConclusiveAt(60), true);
+    assertEquals(await isConclusiveAt(3540), false);
     assertEquals(await isConclusiveAt(3600), true);
-    await db.sql`update public.ai_job_types set reconcile_seconds = 7200`;
-    assertEquals(await isConclusiveAt(3600), false);
+    assertEquals(await isConclusiveAt(7200), true);
+    await db.sql`update public.ai_job_types set reconcile_seconds = 14400`;
+    assertEquals(await isConclusiveAt(7200), false);
   });
 });
 

@@ -16,6 +16,7 @@ import {
 } from "../_support/as-user.ts";
 import { assertProblem } from "../_support/problem.ts";
 import { type TestStack, useStack } from "../_support/stack.ts";
+import { waitForLog } from "../_support/wait-for.ts";
 
 const running = useStack();
 
@@ -322,13 +323,11 @@ Deno.test("endpoints: a plain x-request-id is returned and logged; any other is 
     headers: { "x-request-id": mine },
   });
   assertEquals(answer.headers.get("x-request-id"), mine);
-  const { reached } = await stack.ask("/logs", {
-    source: "function:get-ai-job",
-    fields: { request_id: mine, event: "request_answered", status: 404 },
-    at_least: 1,
-    within_ms: 5000,
+  await waitForLog(stack, "get-ai-job", {
+    request_id: mine,
+    event: "request_answered",
+    status: 404,
   });
-  assert(reached);
   const odd = await user.call("get-ai-job", {
     query,
     headers: { "x-request-id": 'x" event="forged' },

@@ -8,10 +8,12 @@ import {
 } from "../_support/as-user.ts";
 import { type TestStack, useStack } from "../_support/stack.ts";
 import {
+  readJob,
   sweepJob,
   timeline,
   waitForEvent,
   waitForJob,
+  waitUntil,
 } from "../_support/wait-for.ts";
 import { secondsAgo } from "./_support/signed-dispatch.ts";
 
@@ -99,7 +101,11 @@ Deno.test("dispatch: a job inserted while process-ai-job is killed completes, on
   // The old process, the new one or neither gets the dispatch; the lease or the sweep handles each case.
   await stack.sql`
     update public.ai_jobs set lease_expires_at = now() where id = ${jobId} and lease_expires_at is not null`;
-  await sweepJob(stack, jobId);
+  await waitUntil("the job ends", async () => {
+    // Again and again: if it was the new process whose lease was just ended, the job waits once more.
+    await sweepJob(stack, jobId);
+    return (await readJob(user, jobId)).completed_at !== null;
+  });
   await waitForJob(stack, user, jobId, "completed");
   assertEquals((await stack.simulator.creations(jobId)).length, 1);
 });

@@ -202,6 +202,9 @@ Deno.test("process-ai-job: a dispatch changes no job that is processing, finishe
     assertEquals(claimedBy(answer), [], state);
     assertEquals(await rowOf(stack, id), before, state);
   };
+  // No heartbeat of the worker changes the row meanwhile.
+  await stack.sql`
+    update public.ai_jobs set lease_expires_at = now() + interval '1 hour' where id = ${jobId}`;
   await untouched(jobId, "processing");
   await stack.simulator.release();
   await waitForJob(stack, user, jobId, "completed");

@@ -139,27 +139,22 @@ Deno.test("cancel-ai-job: a waiting job ends immediately and nothing is sent; a 
 Deno.test("cancel-ai-job: a running job stops within a heartbeat, its voice is removed, and spend is incurred", async () => {
   const stack = running();
   const owner = await signUp(stack);
-  await stack.sql`update public.ai_job_types set lease_seconds = 3`;
-  try {
-    await stack.simulator.fail({
-      fault: { kind: "delay", ms: 60_000, processed: "before" },
-    });
-    const jobId = await requestVoice(owner, await uploadRecording(owner));
-    await waitForEvent(stack, jobId, "submitted");
-    await stack.simulator.creationsOf(jobId, 1);
-    const answer = await owner.call("cancel-ai-job", {
-      body: { job_id: jobId },
-    });
-    assertEquals(answer.status, 202);
-    const job = await waitForJob(stack, owner, jobId, "cancelled");
-    assertEquals([job.spend, job.error_code], ["incurred", "cancelled"]);
-    const made = await stack.simulator.creations(jobId);
-    assertEquals(made.map(({ state }) => state), ["deleted"]);
-    const { data: voices } = await owner.client.from("voices").select("id");
-    assertEquals(voices, []);
-  } finally {
-    await stack.sql`update public.ai_job_types set lease_seconds = 10`;
-  }
+  await stack.simulator.fail({
+    fault: { kind: "delay", ms: 60_000, processed: "before" },
+  });
+  const jobId = await requestVoice(owner, await uploadRecording(owner));
+  await waitForEvent(stack, jobId, "submitted");
+  await stack.simulator.creationsOf(jobId, 1);
+  const answer = await owner.call("cancel-ai-job", {
+    body: { job_id: jobId },
+  });
+  assertEquals(answer.status, 202);
+  const job = await waitForJob(stack, owner, jobId, "cancelled");
+  assertEquals([job.spend, job.error_code], ["incurred", "cancelled"]);
+  const made = await stack.simulator.creations(jobId);
+  assertEquals(made.map(({ state }) => state), ["deleted"]);
+  const { data: voices } = await owner.client.from("voices").select("id");
+  assertEquals(voices, []);
 });
 
 for (
@@ -181,38 +176,33 @@ for (
   Deno.test(`cancel-ai-job: while the provider is queried about a call: ${what}`, async () => {
     const stack = running();
     const owner = await signUp(stack);
-    await stack.sql`update public.ai_job_types set lease_seconds = 3`;
-    try {
-      if (!isListed) await stack.simulator.set({ search_lag_ms: 600_000 });
-      await stack.simulator.fail(
-        { fault: { kind: "close_after" } },
-        { operation: "voices.search", fault: { kind: "hang" } },
-      );
-      const jobId = await requestVoice(owner, await uploadRecording(owner));
-      await waitForEvent(stack, jobId, "snoozed");
-      await sweepJob(stack, jobId);
-      await stack.simulator.requests("voices.search", { atLeast: 1 });
-      const answer = await owner.call("cancel-ai-job", {
-        body: { job_id: jobId },
-      });
-      assertEquals(answer.status, 202);
-      const job = await waitForJob(stack, owner, jobId, "cancelled");
-      assertEquals([job.spend, job.error_code], [spend, "cancelled"]);
-      assertEquals(
-        job.error_message,
-        isListed
-          ? "Cancelled after the AI provider had done paid work."
-          : "Cancelled during a call to the AI provider; it may have cost money.",
-      );
-      const made = await stack.simulator.creations(jobId);
-      assertEquals(made.map(({ state }) => state), states);
-      assertEquals(
-        (await stack.simulator.requests("voices.add", { jobId })).length,
-        1,
-      );
-    } finally {
-      await stack.sql`update public.ai_job_types set lease_seconds = 10`;
-    }
+    if (!isListed) await stack.simulator.set({ search_lag_ms: 600_000 });
+    await stack.simulator.fail(
+      { fault: { kind: "close_after" } },
+      { operation: "voices.search", fault: { kind: "hang" } },
+    );
+    const jobId = await requestVoice(owner, await uploadRecording(owner));
+    await waitForEvent(stack, jobId, "snoozed");
+    await sweepJob(stack, jobId);
+    await stack.simulator.requests("voices.search", { atLeast: 1 });
+    const answer = await owner.call("cancel-ai-job", {
+      body: { job_id: jobId },
+    });
+    assertEquals(answer.status, 202);
+    const job = await waitForJob(stack, owner, jobId, "cancelled");
+    assertEquals([job.spend, job.error_code], [spend, "cancelled"]);
+    assertEquals(
+      job.error_message,
+      isListed
+        ? "Cancelled after the AI provider had done paid work."
+        : "Cancelled during a call to the AI provider; it may have cost money.",
+    );
+    const made = await stack.simulator.creations(jobId);
+    assertEquals(made.map(({ state }) => state), states);
+    assertEquals(
+      (await stack.simulator.requests("voices.add", { jobId })).length,
+      1,
+    );
   });
 }
 

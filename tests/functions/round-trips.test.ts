@@ -42,6 +42,13 @@ async function calledByService(
   return { calls, transactions };
 }
 
+/** Whether the worker has made its last, empty claim, and every transaction is committed. */
+async function isIdle(stack: TestStack): Promise<boolean> {
+  const { calls, transactions } = await calledByService(stack);
+  const total = Object.values(calls).reduce((sum, times) => sum + times, 0);
+  return calls["claim_ai_jobs"] === 1 && transactions >= total;
+}
+
 function asAdmin(stack: TestStack) {
   const sql = postgres(stack.adminDbUrl, { max: 1, onnotice: () => {} });
   return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) };
@@ -54,8 +61,8 @@ Deno.test("round trips: a voice clone costs five, including its claim and the la
   await waitForJob(stack, owner, warmUp, "completed");
   const input = await uploadRecording(owner);
   await waitUntil(
-    "the worker is idle",
-    async () => (await calledByService(stack)).calls["claim_ai_jobs"] === 1,
+    "the worker is idle, and everything is committed",
+    async () => await isIdle(stack),
   );
   {
     await using admin = asAdmin(stack);
@@ -65,12 +72,8 @@ Deno.test("round trips: a voice clone costs five, including its claim and the la
   const jobId = await requestVoice(owner, input);
   await waitForJob(stack, owner, jobId, "completed");
   await waitUntil(
-    "the worker claimed again, and everything is committed",
-    async () => {
-      const { calls, transactions } = await calledByService(stack);
-      const total = Object.values(calls).reduce((sum, times) => sum + times, 0);
-      return calls["claim_ai_jobs"] === 1 && transactions >= total;
-    },
+    "the worker is idle again",
+    async () => await isIdle(stack),
   );
   const { calls, transactions } = await calledByService(stack);
   // A slow download sends the report and extends the lease meanwhile.

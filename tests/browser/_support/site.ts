@@ -259,10 +259,16 @@ export async function speak(page: Page, text: string): Promise<void> {
   await cardOf(page, text).waitFor();
 }
 
-/** Records the microphone for about this number of seconds. */
-export async function record(page: Page, seconds: number): Promise<void> {
+/** Resolves when a recording has run for two seconds or longer: each second is shown only until the next. */
+export async function recordedTwoSeconds(page: Page): Promise<void> {
+  await page.locator("strong").filter({ hasText: /^0:(0[2-9]|[1-5]\d)$/ })
+    .waitFor();
+}
+
+/** Records the microphone for about two seconds. */
+export async function record(page: Page): Promise<void> {
   await page.getByRole("button", { name: /^Record now/ }).click();
-  await page.getByText(`0:0${seconds}`).waitFor();
+  await recordedTwoSeconds(page);
   await page.getByRole("button", { name: "Stop" }).click();
   await page.getByLabel(/^Your recording/).waitFor();
 }

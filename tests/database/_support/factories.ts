@@ -250,7 +250,7 @@ export async function refusalOf(
 }
 
 /**
- * Resolves once that session waits for a lock. Polls instead of sleeping; fails after ten seconds.
+ * Resolves once that session waits for a lock. Polls instead of sleeping; fails after a minute.
  *
  * @param pid the backend of the session, from `pg_backend_pid()`.
  */
@@ -259,7 +259,7 @@ export async function untilBlocked(
   pid: number,
 ): Promise<void> {
   const [row] = await db.sql<{ until: number }[]>`
-    select extract(epoch from clock_timestamp())::float8 + 10 as until`;
+    select extract(epoch from clock_timestamp())::float8 + 60 as until`;
   for (;;) {
     const [now] = await db.sql<{ blocked: boolean; at: number }[]>`
       select cardinality(pg_blocking_pids(${pid})) > 0 as blocked,

@@ -190,7 +190,13 @@ for (const name of NAMES) {
   ) {
     Deno.test(`${name}: a submission that meets ${JSON.stringify(fault)} is ${code}, ${certainty}`, async () => {
       await using simulators = await running();
-      const provider = videos(name, simulators, undefined, 1);
+      const isStalled = fault.kind === "hang" || fault.kind === "delay_body";
+      const provider = videos(
+        name,
+        simulators,
+        undefined,
+        isStalled ? 1 : undefined,
+      );
       const prepared = await requestOf(provider);
       simulators.faults.add({
         provider: name,

@@ -14,17 +14,22 @@ function shell(
     command: ["/bin/sh", "-c", script],
     env: { PATH: "/usr/bin:/bin" },
     endSignal: "TERM",
-    graceSeconds: 1,
+    graceSeconds: 60,
     onLine: (stream, line) => lines.push(`${stream} ${line}`),
     ...more,
   };
 }
 
 /** Starts a script that says "ready" when its traps are set, and waits for that. */
-async function started(script: string, lines: string[] = []) {
+async function started(
+  script: string,
+  lines: string[] = [],
+  more: Partial<GuardedCommand> = {},
+) {
   const ready = Promise.withResolvers<void>();
   const child = await spawnGuarded(
     shell(script, [], {
+      ...more,
       onLine(_stream, line) {
         if (line === "ready") ready.resolve();
         else lines.push(line);
@@ -82,7 +87,9 @@ Deno.test("end: sends the end signal, which the command may handle", async () =>
 
 Deno.test("end: a command that does not end is killed after the grace period", async () => {
   const lines: string[] = [];
-  const child = await started(`trap '' TERM; ${forever}`, lines);
+  const child = await started(`trap '' TERM; ${forever}`, lines, {
+    graceSeconds: 1,
+  });
   const before = performance.now();
   assertEquals(await child.end(), 137);
   assertEquals(performance.now() - before > 900, true);
