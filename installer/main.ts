@@ -36,8 +36,9 @@ const VERBS: Record<Step["action"], string> = {
 };
 
 const NEXT = `Next:
-  1. Commit the changes, with supabase/.edge-ai-jobs.json.
-  2. Set the secrets, push the migrations and deploy the functions: see docs/deploy.md in the repository of edge-ai-jobs.
+  1. Add supabase/.env to your .gitignore.
+  2. Commit the changes, with supabase/.edge-ai-jobs.json.
+  3. Set the secrets, push the migrations and deploy the functions: see docs/deploy.md in the repository of edge-ai-jobs.
 `;
 const NEXT_OF_UPGRADE = `Next:
   1. Read the changelog, commit the changes, and merge files that end with .new.

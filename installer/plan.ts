@@ -347,6 +347,8 @@ class Planner {
         ? " (--modules core does not need it)"
         : shop.has(name)
         ? " (--modules core,people does not need it)"
+        : name === "schema private"
+        ? " (move what it holds to another schema first)"
         : "";
       this.#conflicts.add(`${name}: ${place}${advice}`);
     }

@@ -197,7 +197,7 @@ function sayProviders(stack: Stack): boolean {
   const isAllSimulated = ai.every(({ mode }) => mode === "simulated");
   if (ai.some(({ mode }) => mode === "simulated")) {
     say(
-      "  A simulated voice always reads the same page of Jane Austen, and the face of a simulated film does not move.",
+      "  Simulated voices and transcripts are always the same page of Jane Austen, and the face of a simulated film does not move.",
     );
   }
   say("");

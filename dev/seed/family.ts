@@ -61,6 +61,16 @@ const FILES: readonly SeedFile[] = [
     ),
   },
   {
+    path: `outputs/${ANNA}/grandpa-reads.mp3`,
+    type: "audio/mpeg",
+    source: RECORDING,
+  },
+  {
+    path: `outputs/${ANNA}/sunday-call.json`,
+    type: "application/json",
+    source: new URL("media/sunday-call.json", import.meta.url),
+  },
+  {
     path: `outputs/${ANNA}/grandpa-tells-of-the-lake.mp4`,
     type: "video/mp4",
     // As the simulated D-ID creates it.

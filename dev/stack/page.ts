@@ -15,7 +15,7 @@ export const SEEDED_PEOPLE = {
 export type SeededPeople = typeof SEEDED_PEOPLE;
 
 const SIMULATED =
-  "The AI providers are simulated: every voice reads the same page of Jane Austen, and faces in films do not move.";
+  "The AI providers are simulated: every voice and every transcript is the same page of Jane Austen, faces in films do not move, and costs are examples.";
 
 /** A page server that has no stack yet. */
 export interface StackPage extends AsyncDisposable {

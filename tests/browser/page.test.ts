@@ -446,6 +446,37 @@ browserTest(
 );
 
 browserTest(
+  "job: one of a type that the page does not know is shown like the others",
+  async () => {
+    await using visitor = await visit(site());
+    const { page } = visitor;
+    const email = await signUp(page);
+    await site().sql(`
+      insert into public.ai_job_types (
+        job_type, provider, max_attempts, is_input_required, input_buckets, input_mime_types, input_max_bytes
+      ) values ('sound_effect', 'elevenlabs', 1, false, '{}', '{}', 1)`);
+    try {
+      await speak(page, "Good night, all of you.");
+      await site().sql(`
+        insert into public.ai_jobs (user_id, job_type, metadata)
+        select u.id, 'sound_effect', '{"title": "A door slams"}' from auth.users as u where u.email = '${email}'`);
+      for (const isReloaded of [false, true]) {
+        if (isReloaded) await page.reload();
+        await cardOf(page, "A door slams").getByText("sound_effect").waitFor();
+        await cardOf(page, "Good night, all of you.").waitFor();
+      }
+    } finally {
+      await site().sql(
+        "delete from public.ai_jobs where job_type = 'sound_effect'",
+      );
+      await site().sql(
+        "delete from public.ai_job_types where job_type = 'sound_effect'",
+      );
+    }
+  },
+);
+
+browserTest(
   "draft: a recording and a text outlive other forms, the console and an expired session",
   async () => {
     await using visitor = await visit(site(), { expected: FAILED_REQUESTS });

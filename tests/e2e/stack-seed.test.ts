@@ -7,6 +7,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
+import { z } from "zod";
 import { clientOf, dataOf, newPerson } from "../_support/stack-people.ts";
 import {
   makeProject,
@@ -17,6 +18,11 @@ import {
 } from "../_support/stack-fixture.ts";
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
+
+const resultSchema = z.object({
+  content_type: z.string().optional(),
+  size_bytes: z.number().optional(),
+});
 
 const files = {
   "supabase/seed.sql": `
@@ -39,7 +45,7 @@ Deno.test("seed: users of supabase/seed.sql sign in and find their data, also af
     await using stack = await startChild(repository, args);
     assertEquals(stack.output().includes("supabase/seed.sql"), isFirst);
     const lists = {
-      anna: { ai_jobs: 1, voices: 1, calls: 1, orders: 1, payments: 1 },
+      anna: { ai_jobs: 5, voices: 1, calls: 1, orders: 1, payments: 1 },
       paul: { ai_jobs: 0, voices: 0, calls: 0, orders: 1, payments: 0 },
       shop: { ai_jobs: 0, voices: 0, calls: 0, orders: 1, payments: 0 },
     };
@@ -163,6 +169,28 @@ Deno.test("seed: Anna's files open, suit every job type, and her voice still spe
         200,
         "image/jpeg",
       ]);
+    }
+
+    // A finished job of each type, the newest last, whose output opens.
+    const jobs = await dataOf(
+      client.from("ai_jobs").select("job_type,status,output_url,result_data")
+        .order("created_at"),
+    );
+    assertEquals(jobs.map(({ job_type, status }) => [job_type, status]), [
+      ["transcription", "completed"],
+      ["voice_clone", "completed"],
+      ["text_to_speech", "completed"],
+      ["avatar_video", "completed"],
+      ["pdf_render", "completed"],
+    ]);
+    for (const { job_type, output_url, result_data } of jobs) {
+      if (output_url === null) continue;
+      const { type, bytes } = await open(output_url);
+      const { content_type, size_bytes } = resultSchema.parse(result_data);
+      if (content_type !== undefined) assertEquals(type, content_type);
+      if (size_bytes !== undefined) {
+        assertEquals(bytes.length, size_bytes, job_type);
+      }
     }
 
     const slideshow = await dataOf(

@@ -7,12 +7,12 @@ import { Notice } from "../parts/notice.tsx";
 import { toast } from "../parts/toast.tsx";
 import { stale } from "./ops.ts";
 import { setQuery } from "../shell/router.tsx";
-import { isJobType, STATUS_WORDS, TYPE_WORDS } from "../words/jobs.ts";
+import { STATUS_WORDS, typeWordsOf } from "../words/jobs.ts";
 import type { JobStatus } from "../../client/mod.ts";
 
-/** The display name of a job type; a type of a later version keeps its technical name. */
+/** The display name of a job type. */
 export function typeName(type: string): string {
-  return isJobType(type) ? TYPE_WORDS[type].name : type;
+  return typeWordsOf(type).name;
 }
 
 /** The state of a job. */

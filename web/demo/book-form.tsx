@@ -110,7 +110,7 @@ export function BookForm() {
         items.map((item) => ({ ...item, slideshow_id })),
       ).select("id"),
     );
-    await jobs.create({
+    const { id } = await jobs.create({
       job_type: "pdf_render",
       metadata: {
         slideshow_id,
@@ -120,7 +120,7 @@ export function BookForm() {
     });
     clearSent(slides, chosen, []);
     clearSent(title, typed, "");
-    toast("The book is being laid out.");
+    toast("The book is being laid out.", "good", id);
   }
 
   const { length } = slides.value;

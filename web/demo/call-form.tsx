@@ -37,7 +37,7 @@ export function CallForm() {
             recording_id: await studio.addMedia(kind, chosen, input_url),
           }).select("id").single(),
         );
-        await jobs.create({
+        const { id } = await jobs.create({
           job_type: "transcription",
           input_url,
           metadata: {
@@ -48,7 +48,7 @@ export function CallForm() {
           },
         });
         clearSent(file, chosen, null);
-        toast("The call is being transcribed.");
+        toast("The call is being transcribed.", "good", id);
       }}
     >
       <RecordingPicker

@@ -36,12 +36,13 @@ export function FilmForm() {
       : await readyRecording(spoken, RECORDING_MAX_BYTES);
     const portrait = await studio.upload(face, "uploads", onProgress);
     const name = face.name.replace(/\.\w+$/, "");
+    let film;
     if (sound === null) {
       const speech = await jobs.create({
         job_type: "text_to_speech",
         metadata: { text: words, voice_id: voice.value },
       });
-      await jobs.create({
+      film = await jobs.create({
         job_type: "avatar_video",
         input_url: portrait.input_url,
         metadata: { name },
@@ -49,7 +50,7 @@ export function FilmForm() {
       });
     } else {
       const { input_url } = await studio.upload(sound, "uploads", onProgress);
-      await jobs.create({
+      film = await jobs.create({
         job_type: "avatar_video",
         input_url: portrait.input_url,
         metadata: { name, audio_url: input_url },
@@ -58,7 +59,11 @@ export function FilmForm() {
     clearSent(photo, chosen, null);
     clearSent(recording, spoken, null);
     clearSent(text, written, "");
-    toast("The film is being made. This takes a minute or two.");
+    toast(
+      "The film is being made. This takes a minute or two.",
+      "good",
+      film.id,
+    );
   }
 
   return (

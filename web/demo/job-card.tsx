@@ -1,5 +1,6 @@
 /** One job: its progress, result or error, cost and timeline. */
 import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
 import { isFinal, type Job } from "../../client/mod.ts";
 import { jobStores } from "../../client/job-store.ts";
 import { Badge } from "../parts/badge.tsx";
@@ -7,7 +8,7 @@ import { Button } from "../parts/button.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { Progress } from "../parts/progress.tsx";
-import { toast } from "../parts/toast.tsx";
+import { dismissAbout, toast } from "../parts/toast.tsx";
 import { useSource } from "../shell/source.ts";
 import { setQuery } from "../shell/router.tsx";
 import { canRetryJob, describeCode } from "../words/errors.ts";
@@ -16,7 +17,7 @@ import {
   stageOf,
   statusOf,
   titleOf,
-  TYPE_WORDS,
+  typeWordsOf,
 } from "../words/jobs.ts";
 import { withoutRepeats } from "../words/rounds.ts";
 import {
@@ -85,11 +86,15 @@ export function JobCard({ job }: { job: Job }) {
   const { id, status, error_code } = job;
   const isOver = isFinal(status);
   const { name, tone } = statusOf(job);
-  const type = TYPE_WORDS[job.job_type];
+  const type = typeWordsOf(job.job_type);
   const title = titleOf(job);
   const isParked = error_code === "outcome_unknown";
   const canRunAgain = status === "failed" && canRetryJob(error_code ?? "");
   const failure = status === "failed" ? describeCode(error_code ?? "") : null;
+  // “It is being made” is over.
+  useEffect(() => {
+    if (isOver) dismissAbout(id);
+  }, [id, isOver]);
   const act = async (action: () => Promise<unknown>) => {
     isBusy.value = true;
     await studio.attempt(action);
@@ -129,8 +134,8 @@ export function JobCard({ job }: { job: Job }) {
           <p>{failure}</p>
           {job.error_message !== null && (
             <details class="small">
-              <summary>What the service reported</summary>
-              {job.error_message}
+              <summary>Details</summary>
+              {job.error_message} <code>{error_code}</code>
             </details>
           )}
         </Notice>

@@ -329,8 +329,22 @@ function ClonedVoice({ job }: { job: Job }) {
   );
 }
 
+/** The file of a job whose type this page does not know. */
+function OtherFile({ path, name }: { path: string | null; name: string }) {
+  const { box, url, problem, renew } = useSignedUrl(path);
+  if (path === null) return null;
+  const ending = /\.\w+$/.exec(path)?.[0] ?? "";
+  return (
+    <div ref={box} class="stack tight">
+      {problem !== null && <Missing text={problem} onRetry={renew} />}
+      {url !== null && <Download url={url} name={`${name}${ending}`} />}
+    </div>
+  );
+}
+
 /** The result of a completed job. */
 export function Result({ job, name }: { job: Job; name: string }) {
+  const { output_path } = job;
   switch (job.job_type) {
     case "voice_clone":
       return <ClonedVoice job={job} />;
@@ -342,5 +356,7 @@ export function Result({ job, name }: { job: Job; name: string }) {
       return <Transcript job={job} name={name} />;
     case "pdf_render":
       return <Book job={job} name={name} />;
+    default:
+      return <OtherFile path={output_path} name={name} />;
   }
 }

@@ -89,14 +89,14 @@ export function VoiceForm() {
             "voice-samples",
             onProgress,
           );
-          await studio.backend.jobs.create({
+          const { id } = await studio.backend.jobs.create({
             job_type: "voice_clone",
             input_url,
             metadata: { voice_name: typed.trim() },
           });
           clearSent(file, chosen, null);
           clearSent(name, typed, "");
-          toast("The voice is being cloned.");
+          toast("The voice is being cloned.", "good", id);
         }}
       >
         <RecordingPicker

@@ -38,6 +38,13 @@ export function toast(
   setTimeout(() => dismiss(id), SHOWN_MS[kind]);
 }
 
+/** Removes the messages about something whose state has changed. */
+export function dismissAbout(about: string): void {
+  if (toasts.peek().some((one) => one.about === about)) {
+    toasts.value = toasts.value.filter((one) => one.about !== about);
+  }
+}
+
 /** The messages; once in a page. */
 export function Toasts() {
   const box = useRef<HTMLDivElement>(null);

@@ -8,7 +8,7 @@ const OPERATOR = "The people who run this service have to fix it.";
 export const ERROR_WORDS: Readonly<Record<string, string>> = {
   // Requests
   invalid_json: OURS,
-  invalid_request: "Something in the form is missing or not valid.",
+  invalid_request: "Something is missing or not valid.",
   unauthenticated: "Your session has ended. Sign in again.",
   account_not_found: "This account no longer exists. Sign in with another one.",
   not_found: "This does not exist any more, or it belongs to another user.",
@@ -105,11 +105,11 @@ export const ERROR_WORDS: Readonly<Record<string, string>> = {
     `The credit at the AI service is used up. ${OPERATOR}`,
   provider_limit_reached: `A limit at the AI service is reached. ${OPERATOR}`,
   provider_rejected_input:
-    "The AI service could not use this. Try another recording or photo.",
+    "The AI service could not use this. Try another file or text.",
   provider_content_refused:
     "The AI service does not allow this content. Try something else.",
   provider_render_failed:
-    "The AI service could not make this. Try another photo or recording.",
+    "The AI service could not make this. Try another file or text.",
   provider_concurrency_limited:
     "The AI service is busy. This is tried again automatically.",
   provider_rate_limited: "The AI service is busy. Try again in a few minutes.",
@@ -143,7 +143,7 @@ export const ERROR_WORDS: Readonly<Record<string, string>> = {
   user_already_exists:
     "There is already an account with this email. Sign in instead.",
   email_exists: "There is already an account with this email. Sign in instead.",
-  weak_password: "This password is too easy to guess. Choose a longer one.",
+  weak_password: "This password is too weak. Choose a longer one.",
   email_address_invalid: "This is not a valid email address.",
   signup_disabled: "This project takes no new accounts at the moment.",
   over_request_rate_limit: "Too many attempts. Wait a minute.",

@@ -15,9 +15,16 @@ export const TYPE_WORDS: Readonly<
   pdf_render: { name: "Book", icon: "book" },
 };
 
-/** Whether this file has words for the type of that name. */
-export function isJobType(name: string): name is JobType {
+function isJobType(name: string): name is JobType {
   return Object.hasOwn(TYPE_WORDS, name);
+}
+
+/**
+ * Name and icon of the type of that name. A project may have types that this page does not know: they have the name
+ * that the database gives them.
+ */
+export function typeWordsOf(type: string): { name: string; icon: IconName } {
+  return isJobType(type) ? TYPE_WORDS[type] : { name: type, icon: "box" };
 }
 
 /** Name and colour of a status. */
@@ -163,7 +170,7 @@ export function titleOf({ metadata, job_type, input_url }: Job): string {
   )?.[1];
   const title = typeof given === "string"
     ? given
-    : fileNameOf(input_url) ?? TYPE_WORDS[job_type]?.name ?? job_type;
+    : fileNameOf(input_url) ?? typeWordsOf(job_type).name;
   return title.length > 70
     ? `${title.slice(0, 68).replace(/\s+\S*$/, "")} …`
     : title;

@@ -19,7 +19,8 @@ export function createHandler(
         ? { status: 200, message: "The job is cancelled." }
         : {
           status: 202,
-          message: "The job is being stopped; it ends within seconds.",
+          message:
+            "Cancellation is requested. The job stops within seconds; work that finishes first is kept and paid for.",
         },
   });
 }

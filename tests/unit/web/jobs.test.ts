@@ -1,5 +1,10 @@
 import { assertEquals } from "@std/assert";
-import { eventOf, stageOf, statusOf } from "../../../web/words/jobs.ts";
+import {
+  eventOf,
+  stageOf,
+  statusOf,
+  typeWordsOf,
+} from "../../../web/words/jobs.ts";
 
 Deno.test("page words: the text about the end of a paid call shows whether a response arrived", () => {
   const words = (outcome?: string) =>
@@ -54,4 +59,10 @@ Deno.test("page words: a job is shown as working while the provider works, not w
     }),
     "Speaking",
   );
+});
+
+Deno.test("typeWordsOf: a type that the page does not know has its own name", () => {
+  assertEquals(typeWordsOf("pdf_render").name, "Book");
+  assertEquals(typeWordsOf("sound_effect").name, "sound_effect");
+  assertEquals(typeWordsOf("constructor").name, "constructor");
 });
