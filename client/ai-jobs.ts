@@ -261,13 +261,8 @@ function standingOf(answer: Fields): JobStanding {
  * others.
  */
 export function drawKey(): string {
-  if (typeof crypto !== "undefined" && "randomUUID" in crypto) {
-    return crypto.randomUUID();
-  }
-  return Array.from(
-    { length: 4 },
-    () => Math.random().toString(36).slice(2, 12),
-  ).join("");
+  return globalThis.crypto?.randomUUID?.() ??
+    `${Math.random()}-${Math.random()}`;
 }
 
 /** The jobs of the user who is signed in at one Supabase client. */

@@ -97,6 +97,8 @@ export function noResponse(cause?: unknown): NetworkError {
   });
 }
 
+const NO_SESSION = "There is no valid session.";
+
 /** Converts an error of functions-js. */
 async function toFailure(error: unknown): Promise<AiJobsError> {
   const context = error instanceof Error
@@ -110,7 +112,9 @@ async function toFailure(error: unknown): Promise<AiJobsError> {
   const problem = isFields(body) ? body : {};
   const text = (name: string) =>
     typeof problem[name] === "string" ? problem[name] : undefined;
-  const message = text("detail") ?? text("message") ??
+  // The platform refuses a missing or ended session itself, as an “Invalid JWT”.
+  const message = text("detail") ??
+    (status === 401 ? NO_SESSION : text("message")) ??
     `The service answered with ${status}.`;
   const seconds = Number(headers.get("retry-after") ?? NaN);
   const details = {
@@ -227,7 +231,7 @@ export async function readRows(
   throwIfAborted(signal);
   if (error === null) return listOf(data);
   throw status === 401
-    ? new NotSignedIn("The session is not valid.", {
+    ? new NotSignedIn(NO_SESSION, {
       code: "unauthenticated",
       cause: error,
     })

@@ -182,7 +182,11 @@ liveTest(
         auth: { persistSession: false, autoRefreshToken: false },
       }),
     );
-    await assertRejects(() => signedOut.list(), NotSignedIn);
+    await assertRejects(
+      () => signedOut.list(),
+      NotSignedIn,
+      "There is no valid session.",
+    );
   },
 );
 
