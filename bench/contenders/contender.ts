@@ -52,8 +52,8 @@ export interface Contender {
   times(ids: readonly string[]): Promise<Map<string, JobTimes>>;
   /** When the first line of the handler ran, by the wall clock in milliseconds; only of the current worker. */
   firstLines(): Promise<Map<string, number>>;
-  /** Jobs of the first user that have been started. */
-  startedOfFirst(): Promise<number>;
+  /** How many jobs of the first user started between two times of the database's clock, in milliseconds since 1970. */
+  startedOfFirst(after: number, before: number): Promise<number>;
   /** Fills the tables up to `count` finished jobs, as after months of use, with fresh statistics. */
   fillHistory(rows: number): Promise<void>;
   dispose(): Promise<void>;

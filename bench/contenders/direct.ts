@@ -64,7 +64,7 @@ export function directContender(
     recovered: () => recovering,
     times: (ids) => database.times(ids),
     firstLines: () => worker.firstLines(),
-    startedOfFirst: () => database.startedOfFirst(),
+    startedOfFirst: (after, before) => database.startedOfFirst(after, before),
     fillHistory: (rows) => database.fillHistory(rows),
     dispose: () => Promise.resolve(),
   };

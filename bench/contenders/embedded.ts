@@ -78,7 +78,7 @@ export function embeddedContender(
       );
       return new Map(Object.entries(lines));
     },
-    startedOfFirst: () => database.startedOfFirst(),
+    startedOfFirst: (after, before) => database.startedOfFirst(after, before),
     fillHistory: (rows) => database.fillHistory(rows),
     dispose: () => Promise.resolve(),
   };

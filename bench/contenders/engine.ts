@@ -156,13 +156,14 @@ export class EngineDatabase {
   }
 
   /** See {@link Contender.startedOfFirst}. */
-  async startedOfFirst(): Promise<number> {
+  async startedOfFirst(after: number, before: number): Promise<number> {
     const [{ count }] = countSchema.parse([
       ...await this.#control`
         select count(*)::integer as count from public.ai_jobs
-        where user_id = any (${
-        this.#usersOf("first")
-      }::uuid[]) and started_at is not null`,
+        where user_id = any (${this.#usersOf("first")}::uuid[])
+          and started_at > to_timestamp(${
+        after / 1000
+      }) and started_at < to_timestamp(${before / 1000})`,
     ]);
     return count;
   }

@@ -111,7 +111,7 @@ export async function graphileWorkerContender(
     },
     times: (ids) => database.times(ids),
     firstLines: () => worker.firstLines(),
-    startedOfFirst: () => database.startedOfFirst(),
+    startedOfFirst: (after, before) => database.startedOfFirst(after, before),
     // The library deletes finished jobs.
     fillHistory: (rows) => database.fillHistory(rows),
     dispose: () => database.dispose(),

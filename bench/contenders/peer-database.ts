@@ -104,11 +104,14 @@ export class PeerDatabase {
   }
 
   /** See {@link Contender.startedOfFirst}. */
-  async startedOfFirst(): Promise<number> {
+  async startedOfFirst(after: number, before: number): Promise<number> {
     const [{ count }] = countSchema.parse([
       ...await this.control`
         select count(*)::integer as count from app.jobs
-        where user_id = ${this.userIds[0] ?? ""} and started_at is not null`,
+        where user_id = ${this.userIds[0] ?? ""}
+          and started_at > to_timestamp(${
+        after / 1000
+      }) and started_at < to_timestamp(${before / 1000})`,
     ]);
     return count;
   }

@@ -144,7 +144,7 @@ export async function pgBossContender(
     },
     times: (ids) => database.times(ids),
     firstLines: () => worker.firstLines(),
-    startedOfFirst: () => database.startedOfFirst(),
+    startedOfFirst: (after, before) => database.startedOfFirst(after, before),
     async fillHistory(rows) {
       await database.fillHistory(rows);
       // The library keeps finished jobs for seven days.

@@ -31,7 +31,7 @@ export const FULL: Sizes = {
   singleJobs: 10,
   singleSeconds: 5,
   historyRows: 1_000_000,
-  historyJobs: 500,
+  historyJobs: 2_000,
 };
 
 /** Sizes to see whether something is broken: under two minutes. */

@@ -1,6 +1,7 @@
 /**
- * One user has thousands of waiting jobs, another one submits a single job: how many jobs of the first user start
- * before it. In slots: 1 means that every slot was given to the first user once more.
+ * One user has thousands of waiting jobs, another one submits a single job: how many jobs of the first user start after
+ * the response to that and before the job, by the times in their rows. In slots: 1 means that every slot was given to
+ * the first user once more.
  */
 import type { Contender } from "../contenders/contender.ts";
 import { distribution, round } from "../measure/statistics.ts";
@@ -23,20 +24,23 @@ async function single(
   contender: Contender,
   limitMs: number,
 ): Promise<{ waitMs: number | null; ahead: number }> {
-  const before = await contender.startedOfFirst();
   const at = wallMs();
   const [id] = await contender.insert(1, "second");
   if (id === undefined) throw new Error("no job was inserted");
+  const inserted = wallMs();
   const deadline = at + limitMs;
   while (wallMs() < deadline) {
     const startedAt = (await contender.times([id])).get(id)?.startedAt ?? null;
     if (startedAt !== null) {
-      const ahead = await contender.startedOfFirst() - before;
+      const ahead = await contender.startedOfFirst(inserted, startedAt);
       return { waitMs: Math.max(0, startedAt - at), ahead };
     }
     await pause(POLL_MS);
   }
-  return { waitMs: null, ahead: await contender.startedOfFirst() - before };
+  return {
+    waitMs: null,
+    ahead: await contender.startedOfFirst(inserted, wallMs()),
+  };
 }
 
 async function share(

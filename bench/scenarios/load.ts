@@ -6,6 +6,8 @@ import { pause } from "./scenario.ts";
 
 const POLL_MS = 10;
 const WARM_UP_JOBS = 20;
+/** By each client. A session plans most statements anew in its first five calls. */
+const WARM_UP_CALLS = 10;
 const WARM_UP_MS = 15_000;
 
 /** How a number of jobs ended. Times by the wall clock in milliseconds. */
@@ -35,14 +37,19 @@ export async function createAll(
 }
 
 /**
- * Runs some jobs before the measured ones, so that one-time work (compiling, importing a client, preparing statements)
- * does not count in scenarios with a fixed pace. Resolves with the number of objects at the provider.
+ * Runs some jobs before the measured ones, so that one-time work does not count: compiling, importing a client, and the
+ * plans of each database session, which an app's pool keeps for hours. The jobs come in one statement and from each
+ * client of {@link createAll}. Resolves with the number of objects at the provider.
  */
 export async function warmUp(
   environment: Environment,
   contender: Contender,
 ): Promise<number> {
   const ids = await contender.insert(WARM_UP_JOBS, "anyone");
+  if (!contender.isPolling) {
+    const calls = CREATORS * WARM_UP_CALLS;
+    ids.push(...await createAll(contender, calls, WARM_UP_MS));
+  }
   const { finished } = await waitFinished(
     environment,
     contender,
