@@ -6,7 +6,7 @@ import { pause } from "./scenario.ts";
 
 const POLL_MS = 10;
 const WARM_UP_JOBS = 20;
-/** By each client. A session plans most statements anew in its first five calls. */
+/** By each client. A session plans most statements again in each of its first five calls. */
 const WARM_UP_CALLS = 10;
 const WARM_UP_MS = 15_000;
 
