@@ -14,6 +14,8 @@ interface Insertion {
   text: string;
 }
 
+const CHANGELOG = "CHANGELOG.md";
+
 /** A folder of the repository, as the generator reads and writes it. */
 export interface Tree {
   /** Undefined when there is no such file. */
@@ -48,7 +50,35 @@ export async function addJobType(
     }
     changed[path] = current.slice(0, at) + text + current.slice(at);
   }
+  changed[CHANGELOG] = withAddition(
+    await tree.read(CHANGELOG) ?? "",
+    `The job type \`${names.snake}\`: ElevenLabs makes a ${names.words} from a text.`,
+  );
   return changed;
+}
+
+/**
+ * A changelog with one more point under “Added” of what is not released.
+ *
+ * @throws {CannotAdd} when it has no section for that.
+ */
+export function withAddition(changelog: string, point: string): string {
+  const heading = "## Unreleased\n", added = "\n### Added\n";
+  const start = changelog.indexOf(heading) + heading.length;
+  if (start < heading.length) {
+    throw new CannotAdd(`${CHANGELOG} has no line "${heading.trim()}"`);
+  }
+  const nextRelease = changelog.indexOf("\n## ", start);
+  const end = nextRelease < 0 ? changelog.length : nextRelease;
+  const list = changelog.indexOf(added, start);
+  if (list < 0 || list >= end) {
+    return `${changelog.slice(0, start)}${added}\n- ${point}\n${
+      changelog.slice(start)
+    }`;
+  }
+  const nextList = changelog.indexOf("\n### ", list + added.length);
+  const at = nextList < 0 ? end : Math.min(nextList, end);
+  return `${changelog.slice(0, at)}- ${point}\n${changelog.slice(at)}`;
 }
 
 /** One more than the newest migration's, so that the new one is the last to run. */
@@ -156,13 +186,6 @@ export interface ${pascal}Result {
       before: "## Your own\n",
       text:
         `## \`${snake}\`\n\nMakes a ${words} from a text, at ElevenLabs.\n\n- Input: none. The text is in the metadata.\n- Metadata: \`text\` (1,000 characters at most).\n- Result: \`{provider_${snake}_id, size_bytes, content_type}\`; \`output_url\` is the MP3.\n\n`,
-    },
-    {
-      path: "CHANGELOG.md",
-      before: "\n## ",
-      after: "## Unreleased\n",
-      text:
-        `\n- The job type \`${snake}\`: ElevenLabs makes a ${words} from a text.\n`,
     },
   ];
 }
