@@ -103,6 +103,7 @@ const hook = `
 let left = "";
 const held: unknown[] = [];
 let sum = 0;
+const finish = Promise.withResolvers<void>();
 /** Uses some milliseconds of processor time. */
 const work = () => { for (let i = 0; i < 5_000_000; i++) sum += i % 7; };
 const pause = (_after?: void) => new Promise((resolve) => setTimeout(resolve, 10));
@@ -132,6 +133,15 @@ Deno.serve({ port: 9999 }, async (request) => {
   if (url.pathname.endsWith("/memory/of-objects")) for (;;) held.push(Array.from({ length: 1000 }, () => ({ held })));
   if (url.pathname.endsWith("/memory/half")) held.push(new Uint8Array(140_000_000).fill(1));
   if (url.pathname.endsWith("/age")) return Response.json({ age: performance.now(), origin: performance.timeOrigin });
+  if (url.pathname.endsWith("/background/until-finished")) {
+    EdgeRuntime.waitUntil((async () => { await finish.promise; console.log("background done"); })());
+    console.log("background begun");
+    return new Response(null, { status: 202 });
+  }
+  if (url.pathname.endsWith("/background/finish")) {
+    finish.resolve();
+    return new Response(null, { status: 202 });
+  }
   if (url.pathname.endsWith("/background")) {
     EdgeRuntime.waitUntil((async () => { await new Promise((r) => setTimeout(r, 200)); console.log("background done"); })());
     return new Response(null, { status: 202 });

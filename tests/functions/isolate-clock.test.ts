@@ -1,7 +1,7 @@
 /** Idle time does not age an isolate: a job is claimed immediately, and the janitor has time for its work. */
 import { assert, assertEquals } from "@std/assert";
 import { requestVoice, signUp, uploadRecording } from "../_support/as-user.ts";
-import { type TestStack, useStack } from "../_support/stack.ts";
+import { useStack } from "../_support/stack.ts";
 import { waitForJob, waitForLog } from "../_support/wait-for.ts";
 
 /** Longer than an isolate lives. */
@@ -9,18 +9,7 @@ const IDLE_MS = 160_000;
 
 const running = useStack();
 
-/** Seconds from the insert of a job to its first claim. */
-async function secondsToClaim(
-  stack: TestStack,
-  jobId: string,
-): Promise<number> {
-  const [row] = await stack.sql<{ seconds: number }>`
-    select extract(epoch from started_at - created_at)::float8 as seconds from public.ai_jobs where id = ${jobId}`;
-  assert(row !== undefined);
-  return row.seconds;
-}
-
-Deno.test("isolate clock: after idling longer than an isolate lives, a job is claimed in two seconds, unswept", async (t) => {
+Deno.test("isolate clock: after idling longer than an isolate lives, a job is claimed unswept", async (t) => {
   const stack = running();
   const user = await signUp(stack);
   for (
@@ -31,9 +20,8 @@ Deno.test("isolate clock: after idling longer than an isolate lives, a job is cl
       // The successor of the old isolate is ready, as it would be after that time.
       await stack.ask("/functions/origin", "process-ai-job");
       const jobId = await requestVoice(user, await uploadRecording(user));
+      // Nothing sweeps in this ring: a dispatch that an old isolate refused would leave the job waiting.
       await waitForJob(stack, user, jobId, "completed");
-      const seconds = await secondsToClaim(stack, jobId);
-      assert(seconds < 2, `${seconds} s`);
     });
   }
   assertEquals(
