@@ -1,33 +1,30 @@
 /** The result cache in Postgres, which is used when no Redis is configured. */
 import { assertEquals, assertLessOrEqual } from "@std/assert";
 import { voiceCloneResultSchema } from "../../supabase/functions/_shared/contracts/voice-clone.ts";
-import { useStack } from "../_support/stack.ts";
-import type { TestStack } from "../_support/stack.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
 import { jobFacts } from "../_support/job-facts.ts";
 import { waitForJob, waitUntil } from "../_support/wait-for.ts";
 import {
   assertMiss,
   defineCacheTests,
   firstJob,
+  rememberedJob,
   requestAgain,
 } from "./_support/cache-cases.ts";
 
 const running = useStack();
 
-async function remembered(stack: TestStack, key: string): Promise<void> {
-  await waitUntil(`the cache holds ${key}`, async () => {
-    const rows = await stack.sql`
-      select from public.ai_result_cache where cache_key = ${key}`;
-    return rows.length === 1;
-  });
+async function isRemembered(stack: TestStack, key: string): Promise<boolean> {
+  const rows = await stack.sql`
+    select from public.ai_result_cache where cache_key = ${key}`;
+  return rows.length === 1;
 }
 
-defineCacheTests("Postgres", running, remembered);
+defineCacheTests("Postgres", running, isRemembered);
 
 Deno.test("cache in Postgres: an entry is the id of the job, for a day", async () => {
   const stack = running();
-  const { user, jobId, key } = await firstJob(stack);
-  await remembered(stack, key);
+  const { user, jobId, key } = await rememberedJob(stack, isRemembered);
   const [entry] = await stack.sql<
     { value: unknown; user_id: string; seconds: number }
   >`
@@ -41,8 +38,7 @@ Deno.test("cache in Postgres: an entry is the id of the job, for a day", async (
 Deno.test("cache in Postgres: a false entry costs a call and reveals nothing", async () => {
   const stack = running();
   const victim = await firstJob(stack);
-  const { user, inputUrl, key } = await firstJob(stack);
-  await remembered(stack, key);
+  const { user, inputUrl, key } = await rememberedJob(stack, isRemembered);
   const lies = {
     "another user's job": { job_id: victim.jobId },
     "a job that does not exist": { job_id: crypto.randomUUID() },
@@ -58,14 +54,16 @@ Deno.test("cache in Postgres: a false entry costs a call and reveals nothing", a
     const answer = await requestAgain(user, inputUrl);
     assertEquals(answer.status, 202, name);
     await assertMiss(stack, user, answer);
-    await remembered(stack, key);
+    await waitUntil("the entry is there", () => isRemembered(stack, key));
   }
 });
 
 Deno.test("cache in Postgres: one that refuses the function fails no job, and the claim reads it", async () => {
   const stack = running();
-  const { user, inputUrl, jobId, key } = await firstJob(stack);
-  await remembered(stack, key);
+  const { user, inputUrl, jobId } = await rememberedJob(
+    stack,
+    isRemembered,
+  );
   await stack
     .sql`revoke select on public.ai_result_cache from authenticated, service_role`;
   try {

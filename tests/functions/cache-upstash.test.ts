@@ -2,16 +2,17 @@
 import {
   assert,
   assertEquals,
-  assertLess,
   assertLessOrEqual,
+  assertMatch,
 } from "@std/assert";
 import { z } from "zod";
 import { type TestStack, useStack } from "../_support/stack.ts";
-import { waitUntil } from "../_support/wait-for.ts";
+import { waitForLog } from "../_support/wait-for.ts";
 import {
   assertMiss,
   defineCacheTests,
   firstJob,
+  rememberedJob,
   requestAgain,
 } from "./_support/cache-cases.ts";
 
@@ -33,19 +34,15 @@ async function redis(
   return result;
 }
 
-async function remembered(stack: TestStack, key: string): Promise<void> {
-  await waitUntil(
-    `the cache holds ${key}`,
-    async () => await redis(stack, "GET", key) !== null,
-  );
+async function isRemembered(stack: TestStack, key: string): Promise<boolean> {
+  return await redis(stack, "GET", key) !== null;
 }
 
-defineCacheTests("Upstash", running, remembered);
+defineCacheTests("Upstash", running, isRemembered);
 
 Deno.test("cache in Upstash: an entry is the id of the job, for a day, and none is in Postgres", async () => {
   const stack = running();
-  const { jobId, key } = await firstJob(stack);
-  await remembered(stack, key);
+  const { jobId, key } = await rememberedJob(stack, isRemembered);
   assertEquals(await redis(stack, "GET", key), `{"job_id":"${jobId}"}`);
   const seconds = Number(await redis(stack, "TTL", key));
   assertLessOrEqual(86_400 - seconds, 30);
@@ -77,8 +74,7 @@ const FAILURES: [string, { kind: string } & Record<string, unknown>][] = [
 for (const [name, fault] of FAILURES) {
   Deno.test(`cache in Upstash: one that ${name} fails no job`, async () => {
     const stack = running();
-    const { user, inputUrl, key } = await firstJob(stack);
-    await remembered(stack, key);
+    const { user, inputUrl } = await rememberedJob(stack, isRemembered);
     await stack.simulator.fail({ provider: "upstash", times: null, fault });
     await assertMiss(stack, user, await requestAgain(user, inputUrl));
   });
@@ -87,25 +83,28 @@ for (const [name, fault] of FAILURES) {
 Deno.test("cache in Upstash: an entry that names another user's job reveals nothing", async () => {
   const stack = running();
   const victim = await firstJob(stack);
-  const { user, inputUrl, key } = await firstJob(stack);
-  await remembered(stack, key);
+  const { user, inputUrl, key } = await rememberedJob(stack, isRemembered);
   await redis(stack, "SET", key, JSON.stringify({ job_id: victim.jobId }));
   await assertMiss(stack, user, await requestAgain(user, inputUrl));
 });
 
 Deno.test("cache in Upstash: one that never answers costs a second, not the job", async () => {
   const stack = running();
-  const { user, inputUrl, key } = await firstJob(stack);
-  await remembered(stack, key);
+  const { user, inputUrl } = await rememberedJob(stack, isRemembered);
   await stack.simulator.fail({
     provider: "upstash",
     times: null,
     fault: { kind: "hang" },
   });
+  const gaveUp = { event: "cache_unavailable", operation: "get" };
+  const before = await waitForLog(stack, "create-ai-job", gaveUp, 0);
   const startedAt = performance.now();
   const answer = await requestAgain(user, inputUrl);
   const elapsedMs = performance.now() - startedAt;
   assert(elapsedMs >= 1000, `${elapsedMs} ms: the cache was not queried`);
-  assertLess(elapsedMs, 4000);
+  const [line] =
+    (await waitForLog(stack, "create-ai-job", gaveUp, before.length + 1))
+      .slice(before.length);
+  assertMatch(String(line?.fields?.["error"]), /^TimeoutError: /);
   await assertMiss(stack, user, answer);
 });

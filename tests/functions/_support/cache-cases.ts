@@ -11,7 +11,12 @@ import {
 } from "../../_support/as-user.ts";
 import { assertDoneOnce, jobFacts } from "../../_support/job-facts.ts";
 import type { TestStack } from "../../_support/stack.ts";
-import { readJob, waitForJob, waitForLog } from "../../_support/wait-for.ts";
+import {
+  readJob,
+  waitForJob,
+  waitForLog,
+  waitUntil,
+} from "../../_support/wait-for.ts";
 
 const METADATA = {
   voice_name: "A voice",
@@ -30,6 +35,71 @@ export async function firstJob(
     select input_hash from public.ai_jobs where id = ${jobId}`;
   // The entry is written after the job has ended and causes no event, so the test polls.
   return { user, inputUrl, jobId, key: `ai_job:${row?.input_hash}` };
+}
+
+/** How often a function has abandoned a call of the cache, as it does after a second. */
+async function lateCalls(stack: TestStack): Promise<number> {
+  const { lines } = await stack.ask("/logs", {
+    source: null,
+    fields: { event: "cache_unavailable" },
+  });
+  return lines.length;
+}
+
+/** More than that are no longer due to a busy machine. */
+const MAX_TRIES = 10;
+
+/**
+ * {@link firstJob} with an entry that is in the store, according to `isRemembered`. Repeated where a busy machine
+ * does not write it within the second that the product gives it.
+ */
+export async function rememberedJob(
+  stack: TestStack,
+  isRemembered: (stack: TestStack, key: string) => Promise<boolean>,
+): Promise<Awaited<ReturnType<typeof firstJob>>> {
+  for (let tries = 1;; tries++) {
+    const lateBefore = await lateCalls(stack);
+    const first = await firstJob(stack);
+    let isThere = false;
+    await waitUntil(`the cache holds ${first.key}`, async () => {
+      const isLate = await lateCalls(stack) > lateBefore;
+      isThere = await isRemembered(stack, first.key);
+      return isThere || isLate;
+    });
+    if (isThere) return first;
+    assert(tries < MAX_TRIES, "the cache is never written in time");
+  }
+}
+
+/**
+ * Runs a test that needs the cache to answer in time, again if that lasted longer than the second that the product gives
+ * it. Each run has its own user.
+ */
+async function inTime(
+  stack: TestStack,
+  run: () => Promise<void>,
+): Promise<void> {
+  for (let tries = 1;; tries++) {
+    const lateBefore = await lateCalls(stack);
+    try {
+      return await run();
+    } catch (error) {
+      // The line may arrive after the response.
+      const { reached } = await stack.ask("/logs", {
+        source: null,
+        fields: { event: "cache_unavailable" },
+        at_least: lateBefore + 1,
+        within_ms: 5000,
+      });
+      if (!reached || tries >= MAX_TRIES) throw error;
+    }
+    await waitUntil("no job of that run is left", async () => {
+      const left = await stack.sql`
+        select 1 from public.ai_jobs where status in ('pending', 'processing')`;
+      return left.length === 0;
+    });
+    await stack.simulator.reset();
+  }
 }
 
 /** Sends the same request again and returns the response of create-ai-job. */
@@ -80,63 +150,69 @@ export async function assertMiss(
 /**
  * Defines the tests for a stack's cache.
  *
- * @param remembered resolves when the entry is in the store.
+ * @param isRemembered whether the entry is in the store.
  */
 export function defineCacheTests(
   kind: string,
   running: () => TestStack,
-  remembered: (stack: TestStack, key: string) => Promise<void>,
+  isRemembered: (stack: TestStack, key: string) => Promise<boolean>,
 ): void {
-  const done = async (stack: TestStack) => {
-    const first = await firstJob(stack);
-    await remembered(stack, first.key);
-    return first;
-  };
+  const done = (stack: TestStack) => rememberedJob(stack, isRemembered);
 
   Deno.test(`cache in ${kind}: an equal request returns the result without a call or a second voice`, async () => {
     const stack = running();
-    const { user, inputUrl, jobId } = await done(stack);
-    await assertHit(stack, user, await requestAgain(user, inputUrl), jobId);
-    const reordered = {
-      labels: { language: "en", accent: "british" },
-      stability: 0.5,
-      voice_name: "A voice",
-    };
-    // The same request: its members are in another order, and a default is explicit.
-    await assertHit(
-      stack,
-      user,
-      await requestAgain(user, inputUrl, reordered),
-      jobId,
-    );
-    const { data: voices } = await user.client.from("voices").select("job_id");
-    assertEquals(voices, [{ job_id: jobId }]);
-    assertEquals((await stack.simulator.creations()).length, 1);
+    await inTime(stack, async () => {
+      const { user, inputUrl, jobId } = await done(stack);
+      await assertHit(stack, user, await requestAgain(user, inputUrl), jobId);
+      const reordered = {
+        labels: { language: "en", accent: "british" },
+        stability: 0.5,
+        voice_name: "A voice",
+      };
+      // The same request: its members are in another order, and a default is explicit.
+      await assertHit(
+        stack,
+        user,
+        await requestAgain(user, inputUrl, reordered),
+        jobId,
+      );
+      const { data: voices } = await user.client.from("voices").select(
+        "job_id",
+      );
+      assertEquals(voices, [{ job_id: jobId }]);
+      assertEquals((await stack.simulator.creations()).length, 1);
+    });
   });
 
   Deno.test(`cache in ${kind}: a row inserted without a function gets the cached result too`, async () => {
     const stack = running();
-    const { user, inputUrl, jobId } = await done(stack);
-    const earlier = await readJob(user, jobId);
-    const { data, error } = await user.client.from("ai_jobs").insert({
-      job_type: "voice_clone",
-      input_url: inputUrl,
-      // With the values that the function writes, because the hash covers the row's values.
-      metadata: {
-        ...METADATA,
-        stability: 0.5,
-        similarity_boost: 0.75,
-        remove_background_noise: false,
-      },
-    }).select("id").single();
-    assertEquals(error, null);
-    const job = await waitForJob(stack, user, data?.id ?? "", "completed");
-    assertEquals(job.result_data, earlier.result_data);
-    assertEquals(job.cached_from_job_id, jobId);
-    const facts = await jobFacts(stack, job.id);
-    assertEquals(facts.events, ["created", "claimed", "completed"]);
-    assertEquals([facts.billableCalls, facts.voices, facts.paid], [0, [], []]);
-    assertEquals((await stack.simulator.creations()).length, 1);
+    await inTime(stack, async () => {
+      const { user, inputUrl, jobId } = await done(stack);
+      const earlier = await readJob(user, jobId);
+      const { data, error } = await user.client.from("ai_jobs").insert({
+        job_type: "voice_clone",
+        input_url: inputUrl,
+        // With the values that the function writes, because the hash covers the row's values.
+        metadata: {
+          ...METADATA,
+          stability: 0.5,
+          similarity_boost: 0.75,
+          remove_background_noise: false,
+        },
+      }).select("id").single();
+      assertEquals(error, null);
+      const job = await waitForJob(stack, user, data?.id ?? "", "completed");
+      assertEquals(job.result_data, earlier.result_data);
+      assertEquals(job.cached_from_job_id, jobId);
+      const facts = await jobFacts(stack, job.id);
+      assertEquals(facts.events, ["created", "claimed", "completed"]);
+      assertEquals([facts.billableCalls, facts.voices, facts.paid], [
+        0,
+        [],
+        [],
+      ]);
+      assertEquals((await stack.simulator.creations()).length, 1);
+    });
   });
 
   Deno.test(`cache in ${kind}: other parameters, another object, a newer version of it or another user are no match`, async () => {
