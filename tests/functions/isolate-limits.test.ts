@@ -1,6 +1,10 @@
 /** The limits of an isolate: processor time and memory, as in a hosted project, which are on by default. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
+import {
+  readResourceUsage,
+  type ResourceUsage,
+} from "../../dev/stack/process/resource-usage.ts";
 import { makeProject } from "../_support/stack-fixture.ts";
 
 const hook = (stack: Stack, path = "") =>
@@ -34,6 +38,29 @@ async function assertResourceLimit(answer: Promise<Response>): Promise<void> {
   });
 }
 
+const MEBIBYTE = 1_048_576;
+/** Longer than the longest pause between two measurements, whose timer is in this process and is due first. */
+const MEASURED_MS = 1100;
+
+/** What an isolate asks before each part of its work. */
+function gate(
+  pid: number,
+  isNearItsEnd: (used: ResourceUsage) => boolean = () => false,
+): Deno.HttpServer<Deno.NetAddr> {
+  const cpuAtStart = readResourceUsage(pid)?.cpuMs ?? 0;
+  return Deno.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    onListen() {},
+  }, async () => {
+    const used = readResourceUsage(pid);
+    if (used && isNearItsEnd({ ...used, cpuMs: used.cpuMs - cpuAtStart })) {
+      await new Promise((resolve) => setTimeout(resolve, MEASURED_MS));
+    }
+    return new Response(null, { status: 204 });
+  });
+}
+
 const cases: {
   name: string;
   path: string;
@@ -41,6 +68,12 @@ const cases: {
   log: string[];
   /** A limit of processor time other than that of a hosted project. */
   cpuMs?: number;
+  /**
+   * Whether what an isolate has used since its start is near the announcement of its end. From there on it takes the
+   * next part only after its supervisor has measured this one; a busy machine could otherwise let it pass from there to
+   * its end between two measurements.
+   */
+  isNearItsEnd?: (used: ResourceUsage) => boolean;
 }[] = [
   {
     name: "an endless loop",
@@ -51,6 +84,7 @@ const cases: {
     name: "much work in small parts is notified before its end",
     path: "/load/in-parts",
     cpuMs: 4000,
+    isNearItsEnd: ({ cpuMs }) => cpuMs > 4000 * 0.85,
     log: [
       "CPU time soft limit reached",
       'leaving {"reason":"cpu"}',
@@ -65,6 +99,7 @@ const cases: {
   {
     name: "memory that grows in small parts is notified of its end",
     path: "/memory/in-parts",
+    isNearItsEnd: ({ memoryBytes }) => memoryBytes > 256 * MEBIBYTE * 0.88,
     log: [
       "half of the memory limit reached",
       'leaving {"reason":"memory"}',
@@ -78,7 +113,7 @@ const cases: {
   },
 ];
 
-for (const { name, path, log, cpuMs } of cases) {
+for (const { name, path, log, cpuMs, isNearItsEnd } of cases) {
   Deno.test({
     name: `limits: ${name}: 546, and the log says why`,
     ignore: Deno.build.os !== "linux",
@@ -91,7 +126,12 @@ for (const { name, path, log, cpuMs } of cases) {
         ...(cpuMs === undefined ? {} : { cpuMs }),
       });
       const before = await isolate(stack);
-      await assertResourceLimit(hook(stack, path));
+      const [process] = stack.functions.processes("hook");
+      assert(process !== undefined);
+      await using server = gate(process.pid, isNearItsEnd);
+      const query = isNearItsEnd &&
+        `?gate=http://127.0.0.1:${server.addr.port}`;
+      await assertResourceLimit(hook(stack, `${path}${query ?? ""}`));
       for (const text of log) await logged(stack, text);
       assertNotEquals(await isolate(stack), before);
     },
