@@ -63,6 +63,9 @@ export interface FaultRule {
   fault: { kind: string } & Record<string, unknown>;
 }
 
+/** Reached only when a test fails; the longest that the simulators allow. */
+const WITHIN_MS = 60_000;
+
 /** The simulators of a stack. */
 export interface SimulatorControl {
   /** Deletes voices, ledger, requests and faults, and drops held requests. */
@@ -134,7 +137,8 @@ export function simulatorControl(simulatorUrl: string): SimulatorControl {
       return ledgerSchema.parse(await send("GET", `/ledger${query}`)).entries;
     },
     async creationsOf(jobId, atLeast) {
-      const query = `?marker=${jobId}&at_least=${atLeast}&within_ms=60000`;
+      const query =
+        `?marker=${jobId}&at_least=${atLeast}&within_ms=${WITHIN_MS}`;
       const { entries, reached } = ledgerSchema.parse(
         await send("GET", `/ledger${query}`),
       );
@@ -154,7 +158,7 @@ export function simulatorControl(simulatorUrl: string): SimulatorControl {
         operation,
         ...(jobId === undefined ? {} : { marker: jobId }),
         at_least: String(atLeast),
-        within_ms: "60000",
+        within_ms: String(WITHIN_MS),
       });
       const { entries, reached } = requestsSchema.parse(
         await send("GET", `/requests?${query}`),

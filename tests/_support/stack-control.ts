@@ -72,6 +72,14 @@ export const COMMANDS = {
     }),
     answer: z.null(),
   },
+  /**
+   * Kills all functions; those that start from now on have these variables in addition to those of the claim, and not
+   * those of an earlier restart.
+   */
+  "/functions/restart": {
+    given: z.record(z.string(), z.string()),
+    answer: z.null(),
+  },
   "/functions/pids": { given: z.string(), answer: z.array(z.number()) },
   /** Address of the function itself, without the gateway in front of it. */
   "/functions/origin": { given: z.string(), answer: z.string() },

@@ -110,6 +110,7 @@ class Tenancy {
   #isTaken = false;
   /** Whether no file has claimed it yet. */
   #isNew = true;
+  #options: FunctionOptions = {};
 
   constructor(stack: Stack, data: DataReset, onNew: () => void) {
     this.#stack = stack;
@@ -134,12 +135,25 @@ class Tenancy {
         net.resume();
       }
       this.#isNew = false;
+      this.#options = options;
       functions.resume(this.#stack.functionSettings(options));
       return true;
     } catch (error) {
       this.#isTaken = false;
       throw error;
     }
+  }
+
+  /** Restarts the functions, with these variables in addition to those of the claim. */
+  async restart(env: Record<string, string>): Promise<void> {
+    const { functions } = this.#stack;
+    await functions.halt();
+    functions.resume(
+      this.#stack.functionSettings({
+        ...this.#options,
+        env: { ...this.#options.env, ...env },
+      }),
+    );
   }
 
   release(): void {
@@ -171,6 +185,13 @@ function createCommands(
       COMMANDS["/functions/kill"],
       async ({ slug, signal }) => {
         await stack.functions.kill(slug, signal);
+        return null;
+      },
+    ),
+    "/functions/restart": command(
+      COMMANDS["/functions/restart"],
+      async (env) => {
+        await tenancy.restart(env);
         return null;
       },
     ),

@@ -29,6 +29,11 @@ export interface TestStack extends StackFacts {
   resumeNet(): Promise<void>;
   /** Sends a signal to every process of a function; with SIGKILL they have ended when this resolves. */
   kill(slug: string, signal: "SIGKILL" | "SIGTERM"): Promise<void>;
+  /**
+   * Kills all functions. Those that start from now on have these variables in addition to those of {@link useStack}, and
+   * not those of an earlier restart.
+   */
+  restart(env: Record<string, string>): Promise<void>;
   /** Advances the clocks of all functions' processes and of their supervisors. */
   advance(milliseconds: number): Promise<void>;
   /** Process ids of a function. */
@@ -173,6 +178,9 @@ function createStack(facts: StackFacts): TestStack {
     },
     async kill(slug, signal) {
       await ask("/functions/kill", { slug, signal });
+    },
+    async restart(env) {
+      await ask("/functions/restart", env);
     },
     pids: (slug) => ask("/functions/pids", slug),
     signToken: (claims) => ask("/tokens", claims),

@@ -33,8 +33,9 @@ import {
   waitForEvent,
   waitForJob,
 } from "../_support/wait-for.ts";
+import { whileTimeoutsAreShort } from "./_support/short-timeout.ts";
 
-const running = useStack({ env: { AI_API_TIMEOUT: "3" } });
+const running = useStack();
 /** The text of the simulated speech. */
 const SPOKEN_SECONDS = 6.034;
 
@@ -190,8 +191,14 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
         provider === "d-id" ? { list_members: "documented" } : {},
       );
       await stack.simulator.fail({ provider, operation: create, fault });
-      const { user, jobId } = await newVideo({ provider });
-      await waitForEvent(stack, jobId, "snoozed");
+      const lose = async () => {
+        const made = await newVideo({ provider });
+        await waitForEvent(stack, made.jobId, "snoozed");
+        return made;
+      };
+      const { user, jobId } = fault.kind === "hang"
+        ? await whileTimeoutsAreShort(stack, lose)
+        : await lose();
       const doubt = await jobFacts(stack, jobId);
       const isClear = fault.kind === "truncated_json";
       assertEquals([doubt.stage, doubt.attempt], [

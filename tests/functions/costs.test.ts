@@ -12,7 +12,7 @@ import { flac, mp3, muxed, wav } from "../_support/made-recordings.ts";
 import { type TestStack, useStack } from "../_support/stack.ts";
 import { sweepJob, waitForEvent, waitForJob } from "../_support/wait-for.ts";
 
-const running = useStack({ env: { AI_API_TIMEOUT: "5" } });
+const running = useStack();
 const ADAM = "pNInz6obpgDQGcFmaJgB";
 
 async function newJob(

@@ -26,7 +26,7 @@ import {
 import { signed } from "./_support/signed-dispatch.ts";
 
 const BODY = JSON.stringify({ type: "JANITOR" });
-const running = useStack({ env: { AI_API_TIMEOUT: "5" } });
+const running = useStack();
 
 Deno.test.beforeEach(async () => {
   await running().sql`

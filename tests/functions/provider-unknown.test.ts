@@ -13,16 +13,13 @@ import {
 import { assertDoneOnce, jobFacts } from "../_support/job-facts.ts";
 import { type TestStack, useStack } from "../_support/stack.ts";
 import { sweepJob, waitForEvent, waitForJob } from "../_support/wait-for.ts";
+import { whileTimeoutsAreShort } from "./_support/short-timeout.ts";
 
-const TIMEOUT_SECONDS = 3;
-const running = useStack({ env: { AI_API_TIMEOUT: String(TIMEOUT_SECONDS) } });
+const running = useStack();
 let sharedUser: TestUser | undefined;
 
 Deno.test.beforeAll(async () => {
-  // The first call loads packages and decoders, which must not count against a time-out.
   sharedUser = await signUp(running());
-  const { jobId } = await newJob();
-  await waitForEvent(running(), jobId, ["completed", "snoozed"]);
 });
 
 /** A job of the one user of this file, for a separate recording. */
@@ -53,8 +50,6 @@ interface UnknownOutcome {
   httpStatus?: number;
 }
 
-const LONG = (TIMEOUT_SECONDS + 60) * 1000;
-
 /** The voice exists, but the response never arrives or cannot be read. */
 const AFTER_CREATION: UnknownOutcome[] = [
   {
@@ -76,7 +71,7 @@ const AFTER_CREATION: UnknownOutcome[] = [
   },
   {
     name: "a body that stalls",
-    fault: { kind: "delay_body", ms: LONG },
+    fault: { kind: "delay_body", ms: 60_000 },
     code: "provider_timeout",
   },
   {
@@ -140,9 +135,14 @@ async function failWithUnknownOutcome(
   paid: number,
 ): Promise<{ user: TestUser; jobId: string }> {
   await stack.simulator.fail({ fault });
-  const { user, jobId } = await newJob();
-  await waitForEvent(stack, jobId, "snoozed");
-  const facts = await jobFacts(stack, jobId);
+  const fail = async () => {
+    const made = await newJob();
+    await waitForEvent(stack, made.jobId, "snoozed");
+    return { ...made, facts: await jobFacts(stack, made.jobId) };
+  };
+  const { user, jobId, facts } = code === "provider_timeout"
+    ? await whileTimeoutsAreShort(stack, fail)
+    : await fail();
   assertEquals(
     { ...facts, paid: facts.paid.length, events: facts.events.slice(-3) },
     {
@@ -291,20 +291,33 @@ Deno.test("provider: a voice created after the first query is found by a later o
   assertEquals(facts.journal.map(({ outcome }) => outcome), ["adopted"]);
 });
 
-/** A call that the provider works on for longer than its listing may lag, and than the client waits for it. */
-async function slowCall(stack: TestStack) {
+/** A job whose call times out. `isSlow`: it was backdated before that. */
+async function tryToBeSlow(stack: TestStack) {
   await stack.simulator.fail({ fault: { kind: "hang", processed: "after" } });
   const { user, jobId } = await newJob();
   await stack.simulator.requests("voices.add", { jobId, atLeast: 1 });
-  const [call] = await stack.sql<{ outcome: string }>`
+  const calls = await stack.sql`
     update public.ai_provider_calls
     set sent_at = sent_at - make_interval(secs => 2 * t.reconcile_seconds)
     from public.ai_job_types as t
-    where t.job_type = 'voice_clone' and job_id = ${jobId} returning outcome`;
-  assertEquals(call?.outcome, "sent");
+    where t.job_type = 'voice_clone' and job_id = ${jobId} and outcome = 'sent' returning 1`;
   await waitForEvent(stack, jobId, "snoozed");
   assertEquals(await stack.simulator.creations(jobId), []);
-  return { user, jobId };
+  return { user, jobId, isSlow: calls.length === 1 };
+}
+
+/** A call that the provider works on for longer than its listing may lag, and than the client waits for it. */
+function slowCall(
+  stack: TestStack,
+): Promise<{ user: TestUser; jobId: string }> {
+  return whileTimeoutsAreShort(stack, async () => {
+    for (let tries = 1;; tries++) {
+      const { user, jobId, isSlow } = await tryToBeSlow(stack);
+      if (isSlow) return { user, jobId };
+      // A busy machine may backdate the call only after its timeout, when that proves nothing.
+      assert(tries < 10, "the call is never open");
+    }
+  });
 }
 
 Deno.test("provider: a call slower than the listing's lag is not sent again after an empty first query", async () => {

@@ -15,8 +15,9 @@ import {
 import { assertProblem } from "../_support/problem.ts";
 import { type TestStack, useStack } from "../_support/stack.ts";
 import { sweepJob, waitForEvent, waitForJob } from "../_support/wait-for.ts";
+import { whileTimeoutsAreShort } from "./_support/short-timeout.ts";
 
-const running = useStack({ env: { AI_API_TIMEOUT: "5" } });
+const running = useStack();
 let sharedUser: TestUser | undefined;
 
 async function newJob(
@@ -230,8 +231,14 @@ for (
   Deno.test(`transcript: a lost response (${fault.kind}) parks the job; an operator adds the transcript`, async () => {
     const stack = running();
     await stack.simulator.fail({ operation: "transcripts", fault });
-    const { user, jobId } = await newJob();
-    await waitForEvent(stack, jobId, "snoozed");
+    const lose = async () => {
+      const made = await newJob();
+      await waitForEvent(stack, made.jobId, "snoozed");
+      return made;
+    };
+    const { user, jobId } = fault.kind === "hang"
+      ? await whileTimeoutsAreShort(stack, lose)
+      : await lose();
     await sweepJob(stack, jobId);
     const job = await waitForJob(stack, user, jobId, "failed");
     assertEquals([job.error_code, job.spend], ["outcome_unknown", "unknown"]);
