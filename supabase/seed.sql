@@ -30,6 +30,7 @@ declare
   v_call uuid;
   v_made record;
   v_completion jsonb;
+  v_error jsonb;
   -- What the simulated recordings say.
   v_spoken constant text :=
     'And Mister John Dashwood had then leisure to consider how much there might be prudently in his power to do for them. '
@@ -223,7 +224,10 @@ begin
         'operation', v_made.operation, 'progress', 30, 'stage', 'calling_provider', 'units', v_made.units
       ))) as c;
     end if;
-    perform 1 from public.complete_ai_jobs(jsonb_build_array(v_completion));
+    select d.error into strict v_error from public.complete_ai_jobs(jsonb_build_array(v_completion)) as d;
+    if v_error is not null then
+      raise exception 'the % of the seed data was not completed: %', v_made.job_type, v_error;
+    end if;
     update public.ai_jobs as j
     set created_at = j.created_at - v_made.age, scheduled_at = j.scheduled_at - v_made.age,
       started_at = j.started_at - v_made.age, completed_at = j.completed_at - v_made.age
