@@ -33,12 +33,18 @@ async function whileLocked<T>(
 
 const late = { status: 504, code: "request_timeout" };
 
+/** So often no machine is too busy to answer one request in time. */
+const MAX_TRIES = 30;
+
 /** Repeats a request that a busy machine does not answer within the short limit of this file. */
 async function untilServed(
   call: () => Promise<FunctionAnswer>,
 ): Promise<FunctionAnswer> {
   let answer = await call();
-  while (answer.status === late.status) answer = await call();
+  for (let tries = 1; answer.status === late.status; tries++) {
+    assert(tries < MAX_TRIES, "the request is never answered in time");
+    answer = await call();
+  }
   return answer;
 }
 
