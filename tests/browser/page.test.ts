@@ -24,6 +24,15 @@ import {
 
 const site = useSite();
 
+/** Scrolls through the list until every result of it is loaded. */
+async function allResults(page: Page): Promise<void> {
+  await page.waitForFunction(() => {
+    const missing = document.querySelector("li.job .ghost");
+    missing?.scrollIntoView({ block: "center" });
+    return missing === null;
+  });
+}
+
 /** The browser's own message when the test makes a request fail. */
 const FAILED_REQUESTS = /Failed to load resource|WebSocket connection/;
 
@@ -723,6 +732,38 @@ browserTest(
 );
 
 browserTest(
+  "job: a result takes no more room than what stands in its place while it loads",
+  async () => {
+    await using visitor = await visit(site());
+    const { page } = visitor;
+    const released = Promise.withResolvers<void>();
+    await page.route("**/create-download-url", async (route) => {
+      await released.promise;
+      await route.continue();
+    });
+    await signInAsAnna(page);
+    const cards = page.locator("li.job", { has: page.locator(".ghost") });
+    await cards.nth(3).waitFor();
+    const heights = () =>
+      page.locator("li.job").evaluateAll((all) =>
+        all.flatMap((one) =>
+          // A transcript is as long as the call.
+          one.querySelector(".transcript") === null
+            ? [[
+              one.querySelector("h3")?.textContent ?? "",
+              one.getBoundingClientRect().height,
+            ]]
+            : []
+        )
+      );
+    const before = await heights();
+    released.resolve();
+    await allResults(page);
+    assertEquals(await heights(), before);
+  },
+);
+
+browserTest(
   "keyboard: from the sign-in to playing a voice, without a mouse",
   async () => {
     await using visitor = await visit(site());
@@ -784,6 +825,7 @@ browserTest(
       .press("Enter");
     await page.locator(".timeline li").first().waitFor();
     await page.locator("summary[aria-label=Appearance]").press("Enter");
+    await allResults(page);
     await walk(page, everything);
     for (const tool of ["Speak", "Talking photo", "Transcribe", "Book"]) {
       await page.getByRole("list", { name: "What to make" })

@@ -14,7 +14,10 @@ import { useStudio } from "./studio.ts";
 /** Lifetime of a signed URL: longer than an evening. */
 const SIGNED_SECONDS = 6 * 3600;
 
-/** A signed address of an object, once the element is on the screen; `renew` signs a new one. */
+/** Results are loaded when they are this close to the screen, so that they are there when they are reached. */
+const NEAR = "600px 0px";
+
+/** A signed address of an object, once the element is near the screen; `renew` signs a new one. */
 function useSignedUrl(object: string | null) {
   const studio = useStudio();
   const box = useRef<HTMLDivElement>(null);
@@ -37,7 +40,7 @@ function useSignedUrl(object: string | null) {
       if (entry?.isIntersecting !== true) return;
       observer.disconnect();
       void renew();
-    });
+    }, { rootMargin: NEAR });
     observer.observe(box.current);
     return () => observer.disconnect();
   }, [object]);
@@ -53,6 +56,16 @@ function Missing({ text, onRetry }: { text: string; onRetry: () => unknown }) {
       </button>
     </Notice>
   );
+}
+
+/** Takes the place of a part of a result until it is there, so that nothing below it moves. */
+function Ghost(
+  { kind, shape }: {
+    kind: "audio" | "film" | "transcript" | "book" | "buttons";
+    shape?: string;
+  },
+) {
+  return <div class={`ghost ${kind}`} style={{ aspectRatio: shape }} />;
 }
 
 function Download({ url, name }: { url: string; name: string }) {
@@ -79,20 +92,27 @@ function Speech({ job, name }: { job: Job; name: string }) {
         </blockquote>
       )}
       {problem !== null && <Missing text={problem} onRetry={renew} />}
-      {url === null ? <div class="ghost audio" /> : (
-        <>
-          <audio
-            controls
-            preload="metadata"
-            src={url}
-            aria-label={`Speech: ${name}`}
-            onError={() => void renew()}
-          />
-          <div class="row">
-            <Download url={url} name={`${name}.mp3`} />
-          </div>
-        </>
-      )}
+      {url === null
+        ? (
+          <>
+            <Ghost kind="audio" />
+            <Ghost kind="buttons" />
+          </>
+        )
+        : (
+          <>
+            <audio
+              controls
+              preload="metadata"
+              src={url}
+              aria-label={`Speech: ${name}`}
+              onError={() => void renew()}
+            />
+            <div class="row">
+              <Download url={url} name={`${name}.mp3`} />
+            </div>
+          </>
+        )}
     </div>
   );
 }
@@ -102,22 +122,29 @@ function Film({ job, name }: { job: Job; name: string }) {
   return (
     <div ref={box} class="stack tight">
       {problem !== null && <Missing text={problem} onRetry={renew} />}
-      {url === null ? <div class="ghost film" /> : (
-        <>
-          <video
-            controls
-            playsInline
-            preload="metadata"
-            // So that the first picture is shown, not an empty field.
-            src={`${url}#t=0.1`}
-            aria-label={`Film: ${name}`}
-            onError={() => void renew()}
-          />
-          <div class="row">
-            <Download url={url} name={`${name}.mp4`} />
-          </div>
-        </>
-      )}
+      {url === null
+        ? (
+          <>
+            <Ghost kind="film" />
+            <Ghost kind="buttons" />
+          </>
+        )
+        : (
+          <>
+            <video
+              controls
+              playsInline
+              preload="metadata"
+              // So that the first picture is shown, not an empty field.
+              src={`${url}#t=0.1`}
+              aria-label={`Film: ${name}`}
+              onError={() => void renew()}
+            />
+            <div class="row">
+              <Download url={url} name={`${name}.mp4`} />
+            </div>
+          </>
+        )}
     </div>
   );
 }
@@ -164,7 +191,7 @@ function Transcript({ job, name }: { job: Job; name: string }) {
           onRetry={() => Promise.all([recording.renew(), written.renew()])}
         />
       )}
-      {recording.url === null ? <div class="ghost audio" /> : (
+      {recording.url === null ? <Ghost kind="audio" /> : (
         <audio
           ref={player}
           controls
@@ -178,32 +205,39 @@ function Transcript({ job, name }: { job: Job; name: string }) {
           }}
         />
       )}
-      <ol class="transcript">
-        {(segments.value ?? []).map((segment, index) => {
-          const start = numberOf(segment, "start") ?? 0;
-          return (
-            <li key={index} class={at.value === index ? "current" : ""}>
-              <button
-                type="button"
-                class="as-link small"
-                aria-label={`Play from ${clockOf(start)}`}
-                onClick={() => {
-                  if (player.current === null) return;
-                  player.current.currentTime = start;
-                  void player.current.play();
-                }}
-              >
-                {clockOf(start)}
-              </button>
-              <p>
-                <strong>{speakerName(textOf(segment, "speaker"))}</strong>{" "}
-                {textOf(segment, "text") ?? ""}
-              </p>
-            </li>
-          );
-        })}
-      </ol>
-      {written.url !== null && (
+      {segments.value === null
+        ? <Ghost kind="transcript" />
+        : (
+          <ol class="transcript">
+            {segments.value.map((segment, index) => {
+              const start = numberOf(segment, "start") ?? 0;
+              return (
+                <li key={index} class={at.value === index ? "current" : ""}>
+                  <button
+                    type="button"
+                    class="as-link small"
+                    aria-label={`Play from ${clockOf(start)}`}
+                    onClick={() => {
+                      if (player.current === null) {
+                        return;
+                      }
+                      player.current.currentTime = start;
+                      void player.current.play();
+                    }}
+                  >
+                    {clockOf(start)}
+                  </button>
+                  <p>
+                    <strong>{speakerName(textOf(segment, "speaker"))}</strong>
+                    {" "}
+                    {textOf(segment, "text") ?? ""}
+                  </p>
+                </li>
+              );
+            })}
+          </ol>
+        )}
+      {written.url === null ? <Ghost kind="buttons" /> : (
         <div class="row">
           <Download url={written.url} name={`${name}.json`} />
         </div>
@@ -242,53 +276,59 @@ function Book({ job, name }: { job: Job; name: string }) {
       if (opened !== undefined) URL.revokeObjectURL(opened);
     };
   }, [url]);
+  const shape = SHAPES[textOf(result, "page_size") ?? ""] ?? "1";
   const turn = (by: number) =>
     page.value = Math.min(pages, Math.max(1, page.value + by));
   return (
     <div ref={box} class="stack tight">
       {problem !== null && <Missing text={problem} onRetry={renew} />}
-      {file.value !== null && (
-        <>
-          <iframe
-            key={page.value}
-            class="book"
-            style={{
-              aspectRatio: SHAPES[textOf(result, "page_size") ?? ""] ?? "1",
-            }}
-            title={`${name}, page ${page.value}`}
-            src={`${file.value}#page=${page.value}&toolbar=0&navpanes=0&view=Fit`}
-          />
-          <div class="row apart">
-            <Button
-              isSmall
-              icon="left"
-              isDisabled={page.value === 1}
-              onClick={() => turn(-1)}
-            >
-              Back
-            </Button>
-            <span class="small" role="status">
-              Page {page.value} of {pages}
-            </span>
-            <Button
-              isSmall
-              icon="right"
-              isDisabled={page.value === pages}
-              onClick={() => turn(1)}
-            >
-              Next
-            </Button>
-          </div>
-        </>
+      {file.value === null
+        ? navigator.pdfViewerEnabled && (
+          <>
+            <Ghost kind="book" shape={shape} />
+            <Ghost kind="buttons" />
+          </>
+        )
+        : (
+          <>
+            <iframe
+              key={page.value}
+              class="book"
+              style={{ aspectRatio: shape }}
+              title={`${name}, page ${page.value}`}
+              src={`${file.value}#page=${page.value}&toolbar=0&navpanes=0&view=Fit`}
+            />
+            <div class="row apart">
+              <Button
+                isSmall
+                icon="left"
+                isDisabled={page.value === 1}
+                onClick={() => turn(-1)}
+              >
+                Back
+              </Button>
+              <span class="small" role="status">
+                Page {page.value} of {pages}
+              </span>
+              <Button
+                isSmall
+                icon="right"
+                isDisabled={page.value === pages}
+                onClick={() => turn(1)}
+              >
+                Next
+              </Button>
+            </div>
+          </>
+        )}
+      {!navigator.pdfViewerEnabled && (
+        <p class="small soft">
+          {countOf(pages, "page")}. This browser cannot show a PDF inside a
+          page.
+        </p>
       )}
-      {url === null ? <div class="ghost audio" /> : (
+      {url === null ? <Ghost kind="buttons" /> : (
         <div class="row">
-          {!navigator.pdfViewerEnabled && (
-            <p class="small soft">
-              {countOf(pages, "page")}. This browser cannot show a PDF inside a
-              page.
-            </p>
-          )}
           <a class="button small" href={url} target="_blank" rel="noreferrer">
             <Icon name="book" /> Open
           </a>
@@ -337,7 +377,11 @@ function OtherFile({ path, name }: { path: string | null; name: string }) {
   return (
     <div ref={box} class="stack tight">
       {problem !== null && <Missing text={problem} onRetry={renew} />}
-      {url !== null && <Download url={url} name={`${name}${ending}`} />}
+      {url === null ? <Ghost kind="buttons" /> : (
+        <div class="row">
+          <Download url={url} name={`${name}${ending}`} />
+        </div>
+      )}
     </div>
   );
 }
