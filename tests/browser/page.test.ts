@@ -415,7 +415,7 @@ browserTest(
 browserTest(
   "job: one that failed because of its input can be started over with its text, and hidden",
   async () => {
-    await using visitor = await visit(site());
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
     const { page } = visitor;
     const { simulator } = site();
     await signUp(page);
@@ -442,6 +442,13 @@ browserTest(
       "Not like this.",
     );
     await assertAccessibleInAll(page, "job-start-over");
+    // A message about another submission does not outlive it.
+    await page.route("**/create-ai-job", (route) => route.abort());
+    await page.getByRole("button", { name: "Speak it" }).click();
+    const problem = page.locator(".make .notice");
+    await problem.waitFor();
+    await card.getByRole("button", { name: "Start over" }).click();
+    await problem.waitFor({ state: "detached" });
     await card.getByRole("button", { name: "Hide" }).click();
     await card.waitFor({ state: "detached" });
     await page.reload();

@@ -1,5 +1,5 @@
 /** The common part of the studio's forms: a button that is busy while files are sent, and the error. */
-import { type Signal, useSignal } from "@preact/signals";
+import { type Signal, useSignal, useSignalEffect } from "@preact/signals";
 import { type ComponentChildren, createContext } from "preact";
 import type { JobType } from "../../client/mod.ts";
 import { Button } from "../parts/button.tsx";
@@ -28,6 +28,13 @@ export function JobForm(
   const refusal = useSignal<string | null>(null);
   const wasIncomplete = useSignal(false);
   const sent = useSignal<number | null>(null);
+  function clear(): void {
+    wasIncomplete.value = false;
+    refusal.value = null;
+  }
+  useSignalEffect(() => {
+    if (studio.restarts.value > 0) clear();
+  });
   const offers = studio.offers.value;
   if (offers !== null && !offers.has(type)) {
     return (
@@ -49,10 +56,6 @@ export function JobForm(
     } finally {
       sent.value = null;
     }
-  }
-  function clear(): void {
-    wasIncomplete.value = false;
-    refusal.value = null;
   }
   // The notice disappears as soon as the missing input is there.
   const shown = wasIncomplete.value ? problem : refusal.value;

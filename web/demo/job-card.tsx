@@ -186,6 +186,7 @@ export function JobCard({ job }: { job: Job }) {
               icon="retry"
               onClick={() => {
                 setQuery({ make: draftAgain(studio.drafts, job), voice: null });
+                studio.restarts.value++;
                 document.getElementById("make")?.focus();
               }}
             >

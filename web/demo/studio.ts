@@ -74,6 +74,8 @@ export class Studio {
   readonly userId: string;
   readonly drafts = createDrafts();
   readonly hidden: HiddenJobs;
+  /** How often a job was started over: its form then forgets why it was refused. */
+  readonly restarts = signal(0);
   readonly #offers = signal<ReadonlyMap<string, Offer> | null>(null);
   readonly #voices = signal<readonly Voice[] | null>(null);
 
