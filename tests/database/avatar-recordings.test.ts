@@ -188,6 +188,73 @@ Deno.test("avatar_video: errors about the photo name the photo, its size and the
   });
 });
 
+Deno.test("avatar_video: a job that is no speech is refused as its recording, and one of another user is not found", async () => {
+  await withDatabase(async (db) => {
+    const { id } = await db.createUser();
+    const spoken = { text: "Hello you", voice_id: "v" };
+    const film = await video(db, id, spoken);
+    const refusal = await refusalOf(() => video(db, id, {}, film.id));
+    assertEquals(
+      [refusal.code, refusal.detail, refusal.message],
+      [
+        "AJ020",
+        "depends_on_job_id",
+        "depends_on_job_id must name a text_to_speech job unless metadata has text or audio_url",
+      ],
+    );
+    // With its own text it only waits for the other job.
+    assert((await video(db, id, spoken, film.id)).is_blocked);
+    const other = await db.createUser();
+    const foreign = await refusalOf(() => video(db, other.id, {}, film.id));
+    assertEquals(
+      [foreign.code, foreign.detail],
+      ["AJ016", "depends_on_job_id"],
+    );
+  });
+});
+
+Deno.test("avatar_video: the id of one of the owner's voices is refused, because the provider does not have it", async () => {
+  await withDatabase(async (db) => {
+    const { id } = await db.createUser();
+    const [voice] = await db.sql<{ id: string }[]>`
+      insert into public.voices (user_id, provider, provider_voice_id, name, stability, similarity_boost)
+      values (${id}, 'elevenlabs', 'v1', 'Grandpa', 0.5, 0.75) returning id`;
+    assert(voice !== undefined);
+    const spoken = { text: "Hello you", voice_id: voice.id };
+    const refusal = await refusalOf(() => video(db, id, spoken));
+    assertEquals([refusal.code, refusal.detail], [
+      "AJ020",
+      "metadata.voice_id",
+    ]);
+    // For another user it is any id: whether it exists stays unknown.
+    await video(db, (await db.createUser()).id, spoken);
+    await video(db, id, { ...spoken, voice_id: crypto.randomUUID() });
+  });
+});
+
+Deno.test("text_to_speech: without a voice, the error says what is wrong with the job that it depends on", async () => {
+  await withDatabase(async (db) => {
+    const { id } = await db.createUser();
+    const without = (dependsOn: string | null) =>
+      insertAs(db, id, {
+        job_type: "text_to_speech",
+        metadata: db.sql.json({ text: "Hello you" }),
+        depends_on_job_id: dependsOn,
+      });
+    const other = await speech(db, id, { text: "Hello you" });
+    for (
+      const [dependency, code, detail] of [
+        [null, "AJ020", "metadata.voice_id"],
+        [other, "AJ020", "depends_on_job_id"],
+        [crypto.randomUUID(), "AJ016", "depends_on_job_id"],
+      ] as const
+    ) {
+      const refusal = await refusalOf(() => without(dependency));
+      assertEquals([refusal.code, refusal.detail], [code, detail]);
+    }
+  });
+});
+
 Deno.test("avatar_video: a speech that would be too large is refused in advance, with the format that fits", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();

@@ -545,6 +545,42 @@ Deno.test("avatar video: a photo speaks the speech of another job, once that has
   });
 });
 
+Deno.test("avatar video: another job's film is no recording: refused when it is created, and before anything is paid", async () => {
+  const stack = running();
+  await withInstantProvider(stack, "d-id");
+  const { user, jobId } = await newVideo({});
+  const answer = await user.call("create-ai-job", {
+    body: {
+      job_type: "avatar_video",
+      input_url: await uploadPortrait(user),
+      metadata: { name: "Grandma" },
+      depends_on: jobId,
+    },
+  });
+  assertProblem(answer, {
+    status: 400,
+    code: "metadata_invalid",
+    field: "depends_on",
+  });
+
+  // One that was created before the database checked it.
+  await waitForJob(stack, user, jobId, "completed");
+  const photo = await uploadPortrait(user);
+  await using before = stack.connect();
+  const [old] = await before.sql.begin(async (sql) => {
+    await sql`update public.ai_job_types set hooks = '{}' where job_type = 'avatar_video'`;
+    const rows = await sql<{ id: string }[]>`
+      insert into public.ai_jobs (user_id, job_type, input_url, metadata, depends_on_job_id)
+      values (${user.id}, 'avatar_video', ${photo}, '{"name": "Grandma"}', ${jobId}) returning id`;
+    await sql`update public.ai_job_types set hooks = '{check}' where job_type = 'avatar_video'`;
+    return rows;
+  });
+  assert(old !== undefined);
+  const job = await waitForJob(stack, user, old.id, "failed");
+  assertEquals([job.error_code, job.spend], ["metadata_invalid", "none"]);
+  assertEquals(await stack.simulator.creations(old.id), []);
+});
+
 Deno.test("avatar video: without text or recording it is refused, and the field is named", async () => {
   const stack = running();
   assert(sharedUser !== undefined);

@@ -26,16 +26,21 @@ as $$
 declare
   v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
   v_voice text := p_job.metadata ->> 'voice_id';
+  v_dependency text;
 begin
   if v_voice is null then
-    if exists (
-      select 1 from public.ai_jobs as j
-      where j.id = p_job.depends_on_job_id and j.user_id = p_job.user_id and j.job_type = 'voice_clone'
-    ) then
-      return;
+    if p_job.depends_on_job_id is null then
+      raise exception 'metadata.voice_id is required unless the job depends on a voice clone'
+        using errcode = 'AJ020', detail = 'metadata.voice_id';
     end if;
-    raise exception 'metadata.voice_id is required unless the job depends on a voice clone'
-      using errcode = 'AJ020', detail = 'metadata.voice_id';
+    select j.job_type into v_dependency from public.ai_jobs as j
+    where j.id = p_job.depends_on_job_id and j.user_id = p_job.user_id;
+    if v_dependency <> 'voice_clone' then
+      raise exception 'depends_on_job_id must name a voice clone unless metadata.voice_id names a voice'
+        using errcode = 'AJ020', detail = 'depends_on_job_id';
+    end if;
+    -- A job that does not exist is refused with the other dependencies.
+    return;
   end if;
   if exists (
     select 1 from public.ai_job_types as t where t.job_type = p_job.job_type and v_voice = any (t.stock_voice_ids)
@@ -55,5 +60,6 @@ end;
 $$;
 comment on function private.check_text_to_speech(public.ai_jobs) is
   'Raises AJ018 unless metadata.voice_id names a stock voice or a voice of the job''s owner; the error is the same for '
-  'another user''s voice and for none. A job that depends on a voice clone may leave the voice out. Called by '
-  'private.admit_ai_job, which runs with its owner''s rights, so this function checks the owner.';
+  'another user''s voice and for none. A job that depends on a voice clone may leave the voice out; AJ020 if it depends on '
+  'none or on another type. Called by private.admit_ai_job, which runs with its owner''s rights, so this function checks '
+  'the owner.';

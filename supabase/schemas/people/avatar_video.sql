@@ -120,9 +120,17 @@ security invoker
 set search_path = ''
 as $$
 declare
+  v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+  v_voice constant text := p_job.metadata ->> 'voice_id';
   v_limits private.ai_recording_limits;
   v_speech public.ai_jobs;
 begin
+  if exists (
+    select 1 from public.voices as v where v.id = case when v_voice ~ v_uuid then v_voice::uuid end and v.user_id = p_job.user_id
+  ) then
+    raise exception 'metadata.voice_id must be a voice of the provider; to use one of your voices, depend on a text_to_speech job'
+      using errcode = 'AJ020', detail = 'metadata.voice_id';
+  end if;
   if not p_job.metadata ? 'audio_url' and (p_job.depends_on_job_id is null or p_job.metadata ? 'text') then
     return;
   end if;
@@ -136,9 +144,14 @@ begin
     return;
   end if;
   select * into v_speech from public.ai_jobs as j
-  where j.id = p_job.depends_on_job_id and j.user_id = p_job.user_id and j.job_type = 'text_to_speech';
+  where j.id = p_job.depends_on_job_id and j.user_id = p_job.user_id;
   if not found then
+    -- Refused with the other dependencies.
     return;
+  end if;
+  if v_speech.job_type <> 'text_to_speech' then
+    raise exception 'depends_on_job_id must name a text_to_speech job unless metadata has text or audio_url'
+      using errcode = 'AJ020', detail = 'depends_on_job_id';
   end if;
   if v_speech.status <> 'completed' then
     perform private.check_expected_speech(v_speech, v_limits);
@@ -159,7 +172,8 @@ $$;
 comment on function private.check_avatar_video(public.ai_jobs) is
   'Checks the recording of an avatar video: it is in the owner''s folder (AJ015) of a bucket for recordings (AJ011), '
   'exists (AJ012), and has a type (AJ013) and size (AJ014) that the job''s provider accepts. A speech that the job '
-  'depends on is checked in the same way or, until it exists, estimated from its text. Called by private.admit_ai_job '
+  'depends on is checked in the same way or, until it exists, estimated from its text. Raises AJ020 if that job is no '
+  'speech, and if the voice is one of public.voices, which the provider does not have. Called by private.admit_ai_job '
   'after it has checked the owner and chosen the provider.';
 
 insert into private.ai_job_products (kind) values ('avatar');

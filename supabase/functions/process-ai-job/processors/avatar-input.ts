@@ -127,7 +127,7 @@ async function recordingOf(
   { job, dependency }: JobContext,
   metadata: AvatarVideoMetadata,
 ): Promise<string> {
-  const url = metadata.audio_url ?? (await dependency())?.output_url ?? null;
+  const url = metadata.audio_url ?? await speechOf(dependency);
   if (url === null) {
     throw JobFailure.final("metadata_invalid", {
       details:
@@ -138,6 +138,14 @@ async function recordingOf(
     throw JobFailure.final("path_not_allowed");
   }
   return url;
+}
+
+/** The output of the speech that the job depends on; null for another type, whose output is no speech. */
+async function speechOf(
+  dependency: JobContext["dependency"],
+): Promise<string | null> {
+  const speech = await dependency();
+  return speech?.job_type === "text_to_speech" ? speech.output_url : null;
 }
 
 /** An object of Storage as a file for the provider. Its type is read from its bytes. */
