@@ -233,6 +233,11 @@ begin
       started_at = j.started_at - v_made.age, completed_at = j.completed_at - v_made.age
     where j.id = v_job.id;
     update public.ai_job_events as e set created_at = e.created_at - v_made.age where e.job_id = v_job.id;
+    update public.ai_provider_calls as c
+    set sent_at = c.sent_at - v_made.age, settled_at = c.settled_at - v_made.age
+    where c.job_id = v_job.id;
+    -- The counts of the jobs before have their age already. Without it, the charts would show all of this as work of now.
+    update private.ai_counter_queue as q set counted_at = q.counted_at - v_made.age where q.counted_at > now() - interval '1 day';
   end loop;
   select p.id into strict v_pdf from public.pdfs as p where p.user_id = v_anna;
 

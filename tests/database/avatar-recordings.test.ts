@@ -188,7 +188,7 @@ Deno.test("avatar_video: errors about the photo name the photo, its size and the
   });
 });
 
-Deno.test("avatar_video: a job that is no speech is refused as its recording, and one of another user is not found", async () => {
+Deno.test("avatar_video: a job that is no speech is refused as its recording; another user's is not found", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();
     const spoken = { text: "Hello you", voice_id: "v" };

@@ -180,6 +180,23 @@ Deno.test("seed: the real CLI accepts it, and its users can sign in with the doc
   });
 });
 
+Deno.test("seed: its jobs are counted on the days on which they ran, not as work of now", async () => {
+  await withDatabase(async (db) => {
+    await openVault(db);
+    await db.sql.unsafe(seed);
+    await db.sql`select private.fold_ai_counters()`;
+    const [row] = await db.sql`
+      select coalesce(sum(c.amount) filter (where c.resolution = 0), 0)::int as ever,
+        count(*) filter (where c.resolution > 0 and c.bucket_at > now() - interval '1 day')::int as today
+      from private.ai_counters as c where c.metric in ('created', 'completed', 'calls', 'spend')`;
+    assert(row?.["ever"] > 0);
+    assertEquals(row?.["today"], 0);
+    const calls = await db.sql`
+      select 1 from public.ai_provider_calls where sent_at > now() - interval '1 day' or settled_at < sent_at`;
+    assertEquals(calls.length, 0);
+  });
+});
+
 Deno.test("seed: every account of it can be deleted", async () => {
   await withDatabase(async (db) => {
     await openVault(db);

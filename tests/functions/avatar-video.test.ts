@@ -545,7 +545,7 @@ Deno.test("avatar video: a photo speaks the speech of another job, once that has
   });
 });
 
-Deno.test("avatar video: another job's film is no recording: refused when it is created, and before anything is paid", async () => {
+Deno.test("avatar video: another job's film is no recording: refused at creation, and before anything is paid", async () => {
   const stack = running();
   await withInstantProvider(stack, "d-id");
   const { user, jobId } = await newVideo({});
