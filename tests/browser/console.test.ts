@@ -110,6 +110,55 @@ browserTest(
 );
 
 browserTest(
+  "console: on a stack of this machine, the gate says where its command runs",
+  async () => {
+    await using visitor = await visit(site());
+    const { page } = visitor;
+    await signUp(page);
+    await page.route("**/config.json", async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({
+        response,
+        json: { ...await response.json(), sqlCommand: "deno task sql" },
+      });
+    });
+    await page.goto(new URL("/ops", site().url).href);
+    await page.getByText(
+      "Run this in a second terminal, in your clone of edge-ai-jobs:",
+    ).waitFor();
+    await page.getByText(/^deno task sql "update/).waitFor();
+  },
+);
+
+browserTest(
+  "console: without failures, it says of which range",
+  async () => {
+    await using visitor = await visitAsOperator();
+    const { page } = visitor;
+    await page.route(
+      "**/functions/v1/ops",
+      (route) =>
+        route.request().postData()?.includes('"failures"') === true
+          ? route.fulfill({
+            headers: { "access-control-allow-origin": "*" },
+            json: { failures: [] },
+          })
+          : route.fallback(),
+    );
+    for (
+      const [range, words] of [
+        ["24 hours", "the last 24 hours"],
+        ["7 days", "the last 7 days"],
+        ["1 hour", "the last hour"],
+      ] as const
+    ) {
+      await page.getByRole("button", { name: range }).click();
+      await page.getByText(`No job failed in ${words}.`).waitFor();
+    }
+  },
+);
+
+browserTest(
   "console: the numbers have a verdict, and a revoked role is explained",
   async () => {
     await using visitor = await visitAsOperator({

@@ -451,6 +451,8 @@ browserTest(
     await problem.waitFor({ state: "detached" });
     await card.getByRole("button", { name: "Hide" }).click();
     await card.waitFor({ state: "detached" });
+    const named = await page.locator(".toast", { hasText: "Hidden" })
+      .innerText();
     await page.reload();
     await page.getByText("Everything is hidden").waitFor();
     assertEquals(await card.count(), 0);

@@ -20,6 +20,9 @@ const RANGES: Record<Range, string> = {
   "7d": "7 days",
 };
 
+/** What follows “in the last”. */
+const LAST: Record<Range, string> = { ...RANGES, "1h": "hour" };
+
 /** The range in the address. */
 function rangeOf(): Range {
   const wanted = query.value.get("range");
@@ -156,7 +159,7 @@ function Failures({ range }: { range: Range }) {
               <EmptyState
                 icon="check"
                 title="Nothing failed"
-                text={`No job failed in the last ${RANGES[range]}.`}
+                text={`No job failed in the last ${LAST[range]}.`}
               />
             }
             columns={[

@@ -50,7 +50,7 @@ export function Gate(
           {demoOperator !== undefined && "Or make this account an operator. "}
           {sqlCommand === undefined
             ? "An administrator of the project grants the role with this line in the SQL editor:"
-            : "Run this in a second terminal, in the folder of the project:"}
+            : "Run this in a second terminal, in your clone of edge-ai-jobs:"}
         </p>
         <Copyable
           label={sqlCommand === undefined

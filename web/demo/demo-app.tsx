@@ -13,6 +13,7 @@ import { query, setQuery } from "../shell/router.tsx";
 import type { Person } from "../shell/session.ts";
 import { useSource } from "../shell/source.ts";
 import { describeError } from "../words/errors.ts";
+import { countOf } from "../words/times.ts";
 import { BookForm } from "./book-form.tsx";
 import { CallForm } from "./call-form.tsx";
 import { begunIn, type ToolId } from "./drafts.ts";
@@ -205,13 +206,16 @@ function Made() {
             </Button>
           )}
           {hiddenCount > 0 && (
-            <Button
-              kind="quiet"
-              isPressed={areAllShown.value}
-              onClick={() => areAllShown.value = !areAllShown.value}
-            >
-              Show {hiddenCount} hidden
-            </Button>
+            <>
+              <Button
+                kind="quiet"
+                isPressed={areAllShown.value}
+                onClick={() => areAllShown.value = !areAllShown.value}
+              >
+                Show hidden
+              </Button>
+              <span class="small soft">{countOf(hiddenCount, "job")}</span>
+            </>
           )}
         </div>
       )}
