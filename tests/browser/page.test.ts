@@ -343,6 +343,32 @@ browserTest(
 );
 
 browserTest(
+  "book: photos that are too small to print are named on the card and before the order",
+  async () => {
+    await using visitor = await visit(site());
+    const { page } = visitor;
+    const tooSmall = (slides: string) =>
+      site().sql(
+        `update public.ai_jobs set result_data = jsonb_set(result_data, '{photos_too_small}', '${slides}')
+         where job_type = 'pdf_render' and metadata ->> 'title' = 'Summer at the Attersee'`,
+      );
+    await tooSmall("[1, 3, 4]");
+    try {
+      await signInAsAnna(page);
+      await allResults(page);
+      const card = cardOf(page, "Summer at the Attersee");
+      const remark = "Photos 1, 3 and 4 are too small to print sharply.";
+      await card.getByText(remark).waitFor();
+      await card.getByRole("button", { name: "Order a print" }).click();
+      await page.getByRole("dialog").getByText(remark).waitFor();
+      await assertAccessibleInAll(page, "order-remarks", "dialog");
+    } finally {
+      await tooSmall("[]");
+    }
+  },
+);
+
+browserTest(
   "job: it survives a reload while it runs, and can be cancelled",
   async () => {
     await using visitor = await visit(site());

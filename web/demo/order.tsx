@@ -43,6 +43,16 @@ const STATES: Readonly<Record<string, [name: string, tone: Tone]>> = {
   refunded: ["Refunded", "plain"],
 };
 
+/** What a reader should check before the book is printed; nothing when there is nothing. */
+export function BookRemarks({ remarks }: { remarks: readonly string[] }) {
+  if (remarks.length === 0) return null;
+  return (
+    <Notice kind="warn">
+      {remarks.map((remark) => <p key={remark}>{remark}</p>)}
+    </Notice>
+  );
+}
+
 function priceOf(product: Fields, quantity: number): string {
   return minorOf(
     (numberOf(product, "unit_price_minor") ?? 0) * quantity,
@@ -51,9 +61,11 @@ function priceOf(product: Fields, quantity: number): string {
 }
 
 function OrderDialog(
-  { pdfId, title, draft, onClose }: {
+  { pdfId, title, remarks, draft, onClose }: {
     pdfId: string;
     title: string;
+    /** What is not perfect in the book. */
+    remarks: readonly string[];
     /** An order that was begun before. */
     draft: DraftOrder | null;
     onClose: () => void;
@@ -133,6 +145,7 @@ function OrderDialog(
         </Button>
       }
     >
+      <BookRemarks remarks={remarks} />
       {products.value?.length === 0 && (
         <Notice kind="warn">No printer is set up here yet.</Notice>
       )}
@@ -212,7 +225,13 @@ function OrderDialog(
 }
 
 /** Orders the book of a job: a button, an order that was begun, and the status of the newest order. */
-export function OrderBook({ jobId, title }: { jobId: string; title: string }) {
+export function OrderBook(
+  { jobId, title, remarks }: {
+    jobId: string;
+    title: string;
+    remarks: readonly string[];
+  },
+) {
   const studio = useStudio();
   const { supabase } = studio.backend;
   const pdfId = useSignal<string | null>(null);
@@ -273,6 +292,7 @@ export function OrderBook({ jobId, title }: { jobId: string; title: string }) {
         <OrderDialog
           pdfId={pdfId.value}
           title={title}
+          remarks={remarks}
           draft={draft}
           onClose={() => {
             isOpen.value = false;

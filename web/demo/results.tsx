@@ -7,8 +7,9 @@ import { Icon } from "../parts/icon.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { type Fields, isFields, numberOf, textOf } from "../shell/config.ts";
 import { setQuery } from "../shell/router.tsx";
+import { remarksOf } from "../words/books.ts";
 import { clockOf, countOf } from "../words/times.ts";
-import { OrderBook } from "./order.tsx";
+import { BookRemarks, OrderBook } from "./order.tsx";
 import { useStudio } from "./studio.ts";
 
 /** Lifetime of a signed URL: longer than an evening. */
@@ -259,6 +260,7 @@ function Book({ job, name }: { job: Job; name: string }) {
   const page = useSignal(1);
   const result = isFields(job.result) ? job.result : {};
   const pages = numberOf(result, "page_count") ?? 1;
+  const remarks = remarksOf(result);
   useEffect(() => {
     let opened: string | undefined;
     let isOver = false;
@@ -327,13 +329,14 @@ function Book({ job, name }: { job: Job; name: string }) {
           page.
         </p>
       )}
+      <BookRemarks remarks={remarks} />
       {url === null ? <Ghost kind="buttons" /> : (
         <div class="row">
           <a class="button small" href={url} target="_blank" rel="noreferrer">
             <Icon name="book" /> Open
           </a>
           <Download url={url} name={`${name}.pdf`} />
-          <OrderBook jobId={job.id} title={name} />
+          <OrderBook jobId={job.id} title={name} remarks={remarks} />
         </div>
       )}
     </div>
