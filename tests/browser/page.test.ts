@@ -413,6 +413,40 @@ browserTest(
 );
 
 browserTest(
+  "book: a project without the shop offers no order, and finds that out with one request",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    const requests: string[] = [];
+    await page.route(/rest\/v1\/(order_items|orders|vendor)/, (route) => {
+      requests.push(route.request().url());
+      return route.fulfill({
+        status: 404,
+        headers: { "access-control-allow-origin": "*" },
+        json: { code: "PGRST205", message: "no such table" },
+      });
+    });
+    const answered = page.waitForResponse(/order_items/);
+    await signInAsAnna(page);
+    await allResults(page);
+    await (await answered).finished();
+    const card = cardOf(page, "Summer at the Attersee");
+    await card.getByRole("link", { name: "Open" }).waitFor();
+    assertEquals(
+      await card.getByRole("button", { name: "Order a print" }).count(),
+      0,
+    );
+    // The card is shown a second time, as another book would be.
+    await card.getByRole("button", { name: "Hide" }).click();
+    await page.getByRole("button", { name: "Show hidden" }).click();
+    await card.scrollIntoViewIfNeeded();
+    await card.getByRole("link", { name: "Open" }).waitFor();
+    assertEquals(requests.length, 1);
+    assertEquals(await page.locator(".toast.bad").count(), 0);
+  },
+);
+
+browserTest(
   "job: a failure has a message, and a retry runs it again",
   async () => {
     await using visitor = await visit(site());

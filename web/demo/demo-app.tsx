@@ -67,7 +67,7 @@ const TOOLS: readonly Tool[] = [FIRST, {
   name: "Book",
   icon: "book",
   title: "Print a keepsake",
-  text: "Arrange your photos, leaf through the book, and order it.",
+  text: "Arrange your photos, and leaf through the book.",
   form: () => <BookForm />,
 }];
 

@@ -19,6 +19,7 @@ import {
   type BookOrders,
   cancelOrder,
   type DraftOrder,
+  hasShop,
   placeOrder,
   readOrders,
   removeDraft,
@@ -224,7 +225,10 @@ function OrderDialog(
   );
 }
 
-/** Orders the book of a job: a button, an order that was begun, and the status of the newest order. */
+/**
+ * Orders the book of a job: a button, an order that was begun, and the status of the newest order. Nothing in a project
+ * without the shop.
+ */
 export function OrderBook(
   { jobId, title, remarks }: {
     jobId: string;
@@ -239,6 +243,7 @@ export function OrderBook(
   const isOpen = useSignal(false);
   const load = () =>
     studio.attempt(async () => {
+      if (!await hasShop(supabase)) return;
       const [pdf] = rowsOf(
         await supabase.from("pdfs").select("id").eq("job_id", jobId),
       );
