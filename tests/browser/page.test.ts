@@ -125,6 +125,69 @@ for (
 }
 
 browserTest(
+  "recording: a form that is sent meanwhile says to stop it first, and is sent after that",
+  async () => {
+    await using visitor = await visit(site());
+    const { page } = visitor;
+    await signUp(page);
+    const first = page.getByRole("alert").getByText(
+      "Stop the recording first.",
+    );
+    for (
+      const [tool, send] of [
+        ["Transcribe", "Transcribe it"],
+        ["Talking photo", "Make it talk"],
+        ["Clone a voice", "Clone the voice"],
+      ] as const
+    ) {
+      await choose(page, tool);
+      if (tool === "Talking photo") {
+        await page.getByText("what I record").click();
+      }
+      await page.getByRole("button", { name: /^Record now/ }).click();
+      await recordedTwoSeconds(page);
+      await page.getByRole("button", { name: send }).click();
+      await first.waitFor();
+      await page.getByRole("button", { name: "Stop" }).click();
+      await page.getByLabel(/^Your recording/).waitFor();
+      await first.waitFor({ state: "detached" });
+    }
+    await page.getByLabel("Whose voice is it?").fill("Grandma");
+    await page.getByRole("button", { name: "Clone the voice" }).click();
+    await settled(page, "Grandma");
+  },
+);
+
+browserTest(
+  "recording: none starts when a file was chosen before the microphone was allowed",
+  async () => {
+    await using visitor = await visit(site(), {
+      initScript: `
+        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = async (wanted) => {
+          await new Promise((resolve) => globalThis.allowMicrophone = resolve);
+          return globalThis.microphone = await ask(wanted);
+        };`,
+    });
+    const { page } = visitor;
+    await signUp(page);
+    await page.getByRole("button", { name: /^Record now/ }).click();
+    await page.getByText("Allow the microphone").waitFor();
+    await page.locator("input[type=file]").setInputFiles(
+      fixture("recordings/speech.m4a"),
+    );
+    await page.getByLabel("Your recording speech.m4a").waitFor();
+    await page.evaluate("allowMicrophone()");
+    await page.waitForFunction(
+      "globalThis.microphone?.getTracks().every((track) => track.readyState === 'ended')",
+    );
+    await page.getByLabel("Whose voice is it?").fill("Paul");
+    await page.getByRole("button", { name: "Clone the voice" }).click();
+    await settled(page, "Paul");
+  },
+);
+
+browserTest(
   "voice: a dropped file is accepted, another type is refused with a message, a voice can be deleted",
   async () => {
     await using visitor = await visit(site());

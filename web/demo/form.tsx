@@ -12,6 +12,9 @@ export const FormProblem = createContext<(problem: string | null) => void>(
   () => {},
 );
 
+/** Reports what has to end before the form can be sent, such as a recording; null when it has ended. */
+export const FormHold = createContext<(hold: string | null) => void>(() => {});
+
 /** A form for a job; `submit` receives a callback that reports upload progress in percent. */
 export function JobForm(
   { type, action, problem, submit, children }: {
@@ -27,6 +30,8 @@ export function JobForm(
   /** Why the last submission failed; null while the missing input is still missing. */
   const refusal = useSignal<string | null>(null);
   const wasIncomplete = useSignal(false);
+  const hold = useSignal<string | null>(null);
+  const missing = hold.value ?? problem;
   const sent = useSignal<number | null>(null);
   function clear(): void {
     wasIncomplete.value = false;
@@ -46,8 +51,8 @@ export function JobForm(
   async function send(): Promise<void> {
     if (sent.value !== null) return;
     refusal.value = null;
-    wasIncomplete.value = problem !== undefined;
-    if (problem !== undefined) return;
+    wasIncomplete.value = missing !== undefined;
+    if (missing !== undefined) return;
     sent.value = 0;
     try {
       await submit((percent) => sent.value = percent);
@@ -58,7 +63,7 @@ export function JobForm(
     }
   }
   // The notice disappears as soon as the missing input is there.
-  const shown = wasIncomplete.value ? problem : refusal.value;
+  const shown = wasIncomplete.value ? missing : refusal.value;
   return (
     <form
       class="stack"
@@ -80,7 +85,9 @@ export function JobForm(
           refusal.value = text;
         }}
       >
-        {children}
+        <FormHold.Provider value={(text) => hold.value = text}>
+          {children}
+        </FormHold.Provider>
       </FormProblem.Provider>
       {shown !== undefined && shown !== null && (
         <Notice kind="bad">{shown}</Notice>

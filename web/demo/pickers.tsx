@@ -7,7 +7,7 @@ import { Notice } from "../parts/notice.tsx";
 import { clockOf, sizeOf } from "../words/times.ts";
 import { now } from "./clock.ts";
 import { takeFiles } from "./file-checks.ts";
-import { FormProblem } from "./form.tsx";
+import { FormHold, FormProblem } from "./form.tsx";
 import { Recorder } from "./recorder.ts";
 
 /** A field into which files are dropped; a click or the keyboard opens the browser's own dialog. */
@@ -98,6 +98,12 @@ export function RecordingPicker(
   useEffect(() => () => recorder.finish(), []);
   const url = useFileUrl(file);
   const current = recorder.current.value;
+  const hold = useContext(FormHold);
+  const isRecording = current.state === "recording";
+  useEffect(() => {
+    hold(isRecording ? "Stop the recording first." : null);
+    return () => hold(null);
+  }, [isRecording]);
   if (file !== null && url !== null) {
     return (
       <div class="picked stack tight">

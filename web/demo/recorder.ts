@@ -86,8 +86,9 @@ export class Recorder {
       };
       return;
     }
-    if (this.#isOver) { for (const track of stream.getTracks()) track.stop(); }
-    else this.#record(stream, format);
+    const isWanted = !this.#isOver && this.#current.value.state === "asking";
+    if (isWanted) this.#record(stream, format);
+    else for (const track of stream.getTracks()) track.stop();
   }
 
   /** Ends the recording and passes it to `onDone`. */
@@ -95,9 +96,9 @@ export class Recorder {
     if (this.#recorder?.state === "recording") this.#recorder.stop();
   }
 
-  /** Forgets why the last recording did not start. */
+  /** Forgets why the last recording did not start, and starts none if the permission arrives later. */
   forget(): void {
-    if (this.#current.value.state === "refused") {
+    if (this.#current.value.state !== "recording") {
       this.#current.value = { state: "idle" };
     }
   }
