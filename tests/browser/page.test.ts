@@ -406,6 +406,40 @@ browserTest(
 );
 
 browserTest(
+  "book: a project without the shop offers no order, and finds that out with one request",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    const requests: string[] = [];
+    await page.route(/rest\/v1\/(order_items|orders|vendor)/, (route) => {
+      requests.push(route.request().url());
+      return route.fulfill({
+        status: 404,
+        headers: { "access-control-allow-origin": "*" },
+        json: { code: "PGRST205", message: "no such table" },
+      });
+    });
+    const answered = page.waitForResponse(/order_items/);
+    await signInAsAnna(page);
+    await allResults(page);
+    await (await answered).finished();
+    const card = cardOf(page, "Summer at the Attersee");
+    await card.getByRole("link", { name: "Open" }).waitFor();
+    assertEquals(
+      await card.getByRole("button", { name: "Order a print" }).count(),
+      0,
+    );
+    // The card is shown a second time, as another book would be.
+    await card.getByRole("button", { name: "Hide" }).click();
+    await page.getByRole("button", { name: "Show hidden" }).click();
+    await card.scrollIntoViewIfNeeded();
+    await card.getByRole("link", { name: "Open" }).waitFor();
+    assertEquals(requests.length, 1);
+    assertEquals(await page.locator(".toast.bad").count(), 0);
+  },
+);
+
+browserTest(
   "book: photos that are too small to print are named on the card and before the order",
   async () => {
     await using visitor = await visit(site());
@@ -450,6 +484,9 @@ browserTest(
       await settled(page, "The first.", "Working");
       const card = cardOf(page, "The first.");
       await card.getByRole("progressbar").waitFor();
+      await card.locator(".job-foot").getByText(
+        "Cancelling does not refund what is already being made.",
+      ).waitFor();
       await card.getByRole("button", { name: "Timeline" }).click();
       await card.getByText("Sent to the AI service").waitFor();
     } finally {
@@ -457,6 +494,7 @@ browserTest(
       await simulator.release();
     }
     await settled(page, "The first.");
+    assertEquals(await page.getByText("does not refund").count(), 0);
 
     await simulator.fail({
       operation: "speech",
@@ -472,40 +510,6 @@ browserTest(
       await simulator.clearFaults();
       await simulator.release();
     }
-  },
-);
-
-browserTest(
-  "book: a project without the shop offers no order, and finds that out with one request",
-  async () => {
-    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
-    const { page } = visitor;
-    const requests: string[] = [];
-    await page.route(/rest\/v1\/(order_items|orders|vendor)/, (route) => {
-      requests.push(route.request().url());
-      return route.fulfill({
-        status: 404,
-        headers: { "access-control-allow-origin": "*" },
-        json: { code: "PGRST205", message: "no such table" },
-      });
-    });
-    const answered = page.waitForResponse(/order_items/);
-    await signInAsAnna(page);
-    await allResults(page);
-    await (await answered).finished();
-    const card = cardOf(page, "Summer at the Attersee");
-    await card.getByRole("link", { name: "Open" }).waitFor();
-    assertEquals(
-      await card.getByRole("button", { name: "Order a print" }).count(),
-      0,
-    );
-    // The card is shown a second time, as another book would be.
-    await card.getByRole("button", { name: "Hide" }).click();
-    await page.getByRole("button", { name: "Show hidden" }).click();
-    await card.scrollIntoViewIfNeeded();
-    await card.getByRole("link", { name: "Open" }).waitFor();
-    assertEquals(requests.length, 1);
-    assertEquals(await page.locator(".toast.bad").count(), 0);
   },
 );
 
@@ -579,7 +583,11 @@ browserTest(
     await page.reload();
     await page.getByText("Everything is hidden").waitFor();
     assertEquals(await card.count(), 0);
-    await page.getByRole("button", { name: "Show 1 hidden" }).click();
+    await page.getByText("1 job", { exact: true }).waitFor();
+    await page.getByRole("button", {
+      name: /“(.*)”/.exec(named)?.[1] ?? "",
+      exact: true,
+    }).click();
     await card.getByRole("button", { name: "Show again" }).click();
     await page.reload();
     await card.waitFor();

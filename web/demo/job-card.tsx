@@ -13,6 +13,7 @@ import { useSource } from "../shell/source.ts";
 import { setQuery } from "../shell/router.tsx";
 import { canRetryJob, describeCode } from "../words/errors.ts";
 import {
+  cancelWarningOf,
   eventOf,
   stageOf,
   statusOf,
@@ -75,6 +76,13 @@ const END_WORDS: Record<string, string> = {
   failed: "Failed after",
   cancelled: "Cancelled after",
 };
+
+function costOf(job: Job): string | undefined {
+  const isOver = isFinal(job.status);
+  if (job.spend === "unknown") return isOver ? "cost not known yet" : undefined;
+  if (job.cost_micros > 0) return microsOf(job.cost_micros, job.cost_currency);
+  return isOver ? "no cost" : undefined;
+}
 
 /** The card. */
 export function JobCard({ job }: { job: Job }) {
@@ -149,13 +157,12 @@ export function JobCard({ job }: { job: Job }) {
             </>
           )}
           {isOver && " · "}
-          {job.spend === "unknown"
-            ? isOver && "cost not known yet"
-            : job.cost_micros > 0
-            ? microsOf(job.cost_micros, job.cost_currency)
-            : isOver && "no cost"}
-          {job.cached_from_job_id !== null && " · reused"}
-          {job.attempt > 1 && ` · try ${job.attempt}`}
+          {[
+            costOf(job),
+            job.cached_from_job_id === null ? undefined : "reused",
+            job.attempt > 1 ? `try ${job.attempt}` : undefined,
+            cancelWarningOf(job),
+          ].filter((part) => part !== undefined).join(" · ")}
         </p>
         <div class="row">
           {!isOver && (

@@ -1,5 +1,11 @@
 /** Jobs in words: their types, stages and the entries of their timeline. */
-import type { Job, JobEvent, JobStatus, JobType } from "../../client/mod.ts";
+import {
+  isFinal,
+  type Job,
+  type JobEvent,
+  type JobStatus,
+  type JobType,
+} from "../../client/mod.ts";
 import type { Tone } from "../parts/tone.ts";
 import type { IconName } from "../parts/icon-paths.ts";
 import { placeOf } from "./places.ts";
@@ -115,6 +121,18 @@ export function stageOf(
   return depends_on_job_id === null
     ? "Waiting for its turn"
     : "Waiting for the step before";
+}
+
+/** What its owner should know before cancelling a job; undefined where cancelling costs nothing, or is not possible. */
+export function cancelWarningOf(
+  { status, spend, cancel_requested_at }: Pick<
+    Job,
+    "status" | "spend" | "cancel_requested_at"
+  >,
+): string | undefined {
+  return isFinal(status) || cancel_requested_at !== null || spend === "none"
+    ? undefined
+    : "Cancelling does not refund what is already being made.";
 }
 
 const EVENTS: Readonly<Record<string, string>> = {

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import {
+  cancelWarningOf,
   eventOf,
   stageOf,
   statusOf,
@@ -65,4 +66,31 @@ Deno.test("typeWordsOf: a type that the page does not know has its own name", ()
   assertEquals(typeWordsOf("pdf_render").name, "Book");
   assertEquals(typeWordsOf("sound_effect").name, "sound_effect");
   assertEquals(typeWordsOf("constructor").name, "constructor");
+});
+
+Deno.test("page words: cancelling has a warning once a paid call is sent, and while it can be cancelled", () => {
+  const warns = (
+    status: "pending" | "processing" | "cancelled",
+    spend: "none" | "unknown" | "incurred",
+    cancel_requested_at: string | null = null,
+  ) => cancelWarningOf({ status, spend, cancel_requested_at }) !== undefined;
+  assertEquals(
+    [warns("processing", "none"), warns("pending", "none")],
+    [false, false],
+  );
+  assertEquals(
+    [
+      warns("processing", "unknown"),
+      warns("pending", "incurred"),
+      warns("pending", "unknown"),
+    ],
+    [true, true, true],
+  );
+  assertEquals(
+    [
+      warns("processing", "unknown", "2026-11-30T12:00:00Z"),
+      warns("cancelled", "incurred"),
+    ],
+    [false, false],
+  );
 });
