@@ -169,6 +169,23 @@ browserTest(
       "listitem",
     );
     assertEquals(await tiles.count(), 4);
+    const banner = page.locator(".notice", {
+      has: page.locator(".verdict"),
+    });
+    const [icon, line] = await Promise.all(
+      [".icon", ".verdict"].map((part) =>
+        banner.locator(part).evaluate((element) => {
+          const { top, height } = element.getBoundingClientRect();
+          const line = parseFloat(getComputedStyle(element).lineHeight);
+          return top + (element.matches(".icon") ? height : line) / 2;
+        })
+      ),
+    );
+    assertEquals(
+      Math.round(icon ?? 0),
+      Math.round(line ?? 1),
+      "the icon is centred on the first line",
+    );
     for (const tile of await tiles.all()) {
       assertMatch(await tile.innerText(), /(Good|Check|Bad)/);
     }
