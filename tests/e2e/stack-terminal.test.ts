@@ -159,8 +159,10 @@ Deno.test("terminal: the output of a function and the reason of its end are show
   );
   stack.kill("SIGTERM");
   await stack.exited;
+  // On a slow machine another isolate got the second request; the first one then prints its end.
+  const others = ["Stopping …", '[hook] leaving {"reason":"termination"}'];
   assertEquals(
-    below(stack.output()).filter((line) => line !== "Stopping …"),
+    below(stack.output()).filter((line) => !others.includes(line)),
     expected,
   );
 });
