@@ -23,17 +23,17 @@ const UNSEEN_MS = 500;
 const MAX_UNSEEN_MS = 4000;
 
 /** Which jobs a list contains. */
-export interface ListedJobs {
+export interface ListedJobs<T extends JobType = JobType> {
   status?: JobStatus | undefined;
-  job_type?: JobType | undefined;
+  job_type?: T | undefined;
   /** Jobs of a page, 100 at most; 20 by default. */
   limit?: number | undefined;
 }
 
 /** A list of jobs as a component shows it. */
-export interface AiJobsState extends Following {
+export interface AiJobsState<T extends JobType = JobType> extends Following {
   /** Newest first, each with its current progress. */
-  jobs: readonly Job[];
+  jobs: readonly Job<T>[];
   /** Whether the first page has not been read yet. */
   isLoading: boolean;
   /** Whether `loadMore` has more to load. */

@@ -31,7 +31,7 @@ export interface UseAiJob<T extends JobType = JobType> extends AiJobState<T> {
 }
 
 /** What `useAiJobs` returns. The functions stay the same between renders, and never reject: see `error`. */
-export interface UseAiJobs extends AiJobsState {
+export interface UseAiJobs<T extends JobType = JobType> extends AiJobsState<T> {
   /** Adds the next page. */
   loadMore(): Promise<void>;
   /** Reads again and resumes following, after an error. */
@@ -79,6 +79,13 @@ function isOfType<T extends JobType>(
   state: object,
 ): state is AiJobState<T> {
   return "job" in state;
+}
+
+/** The list of a filter by type has only jobs of that type. */
+function isListOfType<T extends JobType>(
+  state: object,
+): state is AiJobsState<T> {
+  return "jobs" in state;
 }
 
 function hasType<T extends JobType>(
@@ -139,14 +146,20 @@ export function useCreateAiJob<T extends JobType>(
   };
 }
 
-/** Follows a list of the user's jobs, newest first: new ones appear, and each shows its progress. */
-export function useAiJobs(jobs: AiJobs, wanted: ListedJobs = {}): UseAiJobs {
+/**
+ * Follows a list of the user's jobs, newest first: new ones appear, and each shows its progress. A `job_type` in the
+ * filter is also the type of the jobs.
+ */
+export function useAiJobs<T extends JobType = JobType>(
+  jobs: AiJobs,
+  wanted: ListedJobs<T> = {},
+): UseAiJobs<T> {
   const { status, job_type, limit } = wanted;
   const source = useMemo(
     () => listStores.source(jobs, { status, job_type, limit }),
     [jobs, status, job_type, limit],
   );
-  const state = useSyncExternalStore(
+  const state: object = useSyncExternalStore(
     source.subscribe,
     source.getSnapshot,
     () => NO_JOBS,
@@ -155,5 +168,6 @@ export function useAiJobs(jobs: AiJobs, wanted: ListedJobs = {}): UseAiJobs {
     loadMore: async () => await source.find()?.loadMore(),
     refresh: () => source.find()?.restart(),
   }), [source]);
+  if (!isListOfType<T>(state)) throw new TypeError("not a list");
   return { ...state, ...actions };
 }

@@ -102,6 +102,7 @@ Deno.test({
       const [from, name] of [
         ["examples/every-job.ts", "every-job.ts"],
         ["tests/fixtures/client-package/types.ts", "types.ts"],
+        ["tests/fixtures/client-package/own-type.ts", "own-type.ts"],
         ["tests/fixtures/client-package/two-users.ts", "two-users.ts"],
       ] as const
     ) await Deno.copyFile(join(repository, from), join(app.dir, name));
@@ -163,6 +164,7 @@ Deno.test({
             moduleResolution,
             "every-job.ts",
             "types.ts",
+            "own-type.ts",
             "two-users.ts",
           );
         },
