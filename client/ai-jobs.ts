@@ -44,7 +44,7 @@ export interface AiJobsOptions {
 
 /** An abort rejects the call with the signal's reason. It never cancels a job. */
 export interface CallOptions {
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Time limit and progress callback of `wait`. */
@@ -101,7 +101,7 @@ export interface ListOptions<T extends JobType = JobType> extends CallOptions {
   /** At most 100; 20 by default. */
   limit?: number;
   /** The `next` of the previous page. */
-  cursor?: string;
+  cursor?: string | undefined;
 }
 
 /** The result of a request to cancel or retry. */
@@ -122,7 +122,7 @@ export class JobHandle<T extends JobType = JobType> {
   }
 
   /** The current state of the job. @throws {NotFound} */
-  get(options: CallOptions = {}): Promise<Job<T>> {
+  get(options?: CallOptions): Promise<Job<T>> {
     return this.#client.get<T>(this.id, options);
   }
 
@@ -130,7 +130,7 @@ export class JobHandle<T extends JobType = JobType> {
    * Yields every event once and in order until the job has ended, even when connections are lost. Pass the `seq` of the
    * last event as `after` to continue after a reload.
    */
-  watch(options: WatchOptions = {}): AsyncGenerator<JobEvent, void, void> {
+  watch(options?: WatchOptions): AsyncGenerator<JobEvent, void, void> {
     return this.#client.watch(this.id, options);
   }
 
@@ -193,14 +193,14 @@ export class JobHandle<T extends JobType = JobType> {
   }
 
   /** Cancels the job; a running one ends within a heartbeat. A second call changes nothing. */
-  cancel(options: CallOptions = {}): Promise<JobStanding> {
+  cancel(options?: CallOptions): Promise<JobStanding> {
     return this.#client.cancel(this.id, options);
   }
 
   /**
    * Runs a failed job again. @throws {Conflict} when it has not failed, or when it is unknown whether it was paid for.
    */
-  retry(options: CallOptions = {}): Promise<JobStanding> {
+  retry(options?: CallOptions): Promise<JobStanding> {
     return this.#client.retry(this.id, options);
   }
 
@@ -256,6 +256,14 @@ function standingOf(answer: Fields): JobStanding {
   };
 }
 
+/** The refusal of a field, as a function words it. */
+function wrong(field: string, message: string): RequestInvalid {
+  return new RequestInvalid(`${field}: ${message}`, {
+    code: "invalid_request",
+    fields: [{ field, message }],
+  });
+}
+
 /**
  * An idempotency key. React Native has no `crypto` without a polyfill; the key only has to differ from this user's
  * others.
@@ -290,17 +298,13 @@ export class AiJobs {
    */
   async upload(file: Blob, options: UploadOptions = {}): Promise<UploadedFile> {
     const { signal, onProgress } = options;
+    // A caller without types may pass bytes or nothing.
+    if (file?.size === undefined) throw wrong("file", "must be a Blob or File");
     const name = options.name ??
       ((file instanceof File && file.name) || "file");
     const contentType = plainType(options.contentType ?? file.type);
     if (contentType === "") {
-      throw new RequestInvalid(
-        "Pass contentType, such as audio/mpeg.",
-        {
-          code: "invalid_request",
-          fields: [{ field: "contentType", message: "is required" }],
-        },
-      );
+      throw wrong("contentType", "is required, such as audio/mpeg");
     }
     const answer = await callFunction(this.#supabase, "create-upload-url", {
       body: {
@@ -403,16 +407,16 @@ export class AiJobs {
   async *listAll<T extends JobType = JobType>(
     options: Omit<ListOptions<T>, "cursor"> = {},
   ): AsyncGenerator<Job<T>, void, void> {
-    let cursor: string | null = null;
+    let cursor: string | undefined;
     do {
       const page: { jobs: Job<T>[]; next: string | null } = await this.list<T>({
         limit: 100,
         ...options,
-        ...(cursor === null ? {} : { cursor }),
+        cursor,
       });
       yield* page.jobs;
-      cursor = page.next;
-    } while (cursor !== null);
+      cursor = page.next ?? undefined;
+    } while (cursor !== undefined);
   }
 
   /** See {@link JobHandle.watch}. */
@@ -424,7 +428,7 @@ export class AiJobs {
       this.#deps,
       id,
       options,
-      () => this.get(id, options.signal && { signal: options.signal }),
+      () => this.get(id, options),
     );
   }
 

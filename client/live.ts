@@ -147,8 +147,7 @@ export class Live {
 
 /** The user of an access token; undefined for an API key or no token. */
 function subjectOf(token: string | null): string | undefined {
-  const [, part] = token?.split(".") ?? [];
-  if (part === undefined) return undefined;
+  const [, part = ""] = token?.split(".") ?? [];
   try {
     const claims: unknown = JSON.parse(
       atob(part.replaceAll("-", "+").replaceAll("_", "/")),

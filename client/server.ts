@@ -59,7 +59,7 @@ export async function callFunction(
   for (let tried = 1;; tried++) {
     throwIfAborted(signal);
     const { data, error } = await supabase.functions.invoke(name, {
-      method: body === undefined ? "GET" : "POST",
+      method: body ? "POST" : "GET",
       headers,
       timeout: RESPONSE_TIMEOUT_MS,
       ...(body && { body }),
@@ -97,13 +97,17 @@ export function noResponse(cause?: unknown): NetworkError {
   });
 }
 
-const NO_SESSION = "There is no valid session.";
+/** The platform refuses a missing or ended session itself, with several codes and as an “Invalid JWT”. */
+function noSession(cause: unknown): NotSignedIn {
+  return new NotSignedIn("Sign in first, or refresh the session.", {
+    code: "unauthenticated",
+    cause,
+  });
+}
 
 /** Converts an error of functions-js. */
 async function toFailure(error: unknown): Promise<AiJobsError> {
-  const context = error instanceof Error
-    ? Reflect.get(error, "context")
-    : undefined;
+  const context = isFields(error) ? error["context"] : undefined;
   if (!(context instanceof Response)) {
     return noResponse(error);
   }
@@ -112,15 +116,15 @@ async function toFailure(error: unknown): Promise<AiJobsError> {
   const problem = isFields(body) ? body : {};
   const text = (name: string) =>
     typeof problem[name] === "string" ? problem[name] : undefined;
-  // The platform refuses a missing or ended session itself, as an “Invalid JWT”.
-  const message = text("detail") ??
-    (status === 401 ? NO_SESSION : text("message")) ??
+  const detail = text("detail");
+  if (status === 401 && detail === undefined) return noSession(error);
+  const message = detail ?? text("message") ??
     `The service answered with ${status}.`;
-  const seconds = Number(headers.get("retry-after") ?? NaN);
   const details = {
     code: text("code") ?? `http_${status}`,
     requestId: text("request_id"),
-    retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : undefined,
+    // Not a number when it is a date, which the functions never send.
+    retryAfterMs: Number(headers.get("retry-after")) * 1000 || undefined,
   };
   // 409 for a limit that time does not lift; 403 for an account that is too new.
   if (status === 429 || /_(exceeded|established)$/.test(details.code)) {
@@ -230,12 +234,7 @@ export async function readRows(
   limit.clear();
   throwIfAborted(signal);
   if (error === null) return listOf(data);
-  throw status === 401
-    ? new NotSignedIn(NO_SESSION, {
-      code: "unauthenticated",
-      cause: error,
-    })
-    : noResponse(error);
+  throw status === 401 ? noSession(error) : noResponse(error);
 }
 
 /**

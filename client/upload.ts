@@ -169,7 +169,7 @@ async function sendInPieces(
       body: file.slice(offset, offset + PIECE_BYTES),
     }, signal);
     const text = await sent?.text() ?? "";
-    if (sent !== undefined && sent.ok) {
+    if (sent?.ok) {
       offset = Number(sent.headers.get("upload-offset"));
       failures = 0;
       onProgress?.(offset / file.size);
@@ -190,12 +190,7 @@ async function sendInPieces(
 }
 
 function base64(text: string): string {
-  return btoa(
-    Array.from(
-      new TextEncoder().encode(text),
-      (byte) => String.fromCharCode(byte),
-    ).join(""),
-  );
+  return btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 }
 
 function refused(status: number, text: string): AiJobsError {

@@ -177,16 +177,19 @@ liveTest(
       "contentType",
     );
 
-    const signedOut = createAiJobs(
-      createClient(stack.apiUrl, stack.publishableKey, {
-        auth: { persistSession: false, autoRefreshToken: false },
-      }),
-    );
-    await assertRejects(
-      () => signedOut.list(),
-      NotSignedIn,
-      "There is no valid session.",
-    );
+    for (const key of [stack.publishableKey, stack.secretKey]) {
+      const signedOut = createAiJobs(
+        createClient(stack.apiUrl, key, {
+          auth: { persistSession: false, autoRefreshToken: false },
+        }),
+      );
+      const refusal = await assertRejects(
+        () => signedOut.list(),
+        NotSignedIn,
+        "Sign in first, or refresh the session.",
+      );
+      assertEquals(refusal.code, "unauthenticated");
+    }
   },
 );
 

@@ -1,6 +1,11 @@
 /** Watching jobs, and errors, with a project in memory. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { AiJobsError, isAiJobsError } from "../../../client/mod.ts";
+import {
+  AiJobsError,
+  isAiJobsError,
+  NotSignedIn,
+  RequestInvalid,
+} from "../../../client/mod.ts";
 import { FakeProject } from "../../_support/fake-project.ts";
 import { VirtualTime } from "../../_support/virtual-time.ts";
 
@@ -199,6 +204,46 @@ Deno.test("watch: after a few reads that the table refuses, the error is NotSign
   );
   assertEquals([error.name, error.code], ["NotSignedIn", "unauthenticated"]);
   assertEquals(project.count("ai_job_events"), 4);
+});
+
+Deno.test("client: each refusal of a session by the platform says with one code to sign in", async () => {
+  const project = new FakeProject();
+  for (
+    const code of [
+      "UNAUTHORIZED_NO_AUTH_HEADER",
+      "UNAUTHORIZED_INVALID_JWT_FORMAT",
+      "UNAUTHORIZED_ASYMMETRIC_JWT",
+    ]
+  ) {
+    project.intercept = () =>
+      Response.json({ code, message: "Invalid JWT" }, { status: 401 });
+    const error = await project.jobs.list().catch((error) => error);
+    assert(error instanceof NotSignedIn);
+    assertEquals(
+      [error.code, error.message],
+      ["unauthenticated", "Sign in first, or refresh the session."],
+    );
+  }
+});
+
+Deno.test("upload: bytes or nothing instead of a file are refused before anything is sent", async () => {
+  const project = new FakeProject();
+  for (const file of [new Uint8Array(10), new ArrayBuffer(10), undefined]) {
+    for (const options of [{}, { contentType: "audio/mpeg" }]) {
+      // As JavaScript would call it: the types refuse these values.
+      const error: unknown = await Promise.resolve(
+        Reflect.apply(project.jobs.upload, project.jobs, [file, options]),
+      ).catch((error: unknown) => error);
+      assert(error instanceof RequestInvalid);
+      assertEquals(
+        [error.message, error.code, error.fieldErrors("file")],
+        ["file: must be a Blob or File", "invalid_request", [
+          "must be a Blob or File",
+        ]],
+      );
+    }
+  }
+  assertEquals(project.requests.length, 0);
 });
 
 Deno.test("list: an undefined filter is ignored", async () => {
