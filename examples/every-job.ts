@@ -1,5 +1,5 @@
 /**
- * Every job type with the client, in Node 22 or newer:
+ * Every job type with the client, in Node 22.18 or newer, which runs TypeScript:
  *
  *   npm install edge-ai-jobs @supabase/supabase-js
  *   node --env-file=.env.local every-job.ts recording.mp3 portrait.jpg
