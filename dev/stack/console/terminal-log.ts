@@ -12,7 +12,38 @@ const lifeOfIsolate =
 const errorSchema = z.looseObject({
   message: z.string().optional(),
   code: z.string().optional(),
+  cause: z.unknown().optional(),
 });
+
+/** The error of a provider's refusal; its cause is the body. */
+const responseSchema = z.looseObject({
+  httpStatus: z.number().min(400),
+  cause: z.unknown().optional(),
+});
+const causeSchema = z.looseObject({ cause: z.unknown().optional() });
+const MAX_CAUSES = 5;
+const MAX_BODY_LENGTH = 200;
+
+/** What a provider responded, from the causes of an error; empty when none is a response. */
+function responseIn(error: unknown): string {
+  let cause = error;
+  for (let depth = 0; depth < MAX_CAUSES; depth++) {
+    const response = responseSchema.safeParse(cause);
+    if (response.success) {
+      const { httpStatus, cause: body } = response.data;
+      const text = typeof body === "string" ? body : JSON.stringify(body);
+      const shown = (text ?? "").trim().replaceAll(/\s+/g, " ")
+        .slice(0, MAX_BODY_LENGTH);
+      return ` The provider responded with ${httpStatus}${
+        shown === "" ? "." : `: ${shown}`
+      }`;
+    }
+    const next = causeSchema.safeParse(cause);
+    if (!next.success) return "";
+    cause = next.data.cause;
+  }
+  return "";
+}
 
 /** A line of the functions' own logger (`_shared/platform/log.ts`). */
 const lineSchema = z.looseObject({
@@ -49,7 +80,9 @@ function problemOfFunction(slug: string, line: string): string | undefined {
   if (!isProblem) return undefined;
   const words = [code, message].filter((word) => word !== undefined).join(": ");
   const job = job_id === undefined ? "" : ` (${job_type ?? "job"} ${job_id})`;
-  return `[${slug}] ${event}${words === "" ? "" : `, ${words}`}${job}`;
+  return `[${slug}] ${event}${words === "" ? "" : `, ${words}`}${
+    responseIn(error)
+  }${job}`;
 }
 
 /**

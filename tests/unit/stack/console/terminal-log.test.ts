@@ -1,5 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { lineFor } from "../../../../dev/stack/console/terminal-log.ts";
+import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import { createLogger } from "../../../../supabase/functions/_shared/platform/log.ts";
 
 const record = (source: string, line: string, stream = "stderr" as const) => ({
@@ -41,6 +43,26 @@ Deno.test("terminal: a problem is one line, a normal event is not printed", () =
       }),
       "[process-ai-job] job_failed, photo_not_found: slide 1: its photo does not exist (pdf_render 0b7c)",
     ],
+    // What the provider itself says is nowhere else on the terminal.
+    ...([
+      ["Not  Found\n", "404: Not Found"],
+      [{ detail: { code: "no" } }, '404: {"detail":{"code":"no"}}'],
+      ["x".repeat(300), `404: ${"x".repeat(200)}`],
+      [undefined, "404."],
+    ] as const).map(([body, printed]): [string, string, string] => [
+      f,
+      logged("warn", "job_failed", {
+        ...job,
+        error: JobFailure.final("provider_rejected_input", {
+          cause: ProviderFailure.rejected("provider_rejected_input", {
+            httpStatus: 404,
+            cause: body,
+          }),
+        }),
+      }),
+      "[process-ai-job] job_failed, provider_rejected_input: The AI provider cannot use this input. Try another one. " +
+      `The provider responded with ${printed} (pdf_render 0b7c)`,
+    ]),
     [f, logged("warn", "claim_refused", { reason: "too_old" }), undefined],
     [
       f,
