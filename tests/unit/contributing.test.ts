@@ -1,6 +1,7 @@
 /** Every file and name in the worked examples of CONTRIBUTING.md exists. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
+import { addJobType } from "../../dev/tools/new/job-type.ts";
 import {
   listSourcePaths,
   readSourceTree,
@@ -10,7 +11,7 @@ const root = fromFileUrl(new URL("../../", import.meta.url)).replace(/\/$/, "");
 const examples = (await Deno.readTextFile(`${root}/CONTRIBUTING.md`))
   .split("### Add a job type")[1] ?? "";
 /** The invented names of the worked examples. */
-const INVENTED = /sound_?effect|\bsounds?\b|ElevenLabsSounds|lumen|SOUND/i;
+const INVENTED = /sound_?effect|lumen/i;
 const prose = examples.replaceAll(/^ *```[^]*?^ *```/gm, "");
 const code = [...examples.matchAll(/^ *```(?:ts|sql)\n([^]*?)^ *```/gm)].map((
   [, text = ""],
@@ -57,6 +58,42 @@ Deno.test("CONTRIBUTING: every name that the worked examples use is in the code"
   assert(named.size > 50, `${named.size} are named`);
   const lost = [...named].filter((name) =>
     !INVENTED.test(name) && !new RegExp(`\\b${name}\\b`).test(text)
+  );
+  assertEquals(lost, []);
+});
+
+const generated = await addJobType({
+  async read(path) {
+    return paths.includes(path)
+      ? await Deno.readTextFile(`${root}/${path}`)
+      : undefined;
+  },
+  list: (folder) =>
+    Promise.resolve(
+      paths.filter((path) => path.startsWith(`${folder}/`))
+        .map((path) => path.slice(folder.length + 1)),
+    ),
+}, "sound_effect");
+
+Deno.test("CONTRIBUTING: the processor of the example is the one that the command generates", () => {
+  // Line breaks differ with the indentation.
+  const compact = (text: string) => text.replaceAll(/\s+/g, "");
+  const example = code.find((one) =>
+    one.includes("createSoundEffectProcessor")
+  );
+  const processor = generated[
+    "supabase/functions/process-ai-job/processors/sound-effect.ts"
+  ];
+  assert(example !== undefined && processor !== undefined);
+  assertStringIncludes(compact(processor), compact(example));
+});
+
+Deno.test("CONTRIBUTING: every list that the command adds a job type to is named", () => {
+  const changed = [...Object.keys(generated), "docs/openapi.json"]
+    .filter((path) => paths.includes(path));
+  assert(changed.length > 5, `${changed.length} are changed`);
+  const lost = changed.filter((path) =>
+    !prose.includes(`\`${path.replace("supabase/functions/", "")}\``)
   );
   assertEquals(lost, []);
 });
