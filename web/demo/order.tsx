@@ -19,11 +19,11 @@ import {
   type BookOrders,
   cancelOrder,
   type DraftOrder,
-  hasShop,
   placeOrder,
   readOrders,
   removeDraft,
 } from "./orders.ts";
+import { hasShop } from "./shop.ts";
 import { rowsOf, useStudio } from "./studio.ts";
 
 const ADDRESS = [

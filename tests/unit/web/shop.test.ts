@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
-import { hasShop } from "../../../web/demo/orders.ts";
+import { hasShop } from "../../../web/demo/shop.ts";
 
 /** A project whose Data API answers with one of `answers` after the other, and the paths of the requests. */
 function project(
