@@ -178,9 +178,11 @@ browserTest(
     );
     await page.getByLabel("Your recording speech.m4a").waitFor();
     await page.evaluate("allowMicrophone()");
-    await page.waitForFunction(
-      "globalThis.microphone?.getTracks().every((track) => track.readyState === 'ended')",
-    );
+    await page.waitForFunction(() => {
+      const stream: unknown = Reflect.get(globalThis, "microphone");
+      return stream instanceof MediaStream &&
+        stream.getTracks().every(({ readyState }) => readyState === "ended");
+    });
     await page.getByLabel("Whose voice is it?").fill("Paul");
     await page.getByRole("button", { name: "Clone the voice" }).click();
     await settled(page, "Paul");
