@@ -54,8 +54,8 @@ const PLANS = {
   },
 } as const;
 
-/** Time for the worker to make its next calls after the last of these requests was answered. */
-const IDLE_MS = 150;
+/** Time for the worker to make its next calls after the last of these requests was answered. A busy machine needs more. */
+export const IDLE_MS = 150;
 
 /** For a bounded run. */
 export const FEW_BATCH_POINTS: readonly BatchPoint[] = [
@@ -95,7 +95,11 @@ class Run {
   readonly #seen = { before: 0 };
   readonly #awaited: number;
 
-  constructor(readonly worker: ChaosWorker, readonly point: BatchPoint) {
+  constructor(
+    readonly worker: ChaosWorker,
+    readonly point: BatchPoint,
+    readonly idleMs: number,
+  ) {
     const { isCountedFor } = PLANS[point.call];
     this.#awaited =
       subjectsOf(point).filter(({ name }) => isCountedFor(name)).length;
@@ -114,21 +118,24 @@ class Run {
           this.#seen.before >= this.#awaited,
       POINT_TIMEOUT_SECONDS,
     );
-    await pause(IDLE_MS);
+    await pause(this.idleMs);
   }
 }
 
 /**
  * Visits batch points at the same time, each with a worker and six jobs of three owners and two types. After all faults a
  * healthy worker finishes the jobs, and stalled workers resume.
+ *
+ * @param idleMs how long a call with too few jobs is held after the other jobs were seen right before it.
  */
 export async function visitBatches(
   rig: Rig,
   points: readonly BatchPoint[],
+  idleMs: number,
 ): Promise<BatchVisit[]> {
   const runs = await Promise.all(
     points.map(async (point) =>
-      new Run(await rig.workers.start({ concurrency: JOBS }), point)
+      new Run(await rig.workers.start({ concurrency: JOBS }), point, idleMs)
     ),
   );
   let isLoaded = false;

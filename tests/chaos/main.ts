@@ -22,6 +22,7 @@ import {
   type BatchPoint,
   type BatchVisit,
   FEW_BATCH_POINTS,
+  IDLE_MS,
   MIN_JOBS,
   nameOfBatchPoint,
   visitBatches,
@@ -218,12 +219,14 @@ class Chaos {
     await this.#rig.setCaps(100, 100);
     const visits: BatchVisit[] = [];
     let left = [...points];
-    // On a busy machine the jobs of a worker may reach the call one by one. Such a point is visited again, alone.
+    // On a busy machine the jobs of a worker may reach the call one by one. Such a point is visited again, alone,
+    // and its jobs get more time.
     for (let round = 0; round < ROUNDS && left.length > 0; round++) {
       const groups = round === 0 ? [left] : left.map((point) => [point]);
+      const idleMs = IDLE_MS * 4 ** round;
       left = [];
       for (const group of groups) {
-        for (const visit of await visitBatches(this.#rig, group)) {
+        for (const visit of await visitBatches(this.#rig, group, idleMs)) {
           visits.push(visit);
           if (visit.batch < MIN_JOBS) left.push(visit.point);
         }

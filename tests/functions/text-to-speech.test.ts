@@ -251,7 +251,7 @@ Deno.test("speech: with a voice that is still being cloned, the job waits for th
   assertProblem(refused, {
     status: 400,
     code: "metadata_invalid",
-    field: "metadata.voice_id",
+    field: "depends_on",
   });
 });
 
