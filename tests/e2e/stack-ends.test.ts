@@ -36,6 +36,12 @@ async function startThroughNpx(dir: string, more: string) {
     () => Deno.stat(envFile).then(() => true, () => false),
     120,
   );
+  // The file is written before the addresses are printed.
+  await until(
+    "the last line is printed",
+    () => /Ctrl-C [^]*\n$/.test(output.stdout),
+    120,
+  );
   const { API_URL = "" } = parse(await Deno.readTextFile(envFile));
   await Deno.remove(envFile);
   return { process, url: API_URL, output, isRead };
