@@ -594,6 +594,9 @@ browserTest(
         document.dispatchEvent(new Event("visibilitychange"));
       }, isHidden);
     await page.clock.install();
+    // Only timers that the page sets after this follow the clock.
+    await page.reload();
+    await page.getByText("Stuck: 0").waitFor();
     await show(true);
     const before = reads;
     await page.clock.runFor(60_000);

@@ -579,10 +579,12 @@ browserTest(
     await problem.waitFor();
     await card.getByRole("button", { name: "Start over" }).click();
     await problem.waitFor({ state: "detached" });
-    await card.getByRole("button", { name: "Hide" }).click();
+    // The toast disappears by itself, so it is waited for before the click.
+    const [named] = await Promise.all([
+      page.locator(".toast", { hasText: "Hidden" }).innerText(),
+      card.getByRole("button", { name: "Hide" }).click(),
+    ]);
     await card.waitFor({ state: "detached" });
-    const named = await page.locator(".toast", { hasText: "Hidden" })
-      .innerText();
     await page.reload();
     await page.getByText("Everything is hidden").waitFor();
     assertEquals(await card.count(), 0);
@@ -880,13 +882,15 @@ browserTest(
     await using visitor = await visit(site());
     const { page } = visitor;
     const released = Promise.withResolvers<void>();
-    await page.route("**/create-download-url", async (route) => {
+    const hold = async (route: Route) => {
       await released.promise;
       await route.continue();
-    });
+    };
+    await page.route("**/create-download-url", hold);
+    await page.route("**/rest/v1/voices?*", hold);
     await signInAsAnna(page);
     const cards = page.locator("li.job", { has: page.locator(".ghost") });
-    await cards.nth(3).waitFor();
+    await cards.nth(4).waitFor();
     const heights = () =>
       page.locator("li.job").evaluateAll((all) =>
         all.flatMap((one) =>
@@ -903,6 +907,36 @@ browserTest(
     released.resolve();
     await allResults(page);
     assertEquals(await heights(), before);
+  },
+);
+
+browserTest(
+  "job: a transcript that cannot be read is reported, and can be read again",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    let refusals = 1;
+    await page.route(
+      "**/sunday-call.json?*",
+      (route) =>
+        refusals-- > 0
+          ? route.fulfill({
+            status: 500,
+            headers: { "access-control-allow-origin": "*" },
+            json: { error: "internal" },
+          })
+          : route.fallback(),
+    );
+    await signInAsAnna(page);
+    const again = page.locator("li.job").getByRole("button", {
+      name: "Try again",
+    });
+    const transcript = page.locator("li.job .transcript li").first();
+    await page.locator("li.job .ghost.transcript").first()
+      .scrollIntoViewIfNeeded();
+    await again.click();
+    await transcript.waitFor();
+    assertEquals(await again.count(), 0);
   },
 );
 
@@ -944,6 +978,10 @@ browserTest(
     await page.keyboard.type("Aunt Mia");
     await page.keyboard.press("Enter");
     await settled(page, "Aunt Mia");
+    // It comes with the list of voices, after the result.
+    await cardOf(page, "Aunt Mia").getByRole("button", {
+      name: "Let it say something",
+    }).waitFor();
     await tabTo(/^Let it say something/);
     await page.keyboard.press("Enter");
     await tabTo(/^What should it say/);

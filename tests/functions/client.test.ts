@@ -306,21 +306,27 @@ liveTest(
   },
 );
 
-/** Follows the state of the connection. `is` resolves once it is the given one. */
+/**
+ * Follows the state of the connection. `becomes` resolves once it has become the given one after `from` changes, with
+ * the number of changes until then: a state that lasted only a moment is not missed.
+ */
 function followConnection(jobs: AiJobs) {
   const end = new AbortController();
-  let now = "";
+  const seen: string[] = [];
   let wake = () => {};
   const following = Array.fromAsync(jobs.watchAll({
     signal: end.signal,
     onConnection(connection) {
-      now = connection;
+      seen.push(connection);
       wake();
     },
   })).catch(() => {});
   return {
-    async is(connection: string) {
-      while (now !== connection) {
+    count: () => seen.length,
+    async becomes(connection: string, from: number) {
+      for (;;) {
+        const at = seen.indexOf(connection, from);
+        if (at >= 0) return at + 1;
         await new Promise<void>((resolve) => wake = resolve);
       }
     },
@@ -355,8 +361,8 @@ liveTest(
     const watching = created.map(({ id }) =>
       Array.fromAsync(jobs.watch(id)).then((events) => ({ id, events }))
     );
-    const { is, stop } = followConnection(jobs);
-    await is("live");
+    const { count, becomes, stop } = followConnection(jobs);
+    await becomes("live", 0);
     await stack.resumeNet();
     for (
       const trouble of [
@@ -368,11 +374,17 @@ liveTest(
         ["/realtime/resume", null],
       ] as const
     ) {
+      const before = count();
       if (trouble[0] === "/realtime/drop") {
         await stack.ask(trouble[0], trouble[1]);
-      } else await stack.ask(trouble[0], null);
-      await is(trouble[0] === "/realtime/resume" ? "live" : "polling");
-      if (trouble[0] === "/realtime/drop") await is("live");
+        await becomes("live", await becomes("polling", before));
+      } else {
+        await stack.ask(trouble[0], null);
+        await becomes(
+          trouble[0] === "/realtime/resume" ? "live" : "polling",
+          before,
+        );
+      }
       await stack.sweep();
     }
     await stop();

@@ -166,6 +166,8 @@ function Transcript({ job, name }: { job: Job; name: string }) {
   const recording = useSignedUrl(job.input_url);
   const written = useSignedUrl(job.output_path);
   const player = useRef<HTMLAudioElement>(null);
+  /** Counts reads: a URL that is signed again within the same second is the same one. */
+  const tries = useSignal(0);
   const segments = useSignal<readonly Fields[] | null>(null);
   const problem = useSignal<string | null>(null);
   const at = useSignal(-1);
@@ -173,7 +175,11 @@ function Transcript({ job, name }: { job: Job; name: string }) {
   const read = async (url: string) => {
     problem.value = null;
     try {
-      const file: unknown = await (await fetch(url)).json();
+      const response = await fetch(url);
+      if (!response.ok) {
+        throw new Error(`the transcript was refused with ${response.status}`);
+      }
+      const file: unknown = await response.json();
       segments.value = isFields(file) ? segmentsOf(file) : [];
     } catch (error) {
       problem.value = studio.explain(error);
@@ -181,7 +187,7 @@ function Transcript({ job, name }: { job: Job; name: string }) {
   };
   useEffect(() => {
     if (written.url !== null) void read(written.url);
-  }, [written.url]);
+  }, [written.url, tries.value]);
   const failure = recording.problem ?? written.problem ?? problem.value;
   return (
     <div ref={recording.box} class="stack tight">
@@ -189,7 +195,10 @@ function Transcript({ job, name }: { job: Job; name: string }) {
       {failure !== null && (
         <Missing
           text={failure}
-          onRetry={() => Promise.all([recording.renew(), written.renew()])}
+          onRetry={async () => {
+            await Promise.all([recording.renew(), written.renew()]);
+            tries.value++;
+          }}
         />
       )}
       {recording.url === null ? <Ghost kind="audio" /> : (
@@ -351,6 +360,7 @@ function ClonedVoice({ job }: { job: Job }) {
     jobId === job.id ||
     (jobId !== undefined && jobId === job.cached_from_job_id)
   );
+  if (voices === null) return <Ghost kind="buttons" />;
   if (voice === undefined) {
     return voices === before.current
       ? null
