@@ -61,6 +61,8 @@ export class ListStore extends Store<AiJobsState> {
   #next: string | null = null;
   /** The newest event of each job whose row is being read. */
   readonly #reading = new Map<string, JobEvent>();
+  /** The newest event of each job since the list was last read, null once the job is gone: a page may be older. */
+  readonly #news = new Map<string, JobEvent | null>();
   #loading: Promise<void> | undefined;
 
   constructor(jobs: AiJobs, wanted: ListedJobs) {
@@ -77,7 +79,7 @@ export class ListStore extends Store<AiJobsState> {
       const page = await this.#page(this.#next);
       // The list may have been reloaded in the meantime and end elsewhere.
       if (rows !== this.#rows) return;
-      for (const job of page.jobs) rows.set(job.id, job);
+      this.#addPage(rows, page.jobs);
       this.#next = page.next;
       this.#show();
     }).finally(() => this.#loading = undefined);
@@ -117,18 +119,41 @@ export class ListStore extends Store<AiJobsState> {
     });
   }
 
+  /** Adds the rows of a page to `to`, updated by what happened while it was being read. */
+  #addPage(to: Map<string, Job>, jobs: readonly Job[]): void {
+    for (const job of jobs) {
+      const held = this.#rows.get(job.id);
+      const event = this.#news.get(job.id);
+      if (event === null) continue;
+      const isOlder = held !== undefined &&
+        Date.parse(job.updated_at) < Date.parse(held.updated_at);
+      const row = isOlder ? held : job;
+      to.set(job.id, event === undefined ? row : withEvent(row, event));
+    }
+  }
+
   /** Reads as many pages as are shown. */
   async #read(signal: AbortSignal): Promise<void> {
+    this.#news.clear();
     const rows = new Map<string, Job>();
+    const pages: Job[] = [];
     let next: string | null = null;
     do {
       const page = await readWithRetries(
         () => this.#page(next, signal),
         signal,
       );
-      for (const job of page.jobs) rows.set(job.id, job);
+      pages.push(...page.jobs);
       next = page.next;
-    } while (next !== null && rows.size < this.#rows.size);
+    } while (next !== null && pages.length < this.#rows.size);
+    this.#addPage(rows, pages);
+    for (const [id, event] of this.#news) {
+      const held = this.#rows.get(id);
+      // A new job, which the pages do not have yet.
+      if (event !== null && held !== undefined && !rows.has(id)) {
+        rows.set(id, held);
+      }
+    }
     this.#rows = rows;
     this.#next = next;
     this.#show();
@@ -140,6 +165,7 @@ export class ListStore extends Store<AiJobsState> {
       onConnection: this.setConnection,
     });
     for await (const event of events) {
+      this.#news.set(event.job_id, event);
       const row = this.#rows.get(event.job_id);
       const isReading = this.#reading.has(event.job_id);
       if (isReading) this.#reading.set(event.job_id, event);
@@ -179,6 +205,7 @@ export class ListStore extends Store<AiJobsState> {
     } catch (error) {
       if (!isGone(error)) throw error;
       this.#rows.delete(id);
+      this.#news.set(id, null);
     } finally {
       this.#reading.delete(id);
     }

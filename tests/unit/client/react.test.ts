@@ -447,6 +447,76 @@ pageTest(
   },
 );
 
+/** Holds the next response to a read of the list. It has the state of the moment at which it was read. */
+function holdList(project: FakeProject) {
+  const read = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  project.intercept = (path) => {
+    if (!path.includes("list-ai-jobs")) return undefined;
+    project.intercept = () => undefined;
+    return (async () => {
+      const response = await project.send(path);
+      read.resolve();
+      await released.promise;
+      return response;
+    })();
+  };
+  return { read: read.promise, release: released.resolve };
+}
+
+pageTest(
+  "useAiJobs: what happens while the list is read again is newer than the list",
+  async () => {
+    const project = new FakeProject();
+    const running = project.add();
+    project.write(running, "claimed", { status: "processing" });
+    const ending = project.add();
+    const view = listView(project);
+    await using page = await showPage(view.of({}));
+    await page.until("the list", () => view.ids().length === 2);
+    const { read, release } = holdList(project);
+    becomeVisible();
+    await read;
+    project.complete(ending);
+    project.write(running, "progress", {
+      status: "processing",
+      progress_percentage: 60,
+    });
+    const added = project.add();
+    const isNewest = () =>
+      view.ids().join() === [added, ending, running].join() &&
+      view.now().jobs[1]?.result !== null &&
+      view.now().jobs[2]?.progress_percentage === 60;
+    await page.until("the newest state", isNewest);
+    const before = view.now().jobs;
+    release();
+    await page.until("the list again", () => view.now().jobs !== before);
+    assert(isNewest(), JSON.stringify(view.now().jobs));
+  },
+);
+
+pageTest(
+  "useAiJobs: what happens while the next page is read is newer than the page",
+  async () => {
+    const project = new FakeProject();
+    const [old, newest] = [project.add(), project.add()];
+    // Too long ago to be reported as a change.
+    project.set(old, { updated_at: "2026-01-01T00:00:00Z" });
+    const view = listView(project);
+    await using page = await showPage(view.of({ limit: 1 }));
+    await page.until("the first page", () => view.ids().join() === newest);
+    const { read, release } = holdList(project);
+    const loading = view.now().loadMore();
+    await read;
+    project.complete(old);
+    await page.until("the result", () => view.now().jobs[1]?.result != null);
+    release();
+    await loading;
+    await page.until("the end", () => !view.now().hasMore);
+    assertEquals(view.now().jobs[1]?.status, "completed");
+  },
+);
+
 pageTest(
   "useAiJobs: pages are added to the end, and a filter loses what no longer fits",
   async () => {
