@@ -4,7 +4,6 @@ import { isFinal, type Job, type JobEvent, type JobType } from "./job-types.ts";
 import {
   type Following,
   followPlaces,
-  readWithRetries,
   Store,
   Stores,
   withEvent,
@@ -68,7 +67,7 @@ export class JobStore extends Store<AiJobState> {
   }
 
   async #read(signal: AbortSignal): Promise<void> {
-    const job = await readWithRetries(
+    const job = await this.readWithRetries(
       () => this.#jobs.get(this.#id, { signal }),
       signal,
     );

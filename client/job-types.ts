@@ -314,13 +314,21 @@ export interface JobEvent {
   created_at: string;
 }
 
-const FINAL: ReadonlySet<string> = new Set([
+/** Every status; the last three end a job. */
+const STATUSES: readonly unknown[] = [
+  "pending",
+  "processing",
   "completed",
   "failed",
   "cancelled",
-]);
+] satisfies JobStatus[];
 
 /** Whether a status or event ends a job, unless it is retried. */
 export function isFinal(status: string): boolean {
-  return FINAL.has(status);
+  return STATUSES.indexOf(status) > 1;
+}
+
+/** Whether a value is the status of a job. */
+export function isStatus(value: unknown): value is JobStatus {
+  return STATUSES.includes(value);
 }

@@ -12,7 +12,6 @@ import {
   type Following,
   followPlaces,
   isGone,
-  readWithRetries,
   Store,
   Stores,
   withEvent,
@@ -97,7 +96,7 @@ export class ListStore extends Store<AiJobsState> {
   }
 
   async #readPlaces(signal: AbortSignal): Promise<void> {
-    const { jobs } = await readWithRetries(
+    const { jobs } = await this.readWithRetries(
       () => this.#jobs.list({ status: "pending", limit: 100, signal }),
       signal,
     );
@@ -139,7 +138,7 @@ export class ListStore extends Store<AiJobsState> {
     const pages: Job[] = [];
     let next: string | null = null;
     do {
-      const page = await readWithRetries(
+      const page = await this.readWithRetries(
         () => this.#page(next, signal),
         signal,
       );
@@ -194,7 +193,7 @@ export class ListStore extends Store<AiJobsState> {
       let last = event;
       do {
         known = last;
-        const job = await readWithRetries(
+        const job = await this.readWithRetries(
           () => this.#readReported(event, signal),
           signal,
         );

@@ -12,7 +12,13 @@ import {
   RequestInvalid,
   ServiceUnavailable,
 } from "./errors.ts";
-import type { Job, JobEvent, JobStatus, JobType } from "./job-types.ts";
+import {
+  isStatus,
+  type Job,
+  type JobEvent,
+  type JobStatus,
+  type JobType,
+} from "./job-types.ts";
 
 /** Any object. */
 export type Fields = Record<string, unknown>;
@@ -176,10 +182,7 @@ export function readJob<T extends JobType>(row: unknown): Job<T> {
 
 /** The status of a job in a response; undefined if it has none. */
 export function readStatus({ status }: Fields): JobStatus | undefined {
-  return status === "pending" || status === "processing" ||
-      status === "completed" || status === "failed" || status === "cancelled"
-    ? status
-    : undefined;
+  return isStatus(status) ? status : undefined;
 }
 
 /** An entry of the timeline, from a row or a broadcast; undefined when it is invalid. */

@@ -115,6 +115,32 @@ export abstract class Store<S extends Following> {
   protected readonly setConnection = (connection: Connection): void =>
     this.#replace({ ...this.#next, connection });
 
+  /**
+   * Resolves with what `read` returns; retries while it fails with a temporary error, which is the error of the state
+   * until then. Rejects on any other error.
+   */
+  protected async readWithRetries<R>(
+    read: () => Promise<R>,
+    signal: AbortSignal,
+  ): Promise<R> {
+    let reported: Error | undefined;
+    for (;;) {
+      try {
+        const result = await read();
+        if (reported !== undefined && this.#next.error === reported) {
+          this.fail(null);
+        }
+        return result;
+      } catch (error) {
+        if (signal.aborted || !isAiJobsError(error) || !error.retryable) {
+          throw error;
+        }
+        this.fail(reported = error);
+        await pause(RETRY_MS, signal);
+      }
+    }
+  }
+
   protected fail(error: unknown): void {
     this.#replace({ ...this.#next, error: toError(error) });
   }
@@ -179,23 +205,6 @@ export function toError(error: unknown): Error | null {
   return error === null || error instanceof Error
     ? error
     : new Error(String(error));
-}
-
-/** Resolves with what `read` returns; retries while it fails with a temporary error. Rejects on any other error. */
-export async function readWithRetries<R>(
-  read: () => Promise<R>,
-  signal: AbortSignal,
-): Promise<R> {
-  for (;;) {
-    try {
-      return await read();
-    } catch (error) {
-      if (signal.aborted || !isAiJobsError(error) || !error.retryable) {
-        throw error;
-      }
-      await pause(RETRY_MS, signal);
-    }
-  }
 }
 
 /**

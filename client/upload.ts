@@ -1,5 +1,5 @@
 /** Uploads to Storage: in one request to a signed URL, or in resumable pieces where the project offers them. */
-import { onAbort, pause, reasonOf, throwIfAborted } from "./abort.ts";
+import { deadline, onAbort, pause, throwIfAborted } from "./abort.ts";
 import { type AiJobsError, RequestInvalid } from "./errors.ts";
 import { isFields, noResponse } from "./server.ts";
 
@@ -27,9 +27,6 @@ declare class XMLHttpRequest {
   };
   readonly status: number;
   readonly responseText: string;
-  onload: (() => void) | null;
-  onerror: (() => void) | null;
-  onabort: (() => void) | null;
   onloadend: (() => void) | null;
   open(method: string, url: string): void;
   setRequestHeader(name: string, value: string): void;
@@ -42,7 +39,6 @@ declare class XMLHttpRequest {
  */
 const PIECE_BYTES = 6 * 1024 * 1024;
 const RESUMES = 5;
-const CACHE_CONTROL = "max-age=3600";
 
 /** `audio/webm;codecs=opus` is `audio/webm`: Storage and the functions know types without parameters. */
 export function plainType(type: string): string {
@@ -69,59 +65,81 @@ export async function sendFile(
 async function sendInOneRequest(
   target: UploadTarget,
   file: Blob,
-  options: SendOptions,
+  { contentType, onProgress, signal }: SendOptions,
 ): Promise<void> {
-  const { contentType, onProgress, signal } = options;
-  // fetch reports no upload progress; browsers and React Native have XMLHttpRequest.
-  if (onProgress !== undefined && typeof XMLHttpRequest !== "undefined") {
-    return await sendByXhr(target, file, options);
-  }
-  const response = await send(target.upload_url, {
-    method: "PUT",
-    headers: { "content-type": contentType, "cache-control": CACHE_CONTROL },
-    body: file,
-  }, signal);
+  const headers = {
+    "content-type": contentType,
+    "cache-control": "max-age=3600",
+  };
+  const response = await send(
+    target.upload_url,
+    { method: "PUT", headers, body: file },
+    signal,
+    file.size,
+    // fetch reports no upload progress; browsers and React Native have XMLHttpRequest.
+    onProgress && typeof XMLHttpRequest !== "undefined"
+      ? (url, { signal }) => sendByXhr(url, headers, file, onProgress, signal)
+      : fetch,
+  );
   if (response === undefined) throw noResponse();
   const text = await response.text();
   if (!response.ok) throw refused(response.status, text);
   onProgress?.(1);
 }
 
-/** The response; undefined when none arrived. Throws the signal's reason once it is aborted. */
+/** A request with a signal. */
+interface Sent extends RequestInit {
+  signal: AbortSignal;
+}
+
+/**
+ * The response; undefined when none arrived. A connection of 10 kB/s is fast enough. Throws the signal's reason once it
+ * is aborted.
+ */
 async function send(
   url: string,
   init: RequestInit,
   signal: AbortSignal | undefined,
+  bytes = PIECE_BYTES,
+  by: (url: string, init: Sent) => Promise<Response> = fetch,
 ): Promise<Response | undefined> {
+  const limit = deadline(signal, 60_000 + bytes / 10);
   try {
-    return await fetch(url, { ...init, signal: signal ?? null });
+    return await by(url, { ...init, signal: limit.signal });
   } catch {
     throwIfAborted(signal);
     return undefined;
+  } finally {
+    limit.clear();
   }
 }
 
+/** As fetch does, with a report of the fraction that was sent. */
 function sendByXhr(
-  target: UploadTarget,
+  url: string,
+  headers: Record<string, string>,
   file: Blob,
-  { contentType, onProgress, signal }: SendOptions,
-): Promise<void> {
+  onProgress: (fraction: number) => void,
+  signal: AbortSignal,
+): Promise<Response> {
   return new Promise((resolve, reject) => {
     throwIfAborted(signal);
     const request = new XMLHttpRequest();
     request.upload.onprogress = ({ loaded, total }) => {
-      if (total > 0) onProgress?.(loaded / total);
+      if (total > 0) onProgress(loaded / total);
     };
-    request.onload = () =>
-      request.status < 300
-        ? resolve()
-        : reject(refused(request.status, request.responseText));
-    request.onerror = () => reject(noResponse());
-    request.onabort = () => reject(reasonOf(signal));
-    request.onloadend = onAbort(signal, () => request.abort());
-    request.open("PUT", target.upload_url);
-    request.setRequestHeader("content-type", contentType);
-    request.setRequestHeader("cache-control", CACHE_CONTROL);
+    const unsubscribe = onAbort(signal, () => request.abort());
+    request.onloadend = () => {
+      unsubscribe();
+      const { status, responseText } = request;
+      // 0 when no response arrived.
+      if (status > 0) resolve(new Response(responseText || null, { status }));
+      else reject();
+    };
+    request.open("PUT", url);
+    for (const [name, value] of Object.entries(headers)) {
+      request.setRequestHeader(name, value);
+    }
     request.send(file);
   });
 }
@@ -142,12 +160,13 @@ async function sendInPieces(
     headers: {
       ...tus,
       "upload-length": String(file.size),
+      // All ASCII: the project chooses the name of the object.
       "upload-metadata": Object.entries({
         bucketName: target.bucket,
         objectName: target.path,
         contentType,
         cacheControl: "3600",
-      }).map(([name, value]) => `${name} ${base64(value)}`).join(","),
+      }).map(([name, value]) => `${name} ${btoa(value)}`).join(","),
     },
   }, signal);
   await created?.body?.cancel();
@@ -187,10 +206,6 @@ async function sendInPieces(
     if (known?.ok && arrived) offset = Number(arrived);
   }
   return true;
-}
-
-function base64(text: string): string {
-  return btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 }
 
 function refused(status: number, text: string): AiJobsError {

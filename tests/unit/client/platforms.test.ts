@@ -85,7 +85,6 @@ Deno.test("client: the bundle runs with the globals of React Native, without tho
     Blob,
     File,
     Response,
-    TextEncoder,
     URL,
     atob,
     btoa,

@@ -447,6 +447,25 @@ pageTest(
   },
 );
 
+pageTest(
+  "useAiJobs: a list that cannot be read yet has an error until it is read",
+  async () => {
+    const project = new FakeProject();
+    const id = project.add();
+    project.intercept = (path) =>
+      path.includes("list-ai-jobs")
+        ? Response.json({ code: "service_unavailable" }, { status: 503 })
+        : undefined;
+    const view = listView(project);
+    await using page = await showPage(view.of({}));
+    await page.until("the error", () => view.now().error !== null);
+    assert(view.now().isLoading);
+    project.intercept = () => undefined;
+    await page.until("the list", () => view.ids().join() === id);
+    assertEquals(view.now().error, null);
+  },
+);
+
 /** Holds the next response to a read of the list. It has the state of the moment at which it was read. */
 function holdList(project: FakeProject) {
   const read = Promise.withResolvers<void>();
