@@ -357,16 +357,19 @@ browserTest(
     await dialog.getByLabel("Copies").fill("2");
     await dialog.getByRole("button", { name: /^Order for/ }).click();
     await dialog.getByText("Fill in: name.").waitFor();
-    for (
-      const [label, text] of [
-        ["Name", "Grete Berger"],
-        ["Street and number", "Seestrasse 12"],
-        ["Postcode", "4864"],
-        ["Town", "Attersee"],
-      ] as const
-    ) await dialog.getByLabel(label, { exact: true }).fill(text);
+    const fillAddress = async () => {
+      for (
+        const [label, text] of [
+          ["Name", "Grete Berger"],
+          ["Street and number", "Seestrasse 12"],
+          ["Postcode", "4864"],
+          ["Town", "Attersee"],
+        ] as const
+      ) await dialog.getByLabel(label, { exact: true }).fill(text);
+      await dialog.getByLabel("Country").selectOption({ label: "Austria" });
+    };
+    await fillAddress();
     assertEquals(await dialog.getByText("Fill in: name.").count(), 0);
-    await dialog.getByLabel("Country").selectOption({ label: "Austria" });
     await shoot(page, "order");
     const orders = async () =>
       (await site().sql(
@@ -404,6 +407,31 @@ browserTest(
     );
     await card.getByRole("button", { name: "Cancel the order" }).click();
     await card.getByText("Order cancelled").waitFor();
+    // The last response is lost: the order is placed, once. Until then the dialog stays.
+    const released = Promise.withResolvers<void>();
+    await page.route(/rest\/v1\/orders/, async (route) => {
+      if (route.request().method() !== "PATCH") return await route.fallback();
+      await released.promise;
+      await loseResponse(route);
+    });
+    await card.getByRole("button", { name: "Order again" }).click();
+    await fillAddress();
+    const placing = page.waitForRequest((request) =>
+      request.method() === "PATCH"
+    );
+    await dialog.getByRole("button", { name: /^Order for/ }).click();
+    await placing;
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Escape");
+    assert(await dialog.getByRole("button", { name: "Cancel" }).isDisabled());
+    assert(await dialog.isVisible());
+    released.resolve();
+    await dialog.waitFor({ state: "detached" });
+    await card.getByText("Ordered, not paid yet").waitFor();
+    assertEquals((await orders()).toSorted(), [["cancelled", 1], [
+      "placed",
+      1,
+    ]]);
   },
 );
 
@@ -694,6 +722,269 @@ browserTest(
   },
 );
 
+/** Refuses a request as a service that is overloaded does. */
+const unavailable = (route: Route) =>
+  route.fulfill({
+    status: 503,
+    headers: { "access-control-allow-origin": "*" },
+    json: { code: "service_unavailable", message: "no" },
+  });
+
+/** Delivers a request, and loses its response. */
+async function loseResponse(route: Route): Promise<void> {
+  await route.fetch();
+  await route.abort();
+}
+
+/** The job types of a user's jobs, in order of creation. */
+async function typesOf(email: string): Promise<unknown[]> {
+  const rows = await site().sql(
+    `select j.job_type from public.ai_jobs as j join auth.users as u on u.id = j.user_id
+     where u.email = '${email}' order by j.created_at`,
+  );
+  return rows.map(({ job_type }) => job_type);
+}
+
+browserTest(
+  "form: one that is left while it sends sends once, and its failure is reported",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    const email = await signUp(page);
+    await choose(page, "Speak");
+    await page.locator("option").first().waitFor({ state: "attached" });
+    await page.getByLabel("What should it say?").fill("Only once.");
+    const keys = new Set<string | undefined>();
+    const released = Promise.withResolvers<void>();
+    await page.route("**/create-ai-job", async (route) => {
+      keys.add(route.request().headers()["idempotency-key"]);
+      await released.promise;
+      await loseResponse(route);
+    });
+    const send = page.getByRole("button", { name: "Speak it" });
+    const sent = page.waitForRequest("**/create-ai-job");
+    await send.click();
+    await sent;
+    await choose(page, "Book");
+    await choose(page, "Speak");
+    assertEquals(await send.getAttribute("aria-busy"), "true");
+    await send.click({ force: true });
+    await choose(page, "Book");
+    released.resolve();
+    const problem = "There is no connection to the service.";
+    await page.locator(".toast.bad", { hasText: problem }).waitFor();
+    await choose(page, "Speak");
+    await page.locator(".make .notice", { hasText: problem }).waitFor();
+    await page.unroute("**/create-ai-job");
+    await page.route("**/create-ai-job", async (route) => {
+      keys.add(route.request().headers()["idempotency-key"]);
+      await route.continue();
+    });
+    await send.click();
+    await page.waitForFunction(() =>
+      document.querySelector("textarea")?.value === ""
+    );
+    assertEquals(await typesOf(email), ["text_to_speech"]);
+    assertEquals(keys.size, 1);
+    // The same text again is another job.
+    await speak(page, "Only once.");
+    await page.locator("li.job").nth(1).waitFor();
+    assertEquals(keys.size, 2);
+  },
+);
+
+browserTest(
+  "film: after a lost response it is sent again without another upload or job",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    const email = await signUp(page);
+    let uploads = 0;
+    page.on("request", (request) => {
+      if (/create-upload-url/.test(request.url())) {
+        uploads += request.method() === "POST" ? 1 : 0;
+      }
+    });
+    await page.route(
+      "**/create-ai-job",
+      (route) =>
+        route.request().postData()?.includes("avatar_video") === true
+          ? loseResponse(route)
+          : route.continue(),
+    );
+    await choose(page, "Talking photo");
+    await page.locator("option").first().waitFor({ state: "attached" });
+    await page.locator("input[type=file]").first().setInputFiles(
+      fixture("portraits/face.jpg"),
+    );
+    await page.getByLabel("Words").fill("Once is enough.");
+    const send = page.getByRole("button", { name: "Make it talk" });
+    await send.click();
+    await page.locator(".make .notice").waitFor();
+    await page.unroute("**/create-ai-job");
+    await send.click();
+    await page.getByText("The film is being made.").waitFor();
+    assertEquals(await typesOf(email), ["text_to_speech", "avatar_video"]);
+    assertEquals(uploads, 1);
+  },
+);
+
+browserTest(
+  "film: the photo that was chosen last is used, also when an earlier one opens later",
+  async () => {
+    await using visitor = await visit(site(), {
+      initScript: `
+        const open = createImageBitmap;
+        globalThis.opened = 0;
+        globalThis.createImageBitmap = async (file) => {
+          if (file.name === "face.png") await new Promise((resolve) => globalThis.openFirst = resolve);
+          const picture = await open(file);
+          globalThis.opened++;
+          return picture;
+        };`,
+    });
+    const { page } = visitor;
+    await signUp(page);
+    await choose(page, "Talking photo");
+    const input = page.locator("input[type=file]").first();
+    await input.setInputFiles(fixture("portraits/face.png"));
+    await page.waitForFunction(() => "openFirst" in globalThis);
+    await input.setInputFiles(fixture("portraits/face.jpg"));
+    const chosen = page.getByAltText("The portrait that you chose");
+    const source = await chosen.getAttribute("src");
+    await page.evaluate("openFirst()");
+    await page.waitForFunction(() => Reflect.get(globalThis, "opened") === 2);
+    await page.evaluate(() =>
+      new Promise((resolve) =>
+        requestAnimationFrame(() => requestAnimationFrame(resolve))
+      )
+    );
+    assertEquals(await chosen.getAttribute("src"), source);
+  },
+);
+
+browserTest(
+  "studio: what cannot be read at first is reported, and read again without a click",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    const unread = /list-ai-jobs|rest\/v1\/voices/;
+    await page.route(unread, unavailable);
+    await signUp(page);
+    await page.locator(".toast.bad").waitFor();
+    await page.locator(".made .notice").getByRole("button", {
+      name: "Try again",
+    }).waitFor();
+    await page.unroute(unread);
+    await page.getByText("Nothing here yet").waitFor();
+    await choose(page, "Speak");
+    await page.locator("option").first().waitFor({ state: "attached" });
+    assertEquals(await page.locator(".made .notice").count(), 0);
+  },
+);
+
+browserTest(
+  "job: a file that is missing is reported once, and loaded again on request",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    await signUp(page);
+    await page.route(
+      /\.mp3\?/,
+      (route) => route.fulfill({ status: 404, body: "not found" }),
+    );
+    let signatures = 0;
+    page.on("request", (request) => {
+      if (/create-download-url/.test(request.url())) {
+        signatures += request.method() === "POST" ? 1 : 0;
+      }
+    });
+    await speak(page, "Where is it?");
+    await settled(page, "Where is it?");
+    const card = cardOf(page, "Where is it?");
+    await card.getByText("This file cannot be loaded").waitFor();
+    assertEquals(signatures, 1);
+    await page.unroute(/\.mp3\?/);
+    await card.getByRole("button", { name: "Try again" }).click();
+    await page.waitForFunction(() =>
+      (document.querySelector("audio")?.duration ?? 0) > 0
+    );
+    assertEquals(await card.locator(".notice").count(), 0);
+  },
+);
+
+browserTest(
+  "job: a second click on “Try again” sends nothing until the job is seen to run",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    const { simulator } = site();
+    // Without Realtime the page polls, which the test can hold.
+    await page.routeWebSocket(/realtime/, () => {});
+    await page.reload();
+    await signUp(page);
+    await simulator.fail({
+      operation: "speech",
+      times: null,
+      fault: { kind: "status", error: "quota_exceeded" },
+    });
+    try {
+      await speak(page, "Only once more.");
+      await settled(page, "Only once more.", "Failed");
+    } finally {
+      await simulator.clearFaults();
+    }
+    const released = Promise.withResolvers<void>();
+    await page.route(/get-ai-job|rest\/v1\/ai_job/, async (route) => {
+      await released.promise;
+      await route.continue();
+    });
+    let retries = 0;
+    page.on("request", (request) => {
+      if (/retry-ai-job/.test(request.url())) {
+        retries += request.method() === "POST" ? 1 : 0;
+      }
+    });
+    const again = cardOf(page, "Only once more.").getByRole("button", {
+      name: "Try again",
+    });
+    const answered = page.waitForResponse(/retry-ai-job/);
+    await again.click();
+    await (await answered).finished();
+    await again.click({ force: true });
+    released.resolve();
+    await settled(page, "Only once more.");
+    assertEquals(retries, 1);
+    assertEquals(await page.locator(".toast.bad").count(), 0);
+  },
+);
+
+browserTest(
+  "session: a form that is refused while the session can be renewed can be sent again",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    await signUp(page);
+    await page.route("**/create-ai-job", (route) =>
+      route.fulfill({
+        status: 401,
+        headers: { "access-control-allow-origin": "*" },
+        json: { msg: "Invalid JWT" },
+      }));
+    await choose(page, "Speak");
+    await page.locator("option").first().waitFor({ state: "attached" });
+    await page.getByLabel("What should it say?").fill("Here I am.");
+    const renewed = page.waitForResponse(/auth\/v1\/token/);
+    await page.getByRole("button", { name: "Speak it" }).click();
+    await page.getByText("Your session could not be confirmed. Try again.")
+      .waitFor();
+    await (await renewed).finished();
+    await page.unroute("**/create-ai-job");
+    await page.getByRole("button", { name: "Speak it" }).click();
+    await settled(page, "Here I am.");
+  },
+);
+
 browserTest(
   "offline: the page says so, and catches up when it is back",
   async () => {
@@ -790,6 +1081,11 @@ browserTest(
     await other.page.reload();
     await other.page.getByText("Nothing here yet").waitFor();
     assertEquals(await cardOf(other.page, "Only for us.").count(), 0);
+
+    await cardOf(anna.page, "Only for us.").getByRole("button", {
+      name: "Hide",
+    }).click();
+    await second.getByText("Everything is hidden").waitFor();
 
     await anna.page.locator("summary", { hasText: "@" }).click();
     await anna.page.getByRole("button", { name: "Sign out" }).click();

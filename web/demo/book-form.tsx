@@ -7,6 +7,7 @@ import { readyPhoto } from "./files.ts";
 import { JobForm } from "./form.tsx";
 import { DropZone, useFileUrl } from "./pickers.tsx";
 import { idOf, rowsOf, useStudio } from "./studio.ts";
+import type { Submission } from "./submission.ts";
 
 /** Limits of one book: docs/job-types.md. */
 const MAX_PHOTOS = 100;
@@ -69,7 +70,7 @@ function SlideRow(
 /** The form. */
 export function BookForm() {
   const studio = useStudio();
-  const { jobs, supabase } = studio.backend;
+  const { supabase } = studio.backend;
   const { title, size, slides } = studio.drafts.book;
 
   function add(file: File): void {
@@ -82,39 +83,50 @@ export function BookForm() {
     slides.value = moved;
   }
 
-  async function submit(onProgress: (percent: number) => void): Promise<void> {
-    const [chosen, typed] = [slides.value, title.value];
+  async function submit(submission: Submission): Promise<void> {
+    const [chosen, typed, page_size] = [slides.value, title.value, size.value];
     const items: {
       media_id: string;
       position: number;
       caption: string | null;
     }[] = [];
     for (const [position, { file, caption }] of chosen.entries()) {
-      const { input_url } = await studio.upload(
+      const { input_url } = await submission.upload(
         file,
         "uploads",
-        (percent) => onProgress((position * 100 + percent) / chosen.length),
+        undefined,
+        (percent) =>
+          submission.sent.value = (position * 100 + percent) / chosen.length,
       );
       items.push({
-        media_id: await studio.addMedia("image", file, input_url),
+        media_id: await submission.insert(
+          ["photo", input_url],
+          () => studio.addMedia("image", file, input_url),
+        ),
         position,
         caption: caption.trim() || null,
       });
     }
-    const slideshow_id = idOf(
-      await supabase.from("slideshows").insert({ title: typed.trim() })
-        .select("id").single(),
+    const slideshow_id = await submission.insert(
+      ["slideshow", typed, items],
+      async () => {
+        const id = idOf(
+          await supabase.from("slideshows").insert({ title: typed.trim() })
+            .select("id").single(),
+        );
+        rowsOf(
+          await supabase.from("slideshow_items").insert(
+            items.map((item) => ({ ...item, slideshow_id: id })),
+          ).select("id"),
+        );
+        return id;
+      },
     );
-    rowsOf(
-      await supabase.from("slideshow_items").insert(
-        items.map((item) => ({ ...item, slideshow_id })),
-      ).select("id"),
-    );
-    const { id } = await jobs.create({
+    const { id } = await submission.create({
       job_type: "pdf_render",
       metadata: {
         slideshow_id,
-        page_size: size.value,
+        page_size,
         title: typed.trim(),
       },
     });

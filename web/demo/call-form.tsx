@@ -10,7 +10,7 @@ import { idOf, useStudio } from "./studio.ts";
 /** The form. */
 export function CallForm() {
   const studio = useStudio();
-  const { jobs, supabase } = studio.backend;
+  const { supabase } = studio.backend;
   const { recording: file, speakers } = studio.drafts.call;
   const maxBytes = studio.offers.value?.get("transcription")?.maxBytes ?? 5e8;
   const ready = (chosen: File) =>
@@ -22,29 +22,31 @@ export function CallForm() {
       problem={file.value === null
         ? "Record something or choose a file first."
         : undefined}
-      submit={async (onProgress) => {
-        const chosen = file.value;
+      submit={async (submission) => {
+        const [chosen, count] = [file.value, speakers.value];
         if (chosen === null) return;
-        const { input_url } = await studio.upload(
-          ready(chosen),
+        const { input_url } = await submission.upload(
+          chosen,
           "recordings",
-          onProgress,
+          ready,
         );
         const kind = typeOf(chosen).startsWith("video/") ? "video" : "audio";
-        const call_id = idOf(
-          await supabase.from("calls").insert({
-            title: chosen.name.replace(/\.\w+$/, ""),
-            recording_id: await studio.addMedia(kind, chosen, input_url),
-          }).select("id").single(),
+        const call_id = await submission.insert(
+          ["call", input_url],
+          async () =>
+            idOf(
+              await supabase.from("calls").insert({
+                title: chosen.name.replace(/\.\w+$/, ""),
+                recording_id: await studio.addMedia(kind, chosen, input_url),
+              }).select("id").single(),
+            ),
         );
-        const { id } = await jobs.create({
+        const { id } = await submission.create({
           job_type: "transcription",
           input_url,
           metadata: {
             call_id,
-            ...(speakers.value === ""
-              ? {}
-              : { speaker_count: Number(speakers.value) }),
+            ...(count === "" ? {} : { speaker_count: Number(count) }),
           },
         });
         clearSent(file, chosen, null);

@@ -7,7 +7,7 @@ import { listStores } from "../../client/list-store.ts";
 import { Button } from "../parts/button.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Icon, type IconName } from "../parts/icon.tsx";
-import { Notice } from "../parts/notice.tsx";
+import { RetryNotice } from "../parts/retry-notice.tsx";
 import { useBackend } from "../shell/backend.ts";
 import { query, setQuery } from "../shell/router.tsx";
 import type { Person } from "../shell/session.ts";
@@ -133,7 +133,7 @@ function Made() {
       job_type === "voice_clone" && status === "completed"
     ).length;
   useEffect(() => {
-    void studio.attempt(() => studio.load());
+    void studio.load();
   }, [clones]);
   const isBare = shown.length === 0 && hasMore && !isLoading;
   useEffect(() => {
@@ -166,16 +166,9 @@ function Made() {
         </span>
       </div>
       {error !== null && (
-        <Notice kind="warn">
-          {describeError(error)}{" "}
-          <button
-            type="button"
-            class="as-link"
-            onClick={() => source.find()?.restart()}
-          >
-            Try again
-          </button>
-        </Notice>
+        <RetryNotice onRetry={() => source.find()?.restart()}>
+          {describeError(error)}
+        </RetryNotice>
       )}
       {isLoading && error === null && (
         <div class="stack" role="status" aria-label="Loading your jobs">

@@ -8,6 +8,7 @@ import { clearSent } from "./drafts.ts";
 import { JobForm, VoiceSelect } from "./form.tsx";
 import { DropZone, RecordingPicker, useFileUrl } from "./pickers.tsx";
 import { useStudio } from "./studio.ts";
+import type { Submission } from "./submission.ts";
 
 /** The lowest of the providers' limits: docs/job-types.md. */
 const RECORDING_MAX_BYTES = 6_000_000;
@@ -17,40 +18,47 @@ const TEXT_MAX = 7000;
 /** The form. */
 export function FilmForm() {
   const studio = useStudio();
-  const { jobs } = studio.backend;
   const { photo, recording, text, voice, isWritten } = studio.drafts.film;
   const url = useFileUrl(photo.value);
   const maxBytes = studio.offers.value?.get("avatar_video")?.maxBytes ?? 1e7;
   const words = text.value.trim();
 
-  async function submit(onProgress: (percent: number) => void): Promise<void> {
-    const [chosen, spoken, written] = [
+  async function submit(submission: Submission): Promise<void> {
+    const [chosen, spoken, written, voice_id] = [
       photo.value,
       recording.value,
       text.value,
+      voice.value,
     ];
     if (chosen === null) return;
-    const face = await readyPhoto(chosen, maxBytes);
     const sound = isWritten.value || spoken === null
       ? null
       : await readyRecording(spoken, RECORDING_MAX_BYTES);
-    const portrait = await studio.upload(face, "uploads", onProgress);
-    const name = face.name.replace(/\.\w+$/, "");
+    const portrait = await submission.upload(
+      chosen,
+      "uploads",
+      (file) => readyPhoto(file, maxBytes),
+    );
+    const name = chosen.name.replace(/\.\w+$/, "");
     let film;
-    if (sound === null) {
-      const speech = await jobs.create({
+    if (spoken === null || sound === null) {
+      const speech = await submission.create({
         job_type: "text_to_speech",
-        metadata: { text: words, voice_id: voice.value },
+        metadata: { text: words, voice_id },
       });
-      film = await jobs.create({
+      film = await submission.create({
         job_type: "avatar_video",
         input_url: portrait.input_url,
         metadata: { name },
         depends_on: speech.id,
       });
     } else {
-      const { input_url } = await studio.upload(sound, "uploads", onProgress);
-      film = await jobs.create({
+      const { input_url } = await submission.upload(
+        spoken,
+        "uploads",
+        () => sound,
+      );
+      film = await submission.create({
         job_type: "avatar_video",
         input_url: portrait.input_url,
         metadata: { name, audio_url: input_url },

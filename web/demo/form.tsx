@@ -1,11 +1,14 @@
 /** The common part of the studio's forms: a button that is busy while files are sent, and the error. */
-import { type Signal, useSignal, useSignalEffect } from "@preact/signals";
+import { type Signal, useSignal } from "@preact/signals";
 import { type ComponentChildren, createContext } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import type { JobType } from "../../client/mod.ts";
 import { Button } from "../parts/button.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { Progress } from "../parts/progress.tsx";
+import { toast } from "../parts/toast.tsx";
 import { useStudio } from "./studio.ts";
+import type { Submission } from "./submission.ts";
 
 /** Shows what is wrong with a choice as the message of the form around it; null removes the message. */
 export const FormProblem = createContext<(problem: string | null) => void>(
@@ -15,31 +18,30 @@ export const FormProblem = createContext<(problem: string | null) => void>(
 /** Reports what has to end before the form can be sent, such as a recording; null when it has ended. */
 export const FormHold = createContext<(hold: string | null) => void>(() => {});
 
-/** A form for a job; `submit` receives a callback that reports upload progress in percent. */
+/** A form for a job; `submit` sends it. */
 export function JobForm(
   { type, action, problem, submit, children }: {
     type: JobType;
     action: string;
     /** What is missing before it can be sent; shown when the user submits anyway. */
     problem: string | undefined;
-    submit: (onProgress: (percent: number) => void) => Promise<unknown>;
+    submit: (submission: Submission) => Promise<unknown>;
     children: ComponentChildren;
   },
 ) {
   const studio = useStudio();
-  /** Why the last submission failed; null while the missing input is still missing. */
-  const refusal = useSignal<string | null>(null);
-  const wasIncomplete = useSignal(false);
+  const submission = studio.submissionOf(type);
+  const { sent, problem: refusal, wasIncomplete } = submission;
+  const clear = () => submission.clear();
+  const isShown = useRef(true);
+  useEffect(() => {
+    isShown.current = true;
+    return () => {
+      isShown.current = false;
+    };
+  }, []);
   const hold = useSignal<string | null>(null);
   const missing = hold.value ?? problem;
-  const sent = useSignal<number | null>(null);
-  function clear(): void {
-    wasIncomplete.value = false;
-    refusal.value = null;
-  }
-  useSignalEffect(() => {
-    if (studio.restarts.value > 0) clear();
-  });
   const offers = studio.offers.value;
   if (offers !== null && !offers.has(type)) {
     return (
@@ -53,13 +55,11 @@ export function JobForm(
     refusal.value = null;
     wasIncomplete.value = missing !== undefined;
     if (missing !== undefined) return;
-    sent.value = 0;
     try {
-      await submit((percent) => sent.value = percent);
+      await submission.send(submit);
     } catch (error) {
       refusal.value = studio.explain(error);
-    } finally {
-      sent.value = null;
+      if (!isShown.current) toast(refusal.value, "bad");
     }
   }
   // The notice disappears as soon as the missing input is there.

@@ -15,7 +15,11 @@ export class HiddenJobs {
 
   constructor(userId: string) {
     this.#key = `heirloom.hidden.${userId}`;
-    this.#ids.value = new Set(recall(this.#key)?.split(" ") ?? []);
+    this.#recall();
+    // Another tab has hidden or shown one.
+    addEventListener("storage", ({ key }) => {
+      if (key === this.#key) this.#recall();
+    });
   }
 
   /** Their ids. */
@@ -31,6 +35,10 @@ export class HiddenJobs {
   /** Shows a job again. */
   show(id: string): void {
     this.#save([...this.#ids.value].filter((one) => one !== id));
+  }
+
+  #recall(): void {
+    this.#ids.value = new Set(recall(this.#key)?.split(" ") ?? []);
   }
 
   #save(ids: readonly string[]): void {

@@ -103,11 +103,14 @@ export function JobCard({ job }: { job: Job }) {
   useEffect(() => {
     if (isOver) dismissAbout(id);
   }, [id, isOver]);
+  // Until the change is seen: the button of an earlier state must not act on the next one.
   const act = async (action: () => Promise<unknown>) => {
     isBusy.value = true;
-    await studio.attempt(action);
-    isBusy.value = false;
+    if (!await studio.attempt(action)) isBusy.value = false;
   };
+  useEffect(() => {
+    isBusy.value = false;
+  }, [status, job.updated_at]);
   return (
     <li class="card job" aria-labelledby={`job-${id}`}>
       <div class="job-head">
@@ -193,7 +196,7 @@ export function JobCard({ job }: { job: Job }) {
               icon="retry"
               onClick={() => {
                 setQuery({ make: draftAgain(studio.drafts, job), voice: null });
-                studio.restarts.value++;
+                studio.submissionOf(job.job_type).clear();
                 document.getElementById("make")?.focus();
               }}
             >

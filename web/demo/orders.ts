@@ -80,21 +80,46 @@ async function emptyDraft(
   return empty === undefined ? undefined : textOf(empty, "id");
 }
 
+/** An attempt to order a book, which may take several calls of {@link placeOrder}. */
+export interface OrderAttempt {
+  /** The order that an earlier call, or an earlier visit, has begun. */
+  id: string | null;
+}
+
+/** The status of an order; undefined when there is none. */
+async function statusOf(
+  database: Database,
+  id: string,
+): Promise<string | undefined> {
+  const [row] = rowsOf(
+    await database.from("orders").select("status").eq("id", id),
+  );
+  return textOf(row ?? {}, "status");
+}
+
 /**
- * Places an order instead of `draft`.
+ * Places an order, in place of the one that the attempt has begun. When the response to an earlier call was lost and
+ * the order is placed, nothing is ordered again.
  *
- * @throws the error of the Data API. An order without items is removed again; one with items stays as a draft.
+ * @throws the error of the Data API, or that the order was removed meanwhile; the attempt knows what is left of it. An
+ * order without items is removed again; one with items stays as a draft.
  */
 export async function placeOrder(
   database: Database,
   choice: Choice,
-  draft: DraftOrder | null,
+  attempt: OrderAttempt,
 ): Promise<void> {
   const { pdfId, product, quantity, address } = choice;
-  // Its vendor may be another one, so the draft is replaced rather than changed.
-  if (draft !== null) await removeDraft(database, draft.id);
+  if (attempt.id !== null) {
+    // Its vendor may be another one, so the draft is replaced rather than changed.
+    const isRemoved = await removeDraft(database, attempt.id);
+    if (!isRemoved && await statusOf(database, attempt.id) !== undefined) {
+      return;
+    }
+    attempt.id = null;
+  }
   const found = await emptyDraft(database, choice);
-  const id = found ?? idOf(
+  const id = attempt.id = found ?? idOf(
     await database.from("orders").insert({
       vendor_id: product["vendor_id"],
       currency: product["currency"],
@@ -123,18 +148,31 @@ export async function placeOrder(
     await removeDraft(database, id).catch(() => {});
     throw error;
   }
-  rowsOf(
-    await database.from("orders").update({ status: "placed" }).eq("id", id)
-      .select("id"),
-  );
+  let placed: unknown[] = [];
+  let failure: unknown = new Error("the order was removed meanwhile");
+  try {
+    placed = rowsOf(
+      await database.from("orders").update({ status: "placed" }).eq("id", id)
+        .select("id"),
+    );
+  } catch (error) {
+    failure = error;
+  }
+  // The response may have been lost.
+  if (placed.length === 0 && await statusOf(database, id) !== "placed") {
+    throw failure;
+  }
 }
 
-/** Removes a draft with its items. @throws the error of the Data API. */
+/** Removes a draft with its items, and resolves with whether it was there. @throws the error of the Data API. */
 export async function removeDraft(
   database: Database,
   id: string,
-): Promise<void> {
-  rowsOf(await database.from("orders").delete().eq("id", id).select("id"));
+): Promise<boolean> {
+  const removed = rowsOf(
+    await database.from("orders").delete().eq("id", id).select("id"),
+  );
+  return removed.length > 0;
 }
 
 /** Cancels an order that is not paid. @throws the error of the Data API. */

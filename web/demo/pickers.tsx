@@ -1,6 +1,6 @@
 /** Controls that choose a recording or photos: with the microphone, a click, or drag and drop. */
 import { useSignal } from "@preact/signals";
-import { useContext, useEffect, useId, useMemo } from "preact/hooks";
+import { useContext, useEffect, useId, useMemo, useRef } from "preact/hooks";
 import { Button } from "../parts/button.tsx";
 import { Icon, type IconName } from "../parts/icon.tsx";
 import { Notice } from "../parts/notice.tsx";
@@ -26,10 +26,19 @@ export function DropZone(
   const isOver = useSignal(false);
   const report = useContext(FormProblem);
   const id = useId();
+  const choices = useRef(0);
   const take = async (files: Iterable<File>) => {
     report(null);
-    const problem = await takeFiles([...files], isMany, ready, onFile);
-    if (problem !== null) report(problem);
+    const choice = ++choices.current;
+    // One file replaces another, also when an earlier one takes longer to open.
+    const isWanted = () => isMany || choice === choices.current;
+    const problem = await takeFiles(
+      [...files],
+      isMany,
+      ready,
+      (file) => isWanted() && onFile(file),
+    );
+    if (problem !== null && isWanted()) report(problem);
   };
   return (
     <label

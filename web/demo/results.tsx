@@ -1,87 +1,20 @@
 /** The results of jobs, shown and played in their cards. */
-import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import type { Job } from "../../client/mod.ts";
 import { Button } from "../parts/button.tsx";
-import { Icon } from "../parts/icon.tsx";
-import { Notice } from "../parts/notice.tsx";
-import { type Fields, isFields, numberOf, textOf } from "../shell/config.ts";
+import { RetryNotice } from "../parts/retry-notice.tsx";
+import { isFields, textOf } from "../shell/config.ts";
 import { setQuery } from "../shell/router.tsx";
-import { remarksOf } from "../words/books.ts";
-import { clockOf, countOf } from "../words/times.ts";
-import { BookRemarks, OrderBook } from "./order.tsx";
+import { Book } from "./book.tsx";
+import { Download, Ghost } from "./result-parts.tsx";
+import { useSignedUrl } from "./signed-url.ts";
 import { useStudio } from "./studio.ts";
-
-/** Lifetime of a signed URL: longer than an evening. */
-const SIGNED_SECONDS = 6 * 3600;
-
-/** Results are loaded when they are this close to the screen, so that they are there when they are reached. */
-const NEAR = "600px 0px";
-
-/** A signed address of an object, once the element is near the screen; `renew` signs a new one. */
-function useSignedUrl(object: string | null) {
-  const studio = useStudio();
-  const box = useRef<HTMLDivElement>(null);
-  const url = useSignal<string | null>(null);
-  const problem = useSignal<string | null>(null);
-  const renew = async () => {
-    if (object === null) return;
-    problem.value = null;
-    try {
-      url.value = await studio.backend.jobs.downloadUrl(object, {
-        expiresIn: SIGNED_SECONDS,
-      });
-    } catch (error) {
-      problem.value = studio.explain(error);
-    }
-  };
-  useEffect(() => {
-    if (box.current === null) return;
-    const observer = new IntersectionObserver(([entry]) => {
-      if (entry?.isIntersecting !== true) return;
-      observer.disconnect();
-      void renew();
-    }, { rootMargin: NEAR });
-    observer.observe(box.current);
-    return () => observer.disconnect();
-  }, [object]);
-  return { box, url: url.value, problem: problem.value, renew };
-}
-
-function Missing({ text, onRetry }: { text: string; onRetry: () => unknown }) {
-  return (
-    <Notice kind="warn">
-      {text}{" "}
-      <button type="button" class="as-link" onClick={() => onRetry()}>
-        Try again
-      </button>
-    </Notice>
-  );
-}
-
-/** Takes the place of a part of a result until it is there, so that nothing below it moves. */
-function Ghost(
-  { kind, shape }: {
-    kind: "audio" | "film" | "transcript" | "book" | "buttons";
-    shape?: string;
-  },
-) {
-  return <div class={`ghost ${kind}`} style={{ aspectRatio: shape }} />;
-}
-
-function Download({ url, name }: { url: string; name: string }) {
-  return (
-    <a
-      class="button small"
-      href={`${url}&download=${encodeURIComponent(name)}`}
-    >
-      <Icon name="download" /> Download
-    </a>
-  );
-}
+import { Transcript } from "./transcript.tsx";
 
 function Speech({ job, name }: { job: Job; name: string }) {
-  const { box, url, problem, renew } = useSignedUrl(job.output_path);
+  const { box, url, version, problem, renew, reject } = useSignedUrl(
+    job.output_path,
+  );
   const text = isFields(job.metadata)
     ? textOf(job.metadata, "text")
     : undefined;
@@ -92,7 +25,7 @@ function Speech({ job, name }: { job: Job; name: string }) {
           {text}
         </blockquote>
       )}
-      {problem !== null && <Missing text={problem} onRetry={renew} />}
+      {problem !== null && <RetryNotice onRetry={renew}>{problem}</RetryNotice>}
       {url === null
         ? (
           <>
@@ -103,11 +36,12 @@ function Speech({ job, name }: { job: Job; name: string }) {
         : (
           <>
             <audio
+              key={version}
               controls
               preload="metadata"
               src={url}
               aria-label={`Speech: ${name}`}
-              onError={() => void renew()}
+              onError={() => void reject()}
             />
             <div class="row">
               <Download url={url} name={`${name}.mp3`} />
@@ -119,10 +53,12 @@ function Speech({ job, name }: { job: Job; name: string }) {
 }
 
 function Film({ job, name }: { job: Job; name: string }) {
-  const { box, url, problem, renew } = useSignedUrl(job.output_path);
+  const { box, url, version, problem, renew, reject } = useSignedUrl(
+    job.output_path,
+  );
   return (
     <div ref={box} class="stack tight">
-      {problem !== null && <Missing text={problem} onRetry={renew} />}
+      {problem !== null && <RetryNotice onRetry={renew}>{problem}</RetryNotice>}
       {url === null
         ? (
           <>
@@ -133,221 +69,20 @@ function Film({ job, name }: { job: Job; name: string }) {
         : (
           <>
             <video
+              key={version}
               controls
               playsInline
               preload="metadata"
               // So that the first picture is shown, not an empty field.
               src={`${url}#t=0.1`}
               aria-label={`Film: ${name}`}
-              onError={() => void renew()}
+              onError={() => void reject()}
             />
             <div class="row">
               <Download url={url} name={`${name}.mp4`} />
             </div>
           </>
         )}
-    </div>
-  );
-}
-
-function speakerName(speaker: string | undefined): string {
-  const number = /^speaker_(\d+)$/.exec(speaker ?? "")?.[1];
-  return number === undefined
-    ? speaker ?? "Speaker"
-    : `Speaker ${Number(number) + 1}`;
-}
-
-function segmentsOf(file: Fields): Fields[] {
-  const rows = file["segments"];
-  return Array.isArray(rows) ? rows.filter(isFields) : [];
-}
-
-function Transcript({ job, name }: { job: Job; name: string }) {
-  const recording = useSignedUrl(job.input_url);
-  const written = useSignedUrl(job.output_path);
-  const player = useRef<HTMLAudioElement>(null);
-  /** Counts reads: a URL that is signed again within the same second is the same one. */
-  const tries = useSignal(0);
-  const segments = useSignal<readonly Fields[] | null>(null);
-  const problem = useSignal<string | null>(null);
-  const at = useSignal(-1);
-  const studio = useStudio();
-  const read = async (url: string) => {
-    problem.value = null;
-    try {
-      const response = await fetch(url);
-      if (!response.ok) {
-        throw new Error(`the transcript was refused with ${response.status}`);
-      }
-      const file: unknown = await response.json();
-      segments.value = isFields(file) ? segmentsOf(file) : [];
-    } catch (error) {
-      problem.value = studio.explain(error);
-    }
-  };
-  useEffect(() => {
-    if (written.url !== null) void read(written.url);
-  }, [written.url, tries.value]);
-  const failure = recording.problem ?? written.problem ?? problem.value;
-  return (
-    <div ref={recording.box} class="stack tight">
-      <div ref={written.box} />
-      {failure !== null && (
-        <Missing
-          text={failure}
-          onRetry={async () => {
-            await Promise.all([recording.renew(), written.renew()]);
-            tries.value++;
-          }}
-        />
-      )}
-      {recording.url === null ? <Ghost kind="audio" /> : (
-        <audio
-          ref={player}
-          controls
-          preload="metadata"
-          src={recording.url}
-          aria-label={`Recording: ${name}`}
-          onTimeUpdate={({ currentTarget: { currentTime } }) => {
-            at.value = (segments.value ?? []).findLastIndex((one) =>
-              (numberOf(one, "start") ?? 0) <= currentTime
-            );
-          }}
-        />
-      )}
-      {segments.value === null
-        ? <Ghost kind="transcript" />
-        : (
-          <ol class="transcript">
-            {segments.value.map((segment, index) => {
-              const start = numberOf(segment, "start") ?? 0;
-              return (
-                <li key={index} class={at.value === index ? "current" : ""}>
-                  <button
-                    type="button"
-                    class="as-link small"
-                    aria-label={`Play from ${clockOf(start)}`}
-                    onClick={() => {
-                      if (player.current === null) {
-                        return;
-                      }
-                      player.current.currentTime = start;
-                      void player.current.play();
-                    }}
-                  >
-                    {clockOf(start)}
-                  </button>
-                  <p>
-                    <strong>{speakerName(textOf(segment, "speaker"))}</strong>
-                    {" "}
-                    {textOf(segment, "text") ?? ""}
-                  </p>
-                </li>
-              );
-            })}
-          </ol>
-        )}
-      {written.url === null ? <Ghost kind="buttons" /> : (
-        <div class="row">
-          <Download url={written.url} name={`${name}.json`} />
-        </div>
-      )}
-    </div>
-  );
-}
-
-/** Width to height of a page. */
-const SHAPES: Readonly<Record<string, string>> = {
-  square: "1",
-  a4: "210 / 297",
-  letter: "216 / 279",
-};
-
-function Book({ job, name }: { job: Job; name: string }) {
-  const { box, url, problem, renew } = useSignedUrl(job.output_path);
-  const file = useSignal<string | null>(null);
-  const page = useSignal(1);
-  const result = isFields(job.result) ? job.result : {};
-  const pages = numberOf(result, "page_count") ?? 1;
-  const remarks = remarksOf(result);
-  useEffect(() => {
-    let opened: string | undefined;
-    let isOver = false;
-    const read = async () => {
-      if (url === null || !navigator.pdfViewerEnabled) return;
-      const blob = await (await fetch(url)).blob();
-      if (isOver) return;
-      file.value = opened = URL.createObjectURL(
-        new Blob([blob], { type: "application/pdf" }),
-      );
-    };
-    read().catch(() => void renew());
-    return () => {
-      isOver = true;
-      if (opened !== undefined) URL.revokeObjectURL(opened);
-    };
-  }, [url]);
-  const shape = SHAPES[textOf(result, "page_size") ?? ""] ?? "1";
-  const turn = (by: number) =>
-    page.value = Math.min(pages, Math.max(1, page.value + by));
-  return (
-    <div ref={box} class="stack tight">
-      {problem !== null && <Missing text={problem} onRetry={renew} />}
-      {file.value === null
-        ? navigator.pdfViewerEnabled && (
-          <>
-            <Ghost kind="book" shape={shape} />
-            <Ghost kind="buttons" />
-          </>
-        )
-        : (
-          <>
-            <iframe
-              key={page.value}
-              class="book"
-              style={{ aspectRatio: shape }}
-              title={`${name}, page ${page.value}`}
-              src={`${file.value}#page=${page.value}&toolbar=0&navpanes=0&view=Fit`}
-            />
-            <div class="row apart">
-              <Button
-                isSmall
-                icon="left"
-                isDisabled={page.value === 1}
-                onClick={() => turn(-1)}
-              >
-                Back
-              </Button>
-              <span class="small" role="status">
-                Page {page.value} of {pages}
-              </span>
-              <Button
-                isSmall
-                icon="right"
-                isDisabled={page.value === pages}
-                onClick={() => turn(1)}
-              >
-                Next
-              </Button>
-            </div>
-          </>
-        )}
-      {!navigator.pdfViewerEnabled && (
-        <p class="small soft">
-          {countOf(pages, "page")}. This browser cannot show a PDF inside a
-          page.
-        </p>
-      )}
-      <BookRemarks remarks={remarks} />
-      {url === null ? <Ghost kind="buttons" /> : (
-        <div class="row">
-          <a class="button small" href={url} target="_blank" rel="noreferrer">
-            <Icon name="book" /> Open
-          </a>
-          <Download url={url} name={`${name}.pdf`} />
-          <OrderBook jobId={job.id} title={name} remarks={remarks} />
-        </div>
-      )}
     </div>
   );
 }
@@ -389,7 +124,7 @@ function OtherFile({ path, name }: { path: string | null; name: string }) {
   const ending = /\.\w+$/.exec(path)?.[0] ?? "";
   return (
     <div ref={box} class="stack tight">
-      {problem !== null && <Missing text={problem} onRetry={renew} />}
+      {problem !== null && <RetryNotice onRetry={renew}>{problem}</RetryNotice>}
       {url === null ? <Ghost kind="buttons" /> : (
         <div class="row">
           <Download url={url} name={`${name}${ending}`} />

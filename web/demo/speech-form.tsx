@@ -11,7 +11,7 @@ const MAX_CHARACTERS = 50_000;
 
 /** The form. */
 export function SpeechForm() {
-  const { backend, drafts } = useStudio();
+  const { drafts } = useStudio();
   const { text, voice } = drafts.speech;
   const wanted = query.value.get("voice");
   useEffect(() => {
@@ -29,9 +29,9 @@ export function SpeechForm() {
         : length > MAX_CHARACTERS
         ? `These are ${length} characters; the limit is ${MAX_CHARACTERS}.`
         : undefined}
-      submit={async () => {
+      submit={async (submission) => {
         const written = text.value;
-        await backend.jobs.create({
+        await submission.create({
           job_type: "text_to_speech",
           metadata: { text: written.trim(), voice_id: voice.value },
         });

@@ -2,7 +2,11 @@
 import { type ReadonlySignal, signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
-import { isAiJobsError, type UploadedFile } from "../../client/mod.ts";
+import {
+  isAiJobsError,
+  type JobType,
+  type UploadedFile,
+} from "../../client/mod.ts";
 import type { Backend } from "../shell/backend.ts";
 import { type Fields, isFields, numberOf, textOf } from "../shell/config.ts";
 import { toast } from "../parts/toast.tsx";
@@ -11,6 +15,7 @@ import { createDrafts } from "./drafts.ts";
 import { FileProblem, typeOf } from "./file-checks.ts";
 import { HiddenJobs } from "./hidden.ts";
 import { isRecording } from "./recorder.ts";
+import { Submission } from "./submission.ts";
 
 /** A voice that can speak. */
 export interface Voice {
@@ -33,6 +38,9 @@ const STOCK_NAMES: Readonly<Record<string, string>> = {
   "21m00Tcm4TlvDq8ikWAM": "Rachel (ready-made)",
   pNInz6obpgDQGcFmaJgB: "Adam (ready-made)",
 };
+
+/** Delay before offers and voices that could not be read are read again. */
+const RELOAD_MS = 5000;
 
 /** Rows of a response of the Data API. Throws its error. */
 export function rowsOf(response: { data: unknown; error: unknown }): Fields[] {
@@ -74,10 +82,10 @@ export class Studio {
   readonly userId: string;
   readonly drafts = createDrafts();
   readonly hidden: HiddenJobs;
-  /** How often a job was started over: its form then forgets why it was refused. */
-  readonly restarts = signal(0);
+  readonly #submissions = new Map<JobType, Submission>();
   readonly #offers = signal<ReadonlyMap<string, Offer> | null>(null);
   readonly #voices = signal<readonly Voice[] | null>(null);
+  #loads = 0;
 
   constructor(backend: Backend, userId: string) {
     this.backend = backend;
@@ -93,6 +101,13 @@ export class Studio {
     );
   }
 
+  /** The sending of the form for a job type. */
+  submissionOf(type: JobType): Submission {
+    const submission = this.#submissions.get(type) ?? new Submission(this);
+    this.#submissions.set(type, submission);
+    return submission;
+  }
+
   /** By type; null until it is read. A disabled type is left out. */
   get offers(): ReadonlySignal<ReadonlyMap<string, Offer> | null> {
     return this.#offers;
@@ -103,8 +118,28 @@ export class Studio {
     return this.#voices;
   }
 
-  /** Reads offers and voices. */
+  /**
+   * Reads offers and voices. Reports a failure, and tries again until they are read or a later call reads them. Never
+   * rejects.
+   */
   async load(): Promise<void> {
+    const load = ++this.#loads;
+    const isWanted = () => load === this.#loads && current === this;
+    for (let isFirst = true; isWanted(); isFirst = false) {
+      try {
+        const { offers, voices } = await this.#read();
+        if (!isWanted()) return;
+        this.#offers.value = offers;
+        this.#voices.value = voices;
+        return;
+      } catch (error) {
+        if (isFirst && isWanted()) toast(this.explain(error), "bad");
+      }
+      await new Promise((resolve) => setTimeout(resolve, RELOAD_MS));
+    }
+  }
+
+  async #read() {
     const { supabase } = this.backend;
     const [types, voices] = await Promise.all([
       supabase.from("ai_job_types").select(
@@ -123,9 +158,8 @@ export class Studio {
         }];
       }),
     );
-    this.#offers.value = offers;
     const stock = offers.get("text_to_speech")?.stockVoices ?? [];
-    this.#voices.value = [
+    const all: Voice[] = [
       ...rowsOf(voices).map((row) => ({
         id: textOf(row, "id") ?? "",
         name: textOf(row, "name") ?? "",
@@ -138,6 +172,7 @@ export class Studio {
         isOwn: false,
       })),
     ];
+    return { offers, voices: all };
   }
 
   /** Uploads a file. @throws as `jobs.upload` does. */
@@ -175,21 +210,29 @@ export class Studio {
     );
   }
 
-  /** The text of an error. An error of an expired session also renews or ends the session. */
+  /**
+   * The text of an error. An error of an expired session also renews the session, so that the action can be repeated, or
+   * ends it, which shows the sign-in.
+   */
   explain(error: unknown): string {
     if (error instanceof FileProblem) return error.message;
     if (isAiJobsError(error) && error.name === "NotSignedIn") {
       void this.backend.session.refuse(error.code);
+      if (error.code === "unauthenticated") {
+        return "Your session could not be confirmed. Try again.";
+      }
     }
     return describeError(error);
   }
 
-  /** Runs the action of a click; an error is shown as a toast. */
-  async attempt(action: () => Promise<unknown>): Promise<void> {
+  /** Runs the action of a click; an error is shown as a toast. Resolves with whether there was none. */
+  async attempt(action: () => Promise<unknown>): Promise<boolean> {
     try {
       await action();
+      return true;
     } catch (error) {
       toast(this.explain(error), "bad");
+      return false;
     }
   }
 }

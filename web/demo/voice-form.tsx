@@ -22,8 +22,8 @@ function OwnVoices() {
         await studio.backend.supabase.from("voices").delete()
           .eq("id", voice.id).select("id"),
       );
-      await studio.load();
       toast(`“${voice.name}” is deleted.`);
+      await studio.load();
     });
   return (
     <section class="stack tight" aria-labelledby="own-voices">
@@ -81,15 +81,15 @@ export function VoiceForm() {
           : name.value.trim() === ""
           ? "Give the voice a name."
           : undefined}
-        submit={async (onProgress) => {
+        submit={async (submission) => {
           const [chosen, typed] = [file.value, name.value];
           if (chosen === null) return;
-          const { input_url } = await studio.upload(
-            ready(chosen),
+          const { input_url } = await submission.upload(
+            chosen,
             "voice-samples",
-            onProgress,
+            ready,
           );
-          const { id } = await studio.backend.jobs.create({
+          const { id } = await submission.create({
             job_type: "voice_clone",
             input_url,
             metadata: { voice_name: typed.trim() },

@@ -3,10 +3,11 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 import { Button } from "./button.tsx";
 
-/** Shows `children` above the page for as long as it is mounted. */
+/** Shows `children` above the page for as long as it is mounted. While `isBusy`, it cannot be closed. */
 export function Dialog(
-  { title, onClose, children, actions }: {
+  { title, isBusy = false, onClose, children, actions }: {
     title: string;
+    isBusy?: boolean;
     onClose: () => void;
     children: ComponentChildren;
     /** The buttons that decide. Next to them, the dialog shows a button that closes it without a decision. */
@@ -23,6 +24,9 @@ export function Dialog(
       if (opener instanceof HTMLElement) opener.focus();
     };
   }, []);
+  const close = () => {
+    if (!isBusy) onClose();
+  };
   return (
     <dialog
       ref={dialog}
@@ -30,21 +34,29 @@ export function Dialog(
       aria-labelledby={id}
       onCancel={(event) => {
         event.preventDefault();
-        onClose();
+        close();
       }}
+      // A browser may close it at the second Escape, although the page has prevented the first.
+      onClose={() => isBusy ? dialog.current?.showModal() : onClose()}
       onClick={(event) => {
-        if (event.target === dialog.current) onClose();
+        if (event.target === dialog.current) close();
       }}
     >
       <div class="dialog-body stack">
         <div class="card-head">
           <h2 id={id}>{title}</h2>
-          <Button kind="quiet" icon="close" label="Close" onClick={onClose} />
+          <Button
+            kind="quiet"
+            icon="close"
+            label="Close"
+            isDisabled={isBusy}
+            onClick={onClose}
+          />
         </div>
         {children}
         {actions !== undefined && (
           <div class="row end">
-            <Button onClick={onClose}>Cancel</Button>
+            <Button isDisabled={isBusy} onClick={onClose}>Cancel</Button>
             {actions}
           </div>
         )}

@@ -528,7 +528,7 @@ pageTest(
     const loading = view.now().loadMore();
     await read;
     project.complete(old);
-    await page.until("the result", () => view.now().jobs[1]?.result != null);
+    await page.until("the result", () => view.now().jobs[1]?.result !== null);
     release();
     await loading;
     await page.until("the end", () => !view.now().hasMore);
