@@ -528,7 +528,10 @@ pageTest(
     const loading = view.now().loadMore();
     await read;
     project.complete(old);
-    await page.until("the result", () => view.now().jobs[1]?.result !== null);
+    await page.until(
+      "the result",
+      () => view.now().jobs[1]?.status === "completed",
+    );
     release();
     await loading;
     await page.until("the end", () => !view.now().hasMore);
