@@ -155,6 +155,7 @@ export class ListStore extends Store<AiJobsState> {
     }
     this.#rows = rows;
     this.#next = next;
+    this.set({ isLoading: false });
     this.#show();
   }
 
@@ -241,7 +242,7 @@ export class ListStore extends Store<AiJobsState> {
         Date.parse(b.created_at) - Date.parse(a.created_at) ||
         (a.id < b.id ? 1 : -1)
       );
-    this.set({ jobs, isLoading: false, hasMore: this.#next !== null });
+    this.set({ jobs, hasMore: this.#next !== null });
   }
 }
 

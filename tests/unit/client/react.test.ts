@@ -459,10 +459,12 @@ pageTest(
     const view = listView(project);
     await using page = await showPage(view.of({}));
     await page.until("the error", () => view.now().error !== null);
+    // Its event has come meanwhile.
+    await page.until("the job", () => view.ids().join() === id);
     assert(view.now().isLoading);
     project.intercept = () => undefined;
-    await page.until("the list", () => view.ids().join() === id);
-    assertEquals(view.now().error, null);
+    await page.until("the list", () => !view.now().isLoading);
+    assertEquals([view.ids(), view.now().error], [[id], null]);
   },
 );
 
