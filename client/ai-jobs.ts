@@ -294,8 +294,8 @@ export class AiJobs {
   /**
    * Uploads a recording or photo straight to Storage.
    *
-   * @throws {RequestInvalid} when the bucket does not accept its type or size, {@link NetworkError} when it does not
-   *   arrive: each request has a minute, and a second more for each 10 kB.
+   * @throws {RequestInvalid} when the bucket does not accept its type or size, {@link NetworkError} or
+   *   {@link ServiceUnavailable} when it does not arrive: each request has a minute, and a second more for each 4 kB.
    */
   async upload(file: Blob, options: UploadOptions = {}): Promise<UploadedFile> {
     const { signal, onProgress } = options;

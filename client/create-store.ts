@@ -71,7 +71,10 @@ export class CreateStore<T extends JobType> {
     }
     if (isCurrent()) {
       this.#sending = undefined;
-      if (!isAiJobsError(error) || !error.retryable) this.#request = undefined;
+      // After a new sign-in, too, the equal request is the same one.
+      const isOpen = isAiJobsError(error) &&
+        (error.retryable || error.name === "NotSignedIn");
+      if (!isOpen) this.#request = undefined;
       this.#set({
         jobId: job?.id ?? this.#state.jobId,
         isCreating: false,

@@ -4,7 +4,7 @@
  */
 import { pause } from "./abort.ts";
 import type { AiJobs } from "./ai-jobs.ts";
-import { isAiJobsError, NotFound } from "./errors.ts";
+import { isAiJobsError } from "./errors.ts";
 import type { Job, JobEvent, JobType } from "./job-types.ts";
 import type { Connection } from "./watch.ts";
 
@@ -45,6 +45,8 @@ export abstract class Store<S extends Following> {
   #frame: ReturnType<typeof setTimeout> | undefined;
   #linger: ReturnType<typeof setTimeout> | undefined;
   #run: AbortController | undefined;
+  /** Why the last action was refused. */
+  #refusal: Error | null = null;
 
   constructor(initial: S) {
     this.#state = initial;
@@ -101,9 +103,13 @@ export abstract class Store<S extends Following> {
   async act(action: () => Promise<unknown>): Promise<void> {
     try {
       await action();
-      if (this.#next.error !== null) this.fail(null);
+      // Why the state is not kept up to date is still true.
+      if (this.#refusal !== null && this.#next.error === this.#refusal) {
+        this.fail(null);
+      }
     } catch (error) {
-      this.fail(error);
+      this.#refusal = toError(error);
+      this.fail(this.#refusal);
     }
   }
 
@@ -243,5 +249,5 @@ export function withEvent<T extends JobType>(
 
 /** Whether the job no longer exists. */
 export function isGone(error: unknown): boolean {
-  return isAiJobsError(error) && error.name === NotFound.name;
+  return isAiJobsError(error) && error.name === "NotFound";
 }

@@ -1,6 +1,10 @@
 /** Uploads to Storage: in one request to a signed URL, or in resumable pieces where the project offers them. */
 import { deadline, onAbort, pause, throwIfAborted } from "./abort.ts";
-import { type AiJobsError, RequestInvalid } from "./errors.ts";
+import {
+  type AiJobsError,
+  RequestInvalid,
+  ServiceUnavailable,
+} from "./errors.ts";
 import { isFields, noResponse } from "./server.ts";
 
 /** The signed upload URL, as create-upload-url returns it. */
@@ -48,8 +52,8 @@ export function plainType(type: string): string {
 /**
  * Uploads a file.
  *
- * @throws {RequestInvalid} when Storage refuses it, {@link NetworkError} when it does not arrive; the signal's reason
- *   once it is aborted.
+ * @throws {RequestInvalid} when Storage refuses it, {@link ServiceUnavailable} when it cannot store it now,
+ *   {@link NetworkError} when it does not arrive; the signal's reason once it is aborted.
  */
 export async function sendFile(
   target: UploadTarget,
@@ -82,8 +86,7 @@ async function sendInOneRequest(
       : fetch,
   );
   if (response === undefined) throw noResponse();
-  const text = await response.text();
-  if (!response.ok) throw refused(response.status, text);
+  if (!response.ok) throw refused(response);
   onProgress?.(1);
 }
 
@@ -92,20 +95,27 @@ interface Sent extends RequestInit {
   signal: AbortSignal;
 }
 
+/** A response with its body. */
+interface Received extends Pick<Response, "ok" | "status" | "headers"> {
+  text: string;
+}
+
 /**
- * The response; undefined when none arrived. A connection of 10 kB/s is fast enough. Throws the signal's reason once it
- * is aborted.
+ * The response; undefined when it did not arrive in the time for so many `bytes`. Throws the signal's reason once it is
+ * aborted.
  */
 async function send(
   url: string,
   init: RequestInit,
   signal: AbortSignal | undefined,
-  bytes = PIECE_BYTES,
+  bytes = 0,
   by: (url: string, init: Sent) => Promise<Response> = fetch,
-): Promise<Response | undefined> {
-  const limit = deadline(signal, 60_000 + bytes / 10);
+): Promise<Received | undefined> {
+  const limit = deadline(signal, 60_000 + bytes / 4);
   try {
-    return await by(url, { ...init, signal: limit.signal });
+    const response = await by(url, { ...init, signal: limit.signal });
+    const { ok, status, headers } = response;
+    return { ok, status, headers, text: await response.text() };
   } catch {
     throwIfAborted(signal);
     return undefined;
@@ -169,7 +179,6 @@ async function sendInPieces(
       }).map(([name, value]) => `${name} ${btoa(value)}`).join(","),
     },
   }, signal);
-  await created?.body?.cancel();
   const location = created?.headers.get("location");
   if (created?.status !== 201 || !location) return false;
   const url = new URL(location, `${base}/upload/resumable/sign`).href;
@@ -178,16 +187,20 @@ async function sendInPieces(
   let failures = 0;
   while (offset < file.size) {
     await paused?.();
-    const sent = await send(url, {
-      method: "PATCH",
-      headers: {
-        ...tus,
-        "upload-offset": String(offset),
-        "content-type": "application/offset+octet-stream",
+    const sent = await send(
+      url,
+      {
+        method: "PATCH",
+        headers: {
+          ...tus,
+          "upload-offset": String(offset),
+          "content-type": "application/offset+octet-stream",
+        },
+        body: file.slice(offset, offset + PIECE_BYTES),
       },
-      body: file.slice(offset, offset + PIECE_BYTES),
-    }, signal);
-    const text = await sent?.text() ?? "";
+      signal,
+      PIECE_BYTES,
+    );
     if (sent?.ok) {
       offset = Number(sent.headers.get("upload-offset"));
       failures = 0;
@@ -196,19 +209,18 @@ async function sendInPieces(
     }
     const isFinal = sent !== undefined && sent.status < 500 &&
       sent.status !== 409 && sent.status !== 423;
-    if (isFinal) throw refused(sent.status, text);
+    if (isFinal) throw refused(sent);
     failures += 1;
     if (failures > RESUMES) throw noResponse();
     await pause(500 * 2 ** (failures - 1), signal);
     const known = await send(url, { method: "HEAD", headers: tus }, signal);
-    await known?.body?.cancel();
     const arrived = known?.headers.get("upload-offset");
     if (known?.ok && arrived) offset = Number(arrived);
   }
   return true;
 }
 
-function refused(status: number, text: string): AiJobsError {
+function refused({ status, text }: Received): AiJobsError {
   let message = `Storage refused the file: ${status}.`;
   try {
     const body: unknown = JSON.parse(text);
@@ -216,5 +228,8 @@ function refused(status: number, text: string): AiJobsError {
   } catch {
     // Not JSON: only the status is known.
   }
-  return new RequestInvalid(message, { code: "upload_refused" });
+  const Refusal = status === 429 || status >= 500
+    ? ServiceUnavailable
+    : RequestInvalid;
+  return new Refusal(message, { code: "upload_refused" });
 }

@@ -307,8 +307,8 @@ liveTest(
 );
 
 /**
- * Follows the state of the connection. `becomes` resolves once it has become the given one after `from` changes, with
- * the number of changes until then: a state that lasted only a moment is not missed.
+ * Follows the state of the connection. `becomes` resolves once it is the given one, or has been it after `from` changes,
+ * with the number of changes until then: a state that lasted only a moment is not missed.
  */
 function followConnection(jobs: AiJobs) {
   const end = new AbortController();
@@ -327,6 +327,7 @@ function followConnection(jobs: AiJobs) {
       for (;;) {
         const at = seen.indexOf(connection, from);
         if (at >= 0) return at + 1;
+        if (seen.at(-1) === connection) return seen.length;
         await new Promise<void>((resolve) => wake = resolve);
       }
     },

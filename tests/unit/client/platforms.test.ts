@@ -70,6 +70,16 @@ const supabase = {
   realtime: { channels: [], isConnected: () => false },
 };
 
+Deno.test("client: a minified bundle recognizes the errors by their names", async () => {
+  const code = await bundleEntry("store.ts");
+  const { isGone } = await import(
+    `data:text/javascript,${encodeURIComponent(code)}`
+  );
+  const named = (name: string) =>
+    Object.assign(new Error(), { isAiJobsError: true, name });
+  assertEquals(["NotFound", "Conflict"].map(named).map(isGone), [true, false]);
+});
+
 Deno.test("client: the bundle runs with the globals of React Native, without those of Node, Deno and the DOM", async () => {
   const code = (await bundleEntry("mod.ts")).replace(
     /export\{([^}]*)\};?\s*$/,

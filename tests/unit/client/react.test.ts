@@ -2,7 +2,12 @@
 /** The hooks with React itself: what a component shows for each response, and when it stops polling. */
 import { assert, assertEquals } from "@std/assert";
 import { createElement, type ReactNode } from "react";
-import { isAiJobsError, type JobType } from "../../../client/mod.ts";
+import {
+  isAiJobsError,
+  type JobType,
+  NetworkError,
+  NotSignedIn,
+} from "../../../client/mod.ts";
 import {
   type AiJobState,
   type ListedJobs,
@@ -337,24 +342,23 @@ pageTest(
     assert(isAiJobsError(error) && error.name === "RequestInvalid");
     project.intercept = () => undefined;
 
-    let isLost = true;
+    let losses = 2;
     const original = project.jobs.create.bind(project.jobs);
     const keys: (string | undefined)[] = [];
     project.jobs.create = async (request, options) => {
       keys.push(options?.idempotencyKey);
       const job = await original(request, options);
-      if (!isLost) return job;
-      isLost = false;
-      const { NetworkError } = await import("../../../client/mod.ts");
-      throw new NetworkError("lost", {
-        code: "network_error",
-      });
+      if (losses-- <= 0) return job;
+      // The response is lost, then the session has expired.
+      throw losses === 1
+        ? new NetworkError("lost", { code: "network_error" })
+        : new NotSignedIn("expired", { code: "unauthenticated" });
     };
+    assertEquals(await view.now().create(input), undefined);
     assertEquals(await view.now().create(input), undefined);
     assert(await view.now().create(input) !== undefined);
     assert(await view.now().create({ ...input, metadata: {} }) !== undefined);
-    const [lost, repeated, other] = keys;
-    assert(lost !== undefined && lost === repeated && repeated !== other);
+    assertEquals(keys.map((key) => keys.indexOf(key)), [0, 0, 0, 3]);
     await page.until("the job", () => view.now().jobId !== null);
     assertEquals(view.now().error, null);
   },
@@ -444,6 +448,29 @@ pageTest(
     const id = project.add();
     await page.until("the new one", () => view.ids().join() === id);
     assert(!isUnseen);
+  },
+);
+
+pageTest(
+  "useAiJobs: an action that succeeds does not remove the reason why the list is not followed",
+  async () => {
+    const project = new FakeProject();
+    project.set(project.add(), { updated_at: "2026-01-01T00:00:00Z" });
+    project.add();
+    const view = listView(project);
+    await using page = await showPage(view.of({ limit: 1 }));
+    await page.until("the first page", () => view.now().hasMore);
+    project.intercept = (path) =>
+      path.includes("list-ai-jobs")
+        ? Response.json({ code: "unauthenticated" }, { status: 401 })
+        : undefined;
+    becomeVisible();
+    await page.until("the refusal", () => view.now().error !== null);
+    project.intercept = () => undefined;
+    const { error } = view.now();
+    await view.now().loadMore();
+    await page.until("the next page", () => !view.now().hasMore);
+    assertEquals(view.now().error, error);
   },
 );
 

@@ -77,7 +77,7 @@ function replaceFetch(by: typeof fetch): Disposable {
 Deno.test("client: an upload without an answer ends with a NetworkError, later for a larger file", async () => {
   using time = heldTimers();
   using _fetch = replaceFetch(endless);
-  for (const [bytes, seconds] of [[1000, 60], [1_000_000, 160]] as const) {
+  for (const [bytes, seconds] of [[1000, 60], [1_000_000, 310]] as const) {
     let error: { name: string } | undefined;
     const sending = failure(bytes).then((result) => error = result);
     await time.pass((seconds - 1) * 1000);
@@ -85,6 +85,42 @@ Deno.test("client: an upload without an answer ends with a NetworkError, later f
     await time.pass(2000);
     await sending;
     assertEquals(error?.name, "NetworkError");
+  }
+});
+
+Deno.test("client: an answer that stalls ends like none; an outage of Storage is no refusal of the file", async () => {
+  using time = heldTimers();
+  const stalled = (_input: unknown, init?: RequestInit) =>
+    Promise.resolve(
+      new Response(
+        new ReadableStream({
+          start(controller) {
+            init?.signal?.addEventListener(
+              "abort",
+              () => controller.error(new Error("aborted")),
+            );
+          },
+        }),
+      ),
+    );
+  using _fetch = replaceFetch(stalled);
+  const sending = failure(1000);
+  await time.pass(61_000);
+  assertEquals((await sending).name, "NetworkError");
+  for (
+    const [status, name] of [
+      [413, "RequestInvalid"],
+      [429, "ServiceUnavailable"],
+      [503, "ServiceUnavailable"],
+    ] as const
+  ) {
+    using _refusal = replaceFetch(() =>
+      Promise.resolve(new Response("no", { status }))
+    );
+    assertEquals(await failure(1000), {
+      name,
+      message: `Storage refused the file: ${status}.`,
+    });
   }
 });
 
