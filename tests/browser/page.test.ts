@@ -33,6 +33,37 @@ async function allResults(page: Page): Promise<void> {
   });
 }
 
+/** Refuses a request as a service that is overloaded does. */
+const unavailable = (route: Route) =>
+  route.fulfill({
+    status: 503,
+    headers: { "access-control-allow-origin": "*" },
+    json: { code: "service_unavailable", message: "no" },
+  });
+
+/** Resolves when the page has shown what it has received. */
+const twoFrames = (page: Page) =>
+  page.evaluate(() =>
+    new Promise((resolve) =>
+      requestAnimationFrame(() => requestAnimationFrame(resolve))
+    )
+  );
+
+/** Delivers a request, and loses its response. */
+async function loseResponse(route: Route): Promise<void> {
+  await route.fetch();
+  await route.abort();
+}
+
+/** The job types of a user's jobs, in order of creation. */
+async function typesOf(email: string): Promise<unknown[]> {
+  const rows = await site().sql(
+    `select j.job_type from public.ai_jobs as j join auth.users as u on u.id = j.user_id
+     where u.email = '${email}' order by j.created_at`,
+  );
+  return rows.map(({ job_type }) => job_type);
+}
+
 /** The browser's own message when the test makes a request fail. */
 const FAILED_REQUESTS = /Failed to load resource|WebSocket connection/;
 
@@ -186,6 +217,34 @@ browserTest(
     await page.getByLabel("Whose voice is it?").fill("Paul");
     await page.getByRole("button", { name: "Clone the voice" }).click();
     await settled(page, "Paul");
+  },
+);
+
+browserTest(
+  "recording: a file that was chosen before and opens during a recording is ignored",
+  async () => {
+    await using visitor = await visit(site(), {
+      initScript: `
+        const decode = OfflineAudioContext.prototype.decodeAudioData;
+        OfflineAudioContext.prototype.decodeAudioData = async function (bytes) {
+          await new Promise((resolve) => globalThis.openFile = resolve);
+          return await decode.call(this, bytes);
+        };`,
+    });
+    const { page } = visitor;
+    await signUp(page);
+    await choose(page, "Talking photo");
+    await page.getByText("what I record").click();
+    await page.locator("input[type=file]").nth(1).setInputFiles(
+      fixture("recordings/speech.m4a"),
+    );
+    await page.waitForFunction(() => "openFile" in globalThis);
+    await page.getByRole("button", { name: /^Record now/ }).click();
+    await recordedTwoSeconds(page);
+    await page.evaluate("openFile()");
+    await twoFrames(page);
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByLabel(/^Your recording .*\.webm$/).waitFor();
   },
 );
 
@@ -428,10 +487,33 @@ browserTest(
     released.resolve();
     await dialog.waitFor({ state: "detached" });
     await card.getByText("Ordered, not paid yet").waitFor();
-    assertEquals((await orders()).toSorted(), [["cancelled", 1], [
-      "placed",
-      1,
-    ]]);
+    const states = async () =>
+      (await orders()).map(([status]) => String(status)).toSorted();
+    assertEquals(await states(), ["cancelled", "placed"]);
+    await page.unroute(/rest\/v1\/orders/);
+    // Nor is it placed again when its status could not be read either, or with another choice.
+    await card.getByRole("button", { name: "Cancel the order" }).click();
+    await card.getByText("Order cancelled").waitFor();
+    await card.getByRole("button", { name: "Order again" }).click();
+    await fillAddress();
+    await page.route(
+      /rest\/v1\/orders/,
+      (route) =>
+        route.request().method() === "PATCH"
+          ? loseResponse(route)
+          : route.request().url().includes("select=status")
+          ? unavailable(route)
+          : route.fallback(),
+    );
+    await dialog.getByRole("button", { name: /^Order for/ }).click();
+    await dialog.getByRole("alert").waitFor();
+    await page.unroute(/rest\/v1\/orders/);
+    await dialog.getByLabel("Copies").fill("3");
+    await dialog.getByRole("button", { name: /^Order for/ }).click();
+    await dialog.getByText("This book is already ordered").waitFor();
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await card.getByText("Ordered, not paid yet").waitFor();
+    assertEquals(await states(), ["cancelled", "cancelled", "placed"]);
   },
 );
 
@@ -722,29 +804,6 @@ browserTest(
   },
 );
 
-/** Refuses a request as a service that is overloaded does. */
-const unavailable = (route: Route) =>
-  route.fulfill({
-    status: 503,
-    headers: { "access-control-allow-origin": "*" },
-    json: { code: "service_unavailable", message: "no" },
-  });
-
-/** Delivers a request, and loses its response. */
-async function loseResponse(route: Route): Promise<void> {
-  await route.fetch();
-  await route.abort();
-}
-
-/** The job types of a user's jobs, in order of creation. */
-async function typesOf(email: string): Promise<unknown[]> {
-  const rows = await site().sql(
-    `select j.job_type from public.ai_jobs as j join auth.users as u on u.id = j.user_id
-     where u.email = '${email}' order by j.created_at`,
-  );
-  return rows.map(({ job_type }) => job_type);
-}
-
 browserTest(
   "form: one that is left while it sends sends once, and its failure is reported",
   async () => {
@@ -822,10 +881,85 @@ browserTest(
     await send.click();
     await page.locator(".make .notice").waitFor();
     await page.unroute("**/create-ai-job");
+    // Then the session is refused once.
+    await page.route("**/create-ai-job", (route) =>
+      route.fulfill({
+        status: 401,
+        headers: { "access-control-allow-origin": "*" },
+        json: { msg: "Invalid JWT" },
+      }), { times: 1 });
+    await send.click();
+    await page.getByText("Your session could not be confirmed.").waitFor();
     await send.click();
     await page.getByText("The film is being made.").waitFor();
     assertEquals(await typesOf(email), ["text_to_speech", "avatar_video"]);
     assertEquals(uploads, 1);
+  },
+);
+
+browserTest(
+  "form: after a lost response its failed job is started over as another job",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    const { simulator } = site();
+    const email = await signUp(page);
+    await simulator.fail({
+      operation: "speech",
+      times: null,
+      fault: { kind: "status", error: "content_against_policy" },
+    });
+    try {
+      await page.route("**/create-ai-job", loseResponse);
+      await speak(page, "Again, please.");
+      await settled(page, "Again, please.", "Failed");
+      await page.locator(".make .notice").waitFor();
+      await page.unroute("**/create-ai-job");
+    } finally {
+      await simulator.clearFaults();
+    }
+    await cardOf(page, "Again, please.").getByRole("button", {
+      name: "Start over",
+    }).click();
+    await page.getByRole("button", { name: "Speak it" }).click();
+    await settled(page, "Again, please.");
+    assertEquals(await typesOf(email), ["text_to_speech", "text_to_speech"]);
+  },
+);
+
+browserTest(
+  "call: after failures in between, it is sent again with the same upload and rows",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    const email = await signUp(page);
+    const problem = page.locator(".make .notice");
+    const send = page.getByRole("button", { name: "Transcribe it" });
+    await choose(page, "Transcribe");
+    await page.locator("input[type=file]").setInputFiles(
+      fixture("recordings/speech-24s.mp3"),
+    );
+    const posts = (fail: (route: Route) => Promise<void>) => (route: Route) =>
+      route.request().method() === "POST" ? fail(route) : route.fallback();
+    for (
+      const [table, fail] of [
+        ["media", loseResponse],
+        ["calls", unavailable],
+      ] as const
+    ) {
+      await page.route(`**/rest/v1/${table}?*`, posts(fail));
+      await send.click();
+      await problem.waitFor();
+      await page.unroute(`**/rest/v1/${table}?*`);
+    }
+    await send.click();
+    await settled(page, "speech-24s");
+    const [counts] = await site().sql(
+      `select (select count(*)::int from public.media as m where m.user_id = u.id) as media,
+              (select count(*)::int from public.calls as c where c.user_id = u.id) as calls
+       from auth.users as u where u.email = '${email}'`,
+    );
+    assertEquals(counts, { media: 1, calls: 1 });
   },
 );
 
@@ -854,11 +988,7 @@ browserTest(
     const source = await chosen.getAttribute("src");
     await page.evaluate("openFirst()");
     await page.waitForFunction(() => Reflect.get(globalThis, "opened") === 2);
-    await page.evaluate(() =>
-      new Promise((resolve) =>
-        requestAnimationFrame(() => requestAnimationFrame(resolve))
-      )
-    );
+    await twoFrames(page);
     assertEquals(await chosen.getAttribute("src"), source);
   },
 );
@@ -870,8 +1000,10 @@ browserTest(
     const { page } = visitor;
     const unread = /list-ai-jobs|rest\/v1\/voices/;
     await page.route(unread, unavailable);
-    await signUp(page);
-    await page.locator(".toast.bad").waitFor();
+    await Promise.all([
+      page.locator(".toast.bad").waitFor(),
+      signUp(page),
+    ]);
     await page.locator(".made .notice").getByRole("button", {
       name: "Try again",
     }).waitFor();
@@ -951,6 +1083,7 @@ browserTest(
     const answered = page.waitForResponse(/retry-ai-job/);
     await again.click();
     await (await answered).finished();
+    await twoFrames(page);
     await again.click({ force: true });
     released.resolve();
     await settled(page, "Only once more.");

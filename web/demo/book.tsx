@@ -57,7 +57,7 @@ export function Book({ job, name }: { job: Job; name: string }) {
     <div ref={box} class="stack tight">
       {problem !== null && <RetryNotice onRetry={renew}>{problem}</RetryNotice>}
       {file.value === null
-        ? navigator.pdfViewerEnabled && (
+        ? navigator.pdfViewerEnabled && problem === null && (
           <>
             <Ghost kind="book" shape={shape} />
             <Ghost kind="buttons" />
@@ -102,15 +102,17 @@ export function Book({ job, name }: { job: Job; name: string }) {
         </p>
       )}
       <BookRemarks remarks={remarks} />
-      {url === null ? <Ghost kind="buttons" /> : (
-        <div class="row">
-          <a class="button small" href={url} target="_blank" rel="noreferrer">
-            <Icon name="book" /> Open
-          </a>
-          <Download url={url} name={`${name}.pdf`} />
-          <OrderBook jobId={job.id} title={name} remarks={remarks} />
-        </div>
-      )}
+      {url === null
+        ? problem === null && <Ghost kind="buttons" />
+        : (
+          <div class="row">
+            <a class="button small" href={url} target="_blank" rel="noreferrer">
+              <Icon name="book" /> Open
+            </a>
+            <Download url={url} name={`${name}.pdf`} />
+            <OrderBook jobId={job.id} title={name} remarks={remarks} />
+          </div>
+        )}
     </div>
   );
 }

@@ -31,13 +31,17 @@ export function CallForm() {
           ready,
         );
         const kind = typeOf(chosen).startsWith("video/") ? "video" : "audio";
+        const recording_id = await submission.insert(
+          ["recording", input_url],
+          () => studio.addMedia(kind, chosen, input_url),
+        );
         const call_id = await submission.insert(
-          ["call", input_url],
+          ["call", recording_id],
           async () =>
             idOf(
               await supabase.from("calls").insert({
                 title: chosen.name.replace(/\.\w+$/, ""),
-                recording_id: await studio.addMedia(kind, chosen, input_url),
+                recording_id,
               }).select("id").single(),
             ),
         );

@@ -58,6 +58,7 @@ export function JobForm(
     try {
       await submission.send(submit);
     } catch (error) {
+      if (!studio.isCurrent) return;
       refusal.value = studio.explain(error);
       if (!isShown.current) toast(refusal.value, "bad");
     }

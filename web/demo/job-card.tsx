@@ -39,7 +39,9 @@ function Timeline({ id }: { id: string }) {
     () => jobStores.source(backend.jobs, id),
     [id],
   );
-  if (error !== null) return <p class="hint">It cannot be read now.</p>;
+  if (error !== null && events.length === 0) {
+    return <p class="hint">It cannot be read now.</p>;
+  }
   return (
     <ol class="timeline">
       {withoutRepeats(events, eventOf).map(({ entry, times, lastAt }) => (

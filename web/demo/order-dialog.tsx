@@ -15,7 +15,12 @@ import {
   MAX_COPIES,
 } from "../words/orders.ts";
 import { minorOf } from "../words/times.ts";
-import { type DraftOrder, type OrderAttempt, placeOrder } from "./orders.ts";
+import {
+  type DraftOrder,
+  type OrderAttempt,
+  OrderProblem,
+  placeOrder,
+} from "./orders.ts";
 import { rowsOf, useStudio } from "./studio.ts";
 
 const ADDRESS = [
@@ -64,7 +69,10 @@ export function OrderDialog(
     country: countryOf(navigator.language),
     ...draft?.address,
   });
-  const attempt = useRef<OrderAttempt>({ id: draft?.id ?? null });
+  const attempt = useRef<OrderAttempt>({
+    id: draft?.id ?? null,
+    choice: null,
+  });
   const countries = useMemo(listCountries, []);
   const problem = useSignal<string | null>(null);
   const isBusy = useSignal(false);
@@ -111,7 +119,9 @@ export function OrderDialog(
       toast(`“${title}” is ordered.`);
       onClose();
     } catch (error) {
-      problem.value = studio.explain(error);
+      problem.value = error instanceof OrderProblem
+        ? error.message
+        : studio.explain(error);
     } finally {
       isBusy.value = false;
     }

@@ -25,6 +25,56 @@ const STATES: Readonly<Record<string, [name: string, tone: Tone]>> = {
   refunded: ["Refunded", "plain"],
 };
 
+/** What can be done about the orders of a book; nothing while that is not known. */
+function OrderButtons(
+  { orders: { placed, draft }, isBusy, onOrder, onRemove, onCancel }: {
+    orders: BookOrders;
+    isBusy: boolean;
+    onOrder: () => void;
+    onRemove: (id: string) => void;
+    onCancel: (id: string) => void;
+  },
+) {
+  const [words, tone] = STATES[placed?.status ?? ""] ?? [];
+  return (
+    <>
+      {draft === null
+        ? (
+          <Button isSmall icon="box" isBusy={isBusy} onClick={onOrder}>
+            {words === undefined ? "Order a print" : "Order again"}
+          </Button>
+        )
+        : (
+          <div class="row">
+            <Badge tone="warn">Order not finished</Badge>
+            <Button isSmall icon="box" isBusy={isBusy} onClick={onOrder}>
+              Continue
+            </Button>
+            <Button
+              kind="quiet"
+              isSmall
+              isBusy={isBusy}
+              onClick={() => onRemove(draft.id)}
+            >
+              Remove it
+            </Button>
+          </div>
+        )}
+      {words !== undefined && <Badge tone={tone ?? "plain"}>{words}</Badge>}
+      {placed?.status === "placed" && (
+        <Button
+          kind="quiet"
+          isSmall
+          isBusy={isBusy}
+          onClick={() => onCancel(placed.id)}
+        >
+          Cancel the order
+        </Button>
+      )}
+    </>
+  );
+}
+
 /**
  * Orders the book of a job: a button, an order that was begun, and the status of the newest order. Nothing in a project
  * without the shop.
@@ -45,6 +95,7 @@ export function OrderBook(
   const problem = useSignal<string | null>(null);
   const load = async () => {
     problem.value = null;
+    isBusy.value = true;
     try {
       if (!await hasShop(supabase)) return;
       const [pdf] = rowsOf(
@@ -60,68 +111,41 @@ export function OrderBook(
       });
     } catch (error) {
       problem.value = studio.explain(error);
+    } finally {
+      isBusy.value = false;
     }
   };
   const change = async (action: () => Promise<unknown>) => {
     isBusy.value = true;
     await studio.attempt(action);
     await load();
-    isBusy.value = false;
   };
   useEffect(() => {
     void load();
   }, [jobId]);
-  if (problem.value !== null) {
-    return (
-      <RetryNotice onRetry={load}>
-        The orders of this book cannot be read. {problem.value}
-      </RetryNotice>
-    );
-  }
-  if (pdfId.value === null) return null;
-  const { placed, draft } = orders.value;
-  const [words, tone] = STATES[placed?.status ?? ""] ?? [];
   return (
     <>
-      {draft === null
+      {problem.value !== null
         ? (
-          <Button isSmall icon="box" onClick={() => isOpen.value = true}>
-            {words === undefined ? "Order a print" : "Order again"}
-          </Button>
+          <RetryNotice onRetry={load}>
+            The orders of this book cannot be read. {problem.value}
+          </RetryNotice>
         )
-        : (
-          <div class="row">
-            <Badge tone="warn">Order not finished</Badge>
-            <Button isSmall icon="box" onClick={() => isOpen.value = true}>
-              Continue
-            </Button>
-            <Button
-              kind="quiet"
-              isSmall
-              isBusy={isBusy.value}
-              onClick={() => change(() => removeDraft(supabase, draft.id))}
-            >
-              Remove it
-            </Button>
-          </div>
+        : pdfId.value !== null && (
+          <OrderButtons
+            orders={orders.value}
+            isBusy={isBusy.value}
+            onOrder={() => isOpen.value = true}
+            onRemove={(id) => change(() => removeDraft(supabase, id))}
+            onCancel={(id) => change(() => cancelOrder(supabase, id))}
+          />
         )}
-      {words !== undefined && <Badge tone={tone ?? "plain"}>{words}</Badge>}
-      {placed?.status === "placed" && (
-        <Button
-          kind="quiet"
-          isSmall
-          isBusy={isBusy.value}
-          onClick={() => change(() => cancelOrder(supabase, placed.id))}
-        >
-          Cancel the order
-        </Button>
-      )}
-      {isOpen.value && (
+      {isOpen.value && pdfId.value !== null && (
         <OrderDialog
           pdfId={pdfId.value}
           title={title}
           remarks={remarks}
-          draft={draft}
+          draft={orders.value.draft}
           onClose={() => {
             isOpen.value = false;
             void load();

@@ -84,7 +84,12 @@ async function emptyDraft(
 export interface OrderAttempt {
   /** The order that an earlier call, or an earlier visit, has begun. */
   id: string | null;
+  /** What that call was to order. */
+  choice: string | null;
 }
+
+/** Why an order was not placed, in words for the customer. */
+export class OrderProblem extends Error {}
 
 /** The status of an order; undefined when there is none. */
 async function statusOf(
@@ -99,10 +104,11 @@ async function statusOf(
 
 /**
  * Places an order, in place of the one that the attempt has begun. When the response to an earlier call was lost and
- * the order is placed, nothing is ordered again.
+ * its order is placed, nothing is ordered again.
  *
- * @throws the error of the Data API, or that the order was removed meanwhile; the attempt knows what is left of it. An
- * order without items is removed again; one with items stays as a draft.
+ * @throws the error of the Data API; {@link OrderProblem} when the order was removed meanwhile, or when an earlier call
+ * has placed it with another choice. The attempt knows what is left: an order without items is removed again, one with
+ * items stays as a draft.
  */
 export async function placeOrder(
   database: Database,
@@ -113,11 +119,17 @@ export async function placeOrder(
   if (attempt.id !== null) {
     // Its vendor may be another one, so the draft is replaced rather than changed.
     const isRemoved = await removeDraft(database, attempt.id);
-    if (!isRemoved && await statusOf(database, attempt.id) !== undefined) {
-      return;
+    const status = isRemoved ? undefined : await statusOf(database, attempt.id);
+    const isPlaced = status !== undefined && status !== "cancelled";
+    if (isPlaced && attempt.choice === JSON.stringify(choice)) return;
+    if (isPlaced) {
+      throw new OrderProblem(
+        "This book is already ordered as you entered it first. To change the order, close this and cancel it.",
+      );
     }
     attempt.id = null;
   }
+  attempt.choice = JSON.stringify(choice);
   const found = await emptyDraft(database, choice);
   const id = attempt.id = found ?? idOf(
     await database.from("orders").insert({
@@ -149,7 +161,9 @@ export async function placeOrder(
     throw error;
   }
   let placed: unknown[] = [];
-  let failure: unknown = new Error("the order was removed meanwhile");
+  let failure: unknown = new OrderProblem(
+    "The order was removed meanwhile. Order again.",
+  );
   try {
     placed = rowsOf(
       await database.from("orders").update({ status: "placed" }).eq("id", id)

@@ -190,6 +190,8 @@ export function RecordingPicker(
           accept="audio/*,.m4a,.mp3,.wav,.ogg,.webm,.flac,.aac"
           ready={ready}
           onFile={(chosen) => {
+            // It was chosen before the recording was started, and has only now been opened.
+            if (recorder.current.peek().state === "recording") return;
             recorder.forget();
             onFile(chosen);
           }}

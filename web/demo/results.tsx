@@ -27,7 +27,7 @@ function Speech({ job, name }: { job: Job; name: string }) {
       )}
       {problem !== null && <RetryNotice onRetry={renew}>{problem}</RetryNotice>}
       {url === null
-        ? (
+        ? problem === null && (
           <>
             <Ghost kind="audio" />
             <Ghost kind="buttons" />
@@ -60,7 +60,7 @@ function Film({ job, name }: { job: Job; name: string }) {
     <div ref={box} class="stack tight">
       {problem !== null && <RetryNotice onRetry={renew}>{problem}</RetryNotice>}
       {url === null
-        ? (
+        ? problem === null && (
           <>
             <Ghost kind="film" />
             <Ghost kind="buttons" />
@@ -125,11 +125,13 @@ function OtherFile({ path, name }: { path: string | null; name: string }) {
   return (
     <div ref={box} class="stack tight">
       {problem !== null && <RetryNotice onRetry={renew}>{problem}</RetryNotice>}
-      {url === null ? <Ghost kind="buttons" /> : (
-        <div class="row">
-          <Download url={url} name={`${name}${ending}`} />
-        </div>
-      )}
+      {url === null
+        ? problem === null && <Ghost kind="buttons" />
+        : (
+          <div class="row">
+            <Download url={url} name={`${name}${ending}`} />
+          </div>
+        )}
     </div>
   );
 }

@@ -6,9 +6,6 @@ import { useStudio } from "./studio.ts";
 /** Lifetime of a signed URL: longer than an evening. */
 const SIGNED_SECONDS = 6 * 3600;
 
-/** A file that cannot be loaded by a URL that is this new cannot be loaded by another one either. */
-const FRESH_MS = 60_000;
-
 /** Results are loaded when they are this close to the screen, so that they are there when they are reached. */
 const NEAR = "600px 0px";
 
@@ -16,7 +13,7 @@ const NEAR = "600px 0px";
  * A signed URL of an object, once the element of `box` is near the screen.
  *
  * `version` counts signatures, because two within a second are equal. `renew` signs again. `reject` is to be called when
- * the file cannot be loaded by the URL: it signs again if the URL may have expired, and otherwise sets `problem`.
+ * the file cannot be loaded by the URL: it signs again if the URL has expired, and otherwise sets `problem`.
  */
 export function useSignedUrl(object: string | null) {
   const studio = useStudio();
@@ -39,7 +36,7 @@ export function useSignedUrl(object: string | null) {
   };
   const reject = async () => {
     const { at } = signed.value ?? { at: 0 };
-    if (Date.now() - at >= FRESH_MS) return await renew();
+    if (Date.now() - at >= SIGNED_SECONDS * 1000) return await renew();
     problem.value = "This file cannot be loaded at the moment.";
   };
   useEffect(() => {

@@ -42,6 +42,9 @@ const STOCK_NAMES: Readonly<Record<string, string>> = {
 /** Delay before offers and voices that could not be read are read again. */
 const RELOAD_MS = 5000;
 
+/** SQLSTATE of a second row with the same path. */
+const UNIQUE_VIOLATION = "23505";
+
 /** Rows of a response of the Data API. Throws its error. */
 export function rowsOf(response: { data: unknown; error: unknown }): Fields[] {
   if (response.error !== null) throw response.error;
@@ -101,6 +104,11 @@ export class Studio {
     );
   }
 
+  /** Whether its user is still the last one who has signed in. */
+  get isCurrent(): boolean {
+    return current === this;
+  }
+
   /** The sending of the form for a job type. */
   submissionOf(type: JobType): Submission {
     const submission = this.#submissions.get(type) ?? new Submission(this);
@@ -124,7 +132,9 @@ export class Studio {
    */
   async load(): Promise<void> {
     const load = ++this.#loads;
-    const isWanted = () => load === this.#loads && current === this;
+    const { current } = this.backend.session;
+    const isWanted = () =>
+      load === this.#loads && this.isCurrent && current.peek().state === "in";
     for (let isFirst = true; isWanted(); isFirst = false) {
       try {
         const { offers, voices } = await this.#read();
@@ -193,20 +203,25 @@ export class Studio {
     }
   }
 
-  /** Inserts a row for an uploaded file and resolves with its id. */
+  /** Inserts a row for an uploaded file and resolves with its id, also when an earlier call has inserted it. */
   async addMedia(
     kind: "audio" | "image" | "video",
     file: File,
     path: string,
   ): Promise<string> {
+    const { supabase } = this.backend;
+    const inserted = await supabase.from("media").insert({
+      media_type: kind,
+      storage_path: path,
+      file_name: file.name,
+      content_type: typeOf(file),
+      size_bytes: file.size,
+    }).select("id").single();
     return idOf(
-      await this.backend.supabase.from("media").insert({
-        media_type: kind,
-        storage_path: path,
-        file_name: file.name,
-        content_type: typeOf(file),
-        size_bytes: file.size,
-      }).select("id").single(),
+      inserted.error?.code === UNIQUE_VIOLATION
+        ? await supabase.from("media").select("id").eq("storage_path", path)
+          .single()
+        : inserted,
     );
   }
 

@@ -8,6 +8,7 @@ import {
   type AiJobs,
   type CreatedJob,
   isAiJobsError,
+  isFinal,
   type JobRequest,
   type JobType,
   type UploadedFile,
@@ -15,6 +16,8 @@ import {
 
 /** Uploads files, and creates jobs. */
 export interface Sender {
+  /** Whether its user is still signed in. */
+  isCurrent: boolean;
   upload(
     file: File,
     bucket: string,
@@ -49,7 +52,7 @@ export class Submission {
   /**
    * Runs `action`, which sends the form with the methods below. Sends nothing while an earlier call is running.
    *
-   * @throws what `action` throws. What it has sent is used again, unless the error says that it cannot be.
+   * @throws what `action` throws. The next call uses what this one has sent, unless the request was refused for good.
    */
   async send(action: (submission: Submission) => Promise<unknown>) {
     if (this.sent.value !== null) return;
@@ -58,7 +61,9 @@ export class Submission {
       await action(this);
       this.#forget();
     } catch (error) {
-      if (isAiJobsError(error) && !error.retryable) this.#forget();
+      const isRefused = isAiJobsError(error) && !error.retryable &&
+        error.name !== "NotSignedIn";
+      if (isRefused) this.#forget();
       throw error;
     } finally {
       this.sent.value = null;
@@ -74,6 +79,7 @@ export class Submission {
       this.sent.value = percent;
     },
   ): Promise<UploadedFile> {
+    this.#throwIfLeft();
     const uploaded = this.#uploads.get(file) ?? await this.#sender.upload(
       await prepare(file),
       bucket,
@@ -88,22 +94,36 @@ export class Submission {
     content: unknown,
     action: () => Promise<string>,
   ): Promise<string> {
+    this.#throwIfLeft();
     const text = JSON.stringify(content);
     const id = this.#rows.get(text) ?? await action();
     this.#rows.set(text, id);
     return id;
   }
 
-  /** Creates a job. An equal request has the same idempotency key until the form has been sent. */
+  /**
+   * Creates a job. An equal request has the same idempotency key until the form has been sent, or until its job has
+   * failed or was cancelled.
+   */
   async create<T extends JobType>(
     request: JobRequest<T>,
   ): Promise<CreatedJob<T>> {
+    this.#throwIfLeft();
+    const { jobs } = this.#sender.backend;
     const text = JSON.stringify(request);
-    const idempotencyKey = this.#keys.get(text) ?? drawKey();
+    const key = this.#keys.get(text);
+    if (key !== undefined) {
+      const job = await jobs.create<T>(request, { idempotencyKey: key });
+      if (job.status === "completed" || !isFinal(job.status)) return job;
+    }
+    const idempotencyKey = drawKey();
     this.#keys.set(text, idempotencyKey);
-    return await this.#sender.backend.jobs.create<T>(request, {
-      idempotencyKey,
-    });
+    return await jobs.create<T>(request, { idempotencyKey });
+  }
+
+  /** What one user has begun must not continue in the session of another. */
+  #throwIfLeft(): void {
+    if (!this.#sender.isCurrent) throw new Error("the user has signed out");
   }
 
   #forget(): void {

@@ -27,18 +27,21 @@ export function Transcript({ job, name }: { job: Job; name: string }) {
   const player = useRef<HTMLAudioElement>(null);
   const segments = useSignal<readonly Fields[] | null>(null);
   const at = useSignal(-1);
-  const read = async (url: string) => {
-    try {
-      const response = await fetch(url);
-      if (!response.ok) return await written.reject();
-      const file: unknown = await response.json();
-      segments.value = isFields(file) ? segmentsOf(file) : [];
-    } catch {
-      await written.reject();
-    }
-  };
   useEffect(() => {
-    if (written.url !== null) void read(written.url);
+    let isOver = false;
+    const read = async (url: string) => {
+      const response = await fetch(url);
+      const file: unknown = response.ok ? await response.json() : null;
+      if (isOver) return;
+      if (response.ok) segments.value = isFields(file) ? segmentsOf(file) : [];
+      else await written.reject();
+    };
+    if (written.url !== null) {
+      read(written.url).catch(() => isOver || void written.reject());
+    }
+    return () => {
+      isOver = true;
+    };
   }, [written.url, written.version]);
   const failure = recording.problem ?? written.problem;
   return (
@@ -46,29 +49,35 @@ export function Transcript({ job, name }: { job: Job; name: string }) {
       <div ref={written.box} />
       {failure !== null && (
         <RetryNotice
-          onRetry={() => Promise.all([recording.renew(), written.renew()])}
+          onRetry={() =>
+            Promise.all(
+              [recording, written].filter(({ problem }) => problem !== null)
+                .map(({ renew }) => renew()),
+            )}
         >
           {failure}
         </RetryNotice>
       )}
-      {recording.url === null ? <Ghost kind="audio" /> : (
-        <audio
-          key={recording.version}
-          ref={player}
-          controls
-          preload="metadata"
-          src={recording.url}
-          aria-label={`Recording: ${name}`}
-          onError={() => void recording.reject()}
-          onTimeUpdate={({ currentTarget: { currentTime } }) => {
-            at.value = (segments.value ?? []).findLastIndex((one) =>
-              (numberOf(one, "start") ?? 0) <= currentTime
-            );
-          }}
-        />
-      )}
+      {recording.url === null
+        ? recording.problem === null && <Ghost kind="audio" />
+        : (
+          <audio
+            key={recording.version}
+            ref={player}
+            controls
+            preload="metadata"
+            src={recording.url}
+            aria-label={`Recording: ${name}`}
+            onError={() => void recording.reject()}
+            onTimeUpdate={({ currentTarget: { currentTime } }) => {
+              at.value = (segments.value ?? []).findLastIndex((one) =>
+                (numberOf(one, "start") ?? 0) <= currentTime
+              );
+            }}
+          />
+        )}
       {segments.value === null
-        ? <Ghost kind="transcript" />
+        ? written.problem === null && <Ghost kind="transcript" />
         : (
           <ol class="transcript">
             {segments.value.map((segment, index) => {
@@ -99,11 +108,13 @@ export function Transcript({ job, name }: { job: Job; name: string }) {
             })}
           </ol>
         )}
-      {written.url === null ? <Ghost kind="buttons" /> : (
-        <div class="row">
-          <Download url={written.url} name={`${name}.json`} />
-        </div>
-      )}
+      {written.url === null
+        ? written.problem === null && <Ghost kind="buttons" />
+        : (
+          <div class="row">
+            <Download url={written.url} name={`${name}.json`} />
+          </div>
+        )}
     </div>
   );
 }

@@ -1,5 +1,5 @@
 /** Error texts for users: chosen by the stable code of the error, never its technical message. */
-import { LimitReached } from "../../client/mod.ts";
+import { LimitReached, ServiceUnavailable } from "../../client/mod.ts";
 
 const OURS = "Something went wrong on our side. Try again in a moment.";
 const OPERATOR = "The people who run this service have to fix it.";
@@ -206,6 +206,10 @@ function minutes(ms: number): string {
 /** The text for any thrown value. */
 export function describeError(error: unknown): string {
   const code = codeOf(error);
+  // Of the file or, as here, of a Storage that is out of order.
+  if (code === "upload_refused" && error instanceof ServiceUnavailable) {
+    return describeCode("service_unavailable");
+  }
   const known = code === undefined ? undefined : ERROR_WORDS[code];
   if (known !== undefined) {
     return error instanceof LimitReached && error.retryAfterMs !== undefined
