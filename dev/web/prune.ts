@@ -26,52 +26,65 @@ const COMMENT = /^\s*(?:\/\*\*|\* |\*\/|\*$|\/\/)/;
 /** Text of several words, which cannot be a member's name. */
 const SENTENCE = /"[^"\\]* [^"\\]*"|`[^`\\$]* [^`\\$]*`/g;
 
-function countNames(lines: readonly string[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const line of lines) {
-    for (const [name] of line.replace(SENTENCE, "").matchAll(/[\w$]+/g)) {
-      counts.set(name, (counts.get(name) ?? 0) + 1);
-    }
+/** A member of a class in the lines from `start` to before `end`. */
+interface Member {
+  name: string;
+  start: number;
+  end: number;
+}
+
+function namesIn(lines: readonly string[]): Set<string> {
+  return new Set(
+    lines.flatMap((line) => line.replace(SENTENCE, "").match(/[\w$]+/g) ?? []),
+  );
+}
+
+function membersOf(lines: readonly string[]): Member[] {
+  const members: Member[] = [];
+  let isInClass = false;
+  let end = 0;
+  for (const [start, line] of lines.entries()) {
+    if (start < end) continue;
+    if (CLASS.test(line)) isInClass = true;
+    else if (line.startsWith("}")) isInClass = false;
+    if (!isInClass) continue;
+    const method = METHOD.exec(line)?.[1];
+    const name = method ?? ASSIGNED_OBJECT.exec(line)?.[1] ?? "";
+    if (name === "" || CALLED_BY_LANGUAGE.has(name)) continue;
+    end = lines.indexOf(method === undefined ? "    };" : "  }", start) + 1;
+    members.push({ name, start, end });
   }
-  return counts;
+  return members;
 }
 
 /**
- * The code without the methods, and the object literals assigned to members, whose names occur nowhere else in it than
- * in themselves; repeated until there are none. A name in a string counts as a use, unless the string has spaces.
+ * The code without the methods, and the object literals assigned to members, whose names occur neither outside such
+ * members nor in one that is kept. A name in a string counts as a use, unless the string has spaces.
  *
  * `code` is a bundle as esbuild prints it without `--minify`: two spaces per level, the classes at the top level.
  */
 export function pruneMembers(code: string): string {
   const lines = code.split("\n").filter((line) => !COMMENT.test(line));
-  const kept = pruneOnce(lines);
-  return kept.length === lines.length
-    ? kept.join("\n")
-    : pruneMembers(kept.join("\n"));
+  const members = membersOf(lines);
+  const isMember = new Set(
+    members.flatMap(({ start, end }) => range(start, end)),
+  );
+  const used = namesIn(lines.filter((_line, index) => !isMember.has(index)));
+  let unused = members;
+  for (;;) {
+    const reached = unused.filter(({ name }) => used.has(name));
+    if (reached.length === 0) break;
+    for (const { start, end } of reached) {
+      for (const name of namesIn(lines.slice(start, end))) used.add(name);
+    }
+    unused = unused.filter((member) => !reached.includes(member));
+  }
+  const isUnused = new Set(
+    unused.flatMap(({ start, end }) => range(start, end)),
+  );
+  return lines.filter((_line, index) => !isUnused.has(index)).join("\n");
 }
 
-function pruneOnce(lines: readonly string[]): string[] {
-  const counts = countNames(lines);
-  let isInClass = false;
-  let end: string | undefined;
-  return lines.filter((line, index) => {
-    if (end !== undefined) {
-      if (line === end) end = undefined;
-      return false;
-    }
-    if (CLASS.test(line)) isInClass = true;
-    else if (line.startsWith("}")) isInClass = false;
-    if (!isInClass) return true;
-    const method = METHOD.exec(line)?.[1];
-    const name = method ?? ASSIGNED_OBJECT.exec(line)?.[1] ?? "";
-    if (name === "" || CALLED_BY_LANGUAGE.has(name)) return true;
-    const last = method === undefined ? "    };" : "  }";
-    // A use within the member itself does not make it reachable.
-    const own = counts.get(name) === 1
-      ? 1
-      : countNames(lines.slice(index, lines.indexOf(last, index))).get(name);
-    if (counts.get(name) !== own) return true;
-    end = last;
-    return false;
-  });
+function range(start: number, end: number): number[] {
+  return Array.from({ length: end - start }, (_none, index) => start + index);
 }
