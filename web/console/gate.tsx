@@ -1,12 +1,12 @@
 /** What a user without the operator role sees in place of the console. */
 import { useSignal } from "@preact/signals";
-import { Button } from "../parts/button.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { toast } from "../parts/toast.tsx";
 import { useBackend } from "../shell/backend.ts";
 import type { Person } from "../shell/session.ts";
 import { describeError } from "../words/errors.ts";
+import { ActButton } from "./act-button.tsx";
 import { Copyable } from "./parts.tsx";
 
 /** How to get the role; `hasLost` when the account had it a moment ago. */
@@ -18,13 +18,22 @@ export function Gate(
   const email = person.email.replaceAll("'", "''");
   const statement =
     `update auth.users set raw_app_meta_data = raw_app_meta_data || jsonb_build_object('role', 'ai_operator') where email = '${email}'`;
-  const isStillRefused = useSignal(false);
+  const refusal = useSignal<string | null>(null);
   const attempt = async (action: () => Promise<unknown>) => {
     try {
       await action();
     } catch (error) {
       toast(describeError(error), "bad");
     }
+  };
+  const renew = async () => {
+    refusal.value = null;
+    const isRenewed = await session.renew();
+    const { value } = session.current;
+    if (value.state !== "in" || value.person.isOperator) return;
+    refusal.value = isRenewed
+      ? "This account still has no operator role."
+      : "The role could not be checked: the service did not answer. Try again in a minute.";
   };
   return (
     <EmptyState
@@ -35,15 +44,15 @@ export function Gate(
         : `${person.email} does not have the operator role.`}
     >
       {demoOperator !== undefined && (
-        <Button
+        <ActButton
           kind="primary"
-          onClick={() =>
+          act={() =>
             attempt(() =>
               session.signIn(demoOperator.email, demoOperator.password)
             )}
         >
           Sign in as {demoOperator.email}
-        </Button>
+        </ActButton>
       )}
       <div class="grant">
         <p>
@@ -60,25 +69,10 @@ export function Gate(
             ? `${statement};`
             : `${sqlCommand} "${statement}"`}
         />
-        <Button
-          icon="retry"
-          onClick={() =>
-            attempt(async () => {
-              isStillRefused.value = false;
-              await session.renew();
-              const { current } = session;
-              if (
-                current.value.state === "in" && !current.value.person.isOperator
-              ) {
-                isStillRefused.value = true;
-              }
-            })}
-        >
+        <ActButton icon="retry" act={() => attempt(renew)}>
           I have the role now
-        </Button>
-        {isStillRefused.value && (
-          <Notice kind="bad">This account still has no operator role.</Notice>
-        )}
+        </ActButton>
+        {refusal.value !== null && <Notice kind="bad">{refusal.value}</Notice>}
       </div>
     </EmptyState>
   );

@@ -72,23 +72,26 @@ export class Session {
 
   /** To be called when the project refuses the token with this code: renews the session or ends it. */
   async refuse(code: string): Promise<void> {
-    if (code !== "account_not_found") return await this.renew();
+    if (code !== "account_not_found") {
+      await this.renew();
+      return;
+    }
     remember(PRESENCE_KEY, null);
     this.#current.value = { state: "out", why: "deleted" };
     await this.#supabase.auth.signOut({ scope: "local" });
   }
 
-  /** Refreshes the session, and ends it where that is refused. */
-  async renew(): Promise<void> {
+  /** Refreshes the session, and ends it where that is refused. Resolves with false when there was no response. */
+  async renew(): Promise<boolean> {
     const { data, error } = await this.#supabase.auth.refreshSession();
     // Without a response the session is kept.
     if (error === null || (error.status ?? 0) >= 500 || error.status === 0) {
       if (data.session !== null) this.#set(data.session.user);
-      return;
+      return error === null;
     }
-    if (error.status !== undefined) {
-      await this.#supabase.auth.signOut({ scope: "local" });
-    }
+    if (error.status === undefined) return false;
+    await this.#supabase.auth.signOut({ scope: "local" });
+    return true;
   }
 
   #set(user: User | undefined): void {
