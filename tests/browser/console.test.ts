@@ -1,6 +1,6 @@
 /** The console in a real browser: operators, and a user whose jobs they manage. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { Page } from "playwright-core";
+import type { Page, Route } from "playwright-core";
 import { walk, walkDialog } from "./_support/keyboard.ts";
 import {
   assertAccessibleInAll,
@@ -84,6 +84,13 @@ async function park(page: Page, text: string): Promise<string> {
   return `${job?.["id"]}`;
 }
 
+/** Removes the answered jobs from the section of parked ones, which disappears with the last. */
+async function hideAnswered(page: Page): Promise<void> {
+  await page.getByRole("button", { name: "Hide the answered" }).click();
+  await page.getByRole("region", { name: "Needs a person" })
+    .waitFor({ state: "detached" });
+}
+
 /** Makes ElevenLabs refuse speeches until `undo` is called. */
 async function refuseSpeech() {
   const { simulator } = site();
@@ -93,6 +100,53 @@ async function refuseSpeech() {
     fault: { kind: "status", error: "quota_exceeded" },
   });
   return () => simulator.clearFaults();
+}
+
+/** Until it is disposed, `handle` decides about the requests of one action; the others reach the project. */
+async function onAction(
+  page: Page,
+  action: string,
+  handle: (route: Route) => Promise<unknown>,
+): Promise<AsyncDisposable> {
+  await page.route(
+    "**/functions/v1/ops",
+    (route) =>
+      route.request().postData()?.includes(`"action":"${action}"`) === true
+        ? handle(route)
+        : route.fallback(),
+  );
+  return {
+    [Symbol.asyncDispose]: () => page.unrouteAll({ behavior: "ignoreErrors" }),
+  };
+}
+
+/** The next request of an action. */
+function sentOf(page: Page, action: string): Promise<unknown> {
+  return page.waitForRequest((request) =>
+    request.postData()?.includes(`"action":"${action}"`) === true
+  );
+}
+
+/** A gate that requests wait at until it is opened. */
+function gate() {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { isOpen: promise, open: resolve };
+}
+
+/** Reads everything in the console again, as when its tab is shown. */
+async function readAgain(page: Page): Promise<void> {
+  await page.evaluate(() =>
+    document.dispatchEvent(new Event("visibilitychange"))
+  );
+}
+
+/** Resolves when the page has the responses to reads in flight: it sends each of them again only then. */
+async function allRead(page: Page, actions: readonly string[]): Promise<void> {
+  for (let round = 0; round < 2; round++) {
+    const sent = Promise.all(actions.map((action) => sentOf(page, action)));
+    await readAgain(page);
+    await sent;
+  }
 }
 
 browserTest(
@@ -267,7 +321,7 @@ browserTest(
     await dialog.getByRole("button", { name: "Use it" }).click();
     await page.getByText("Resolved. The job is in the queue again.").waitFor();
     await settled(owner.page, "Did you hear me?");
-    await needs.waitFor({ state: "detached" });
+    await hideAnswered(page);
   },
 );
 
@@ -289,7 +343,7 @@ browserTest(
     await dialog.getByRole("button", { name: "Run it again" }).click();
     await page.getByText("Resolved. The job is in the queue again.").waitFor();
     await settled(owner.page, "Once more, please.");
-    await needs.waitFor({ state: "detached" });
+    await hideAnswered(page);
   },
 );
 
@@ -670,6 +724,442 @@ browserTest(
     await page.getByRole("button", { name: "Show the content" }).click();
     await page.getByText("For the picture.").waitFor();
     await assertAccessibleInAll(page, "console-job", "dialog");
+  },
+);
+
+browserTest(
+  "console: a retry whose response is lost is sent once, and its outcome is not known",
+  async () => {
+    await using owner = await visit(site());
+    await using visitor = await visitAsOperator({
+      expected: /Failed to load resource/,
+    });
+    const { page } = visitor;
+    await signUp(owner.page);
+    const undo = await refuseSpeech();
+    try {
+      await speak(owner.page, "Only once.");
+      await settled(owner.page, "Only once.", "Failed");
+    } finally {
+      await undo();
+    }
+    const [job] = await site().sql(
+      "select id from public.ai_jobs where metadata ->> 'text' = 'Only once.'",
+    );
+    let sent = 0;
+    await using _retry = await onAction(page, "retry", async (route) => {
+      sent++;
+      await route.fetch();
+      await route.abort();
+    });
+    await page.goto(new URL(`/ops?job=${job?.["id"]}`, site().url).href);
+    const panel = page.getByRole("dialog");
+    await panel.locator(".badge", { hasText: "Failed" }).waitFor();
+    await panel.getByRole("button", { name: "Run again" }).click();
+    await page.getByText("it is not known whether this was done").waitFor();
+    // The state that was read after it.
+    await panel.locator(".badge", { hasText: /Waiting|Working|Ready/ })
+      .waitFor();
+    await settled(owner.page, "Only once.");
+    assertEquals(sent, 1);
+  },
+);
+
+browserTest(
+  "console: a button that acts is busy until the state after its action is shown",
+  async () => {
+    await using visitor = await visitAsOperator();
+    const { page } = visitor;
+    const reads = gate();
+    let sent = 0;
+    await using _pause = await onAction(page, "pause", (route) => {
+      sent++;
+      return route.fallback();
+    });
+    await using _providers = await onAction(
+      page,
+      "providers",
+      async (route) => {
+        if (sent > 0) await reads.isOpen;
+        await route.fallback();
+      },
+    );
+    await section(page, "Providers");
+    const button = page.getByRole("button", { name: /^(Pause|Resume) HeyGen/ });
+    try {
+      await button.click();
+      await page.getByText("HeyGen is paused.").waitFor();
+      assertEquals(await button.getAttribute("aria-busy"), "true");
+      await button.dispatchEvent("click");
+      reads.open();
+      await page.locator("button[aria-busy=false]", { hasText: "Resume" })
+        .waitFor();
+      assertEquals(sent, 1);
+      await button.click();
+      await page.locator("button[aria-busy=false][title='Pause HeyGen']")
+        .waitFor();
+    } finally {
+      reads.open();
+      await site().sql("update public.ai_providers set paused_at = null");
+    }
+  },
+);
+
+browserTest(
+  "console: a read that began before an action does not delay the state after it",
+  async () => {
+    await using visitor = await visitAsOperator();
+    const { page } = visitor;
+    await section(page, "Providers");
+    const card = page.getByRole("region", { name: "HeyGen" });
+    await card.locator(".badge", { hasText: "Working" }).waitFor();
+    const early = gate(), answered = gate();
+    let reads = 0;
+    await using _providers = await onAction(
+      page,
+      "providers",
+      async (route) => {
+        if (++reads > 1) return await route.fallback();
+        const response = await route.fetch();
+        answered.open();
+        await early.isOpen;
+        await route.fulfill({ response });
+      },
+    );
+    try {
+      await readAgain(page);
+      await answered.isOpen;
+      await card.getByRole("button", { name: "Pause HeyGen" }).click();
+      await card.locator(".badge", { hasText: "Paused" }).waitFor();
+    } finally {
+      early.open();
+      await site().sql("update public.ai_providers set paused_at = null");
+    }
+  },
+);
+
+browserTest(
+  "console: an answered job keeps its place, and a dialog that is open names its job and stays",
+  async () => {
+    await using owner = await visit(site());
+    await using visitor = await visitAsOperator({
+      expected: /Failed to load resource/,
+    });
+    const { page } = visitor;
+    await signUp(owner.page);
+    const first = await park(owner.page, "The first.");
+    const second = await park(owner.page, "The second.");
+    const needs = page.getByRole("region", { name: "Needs a person" });
+    const itemOf = (id: string) =>
+      needs.locator("li.parked", {
+        has: page.locator(`[aria-label="Open job ${id}"]`),
+      });
+    const button = itemOf(second).getByRole("button", {
+      name: "It was not made",
+    });
+    const place = async () => {
+      const [inside, around] = [
+        await button.boundingBox(),
+        await needs.boundingBox(),
+      ];
+      return [inside?.x, (inside?.y ?? 0) - (around?.y ?? 0)];
+    };
+    const answerElsewhere = async (id: string) => {
+      await site().sql(
+        `select public.resolve_unknown_ai_job('${id}', false)`,
+      );
+      await itemOf(id).getByText("Answered").waitFor();
+    };
+    await button.waitFor(TIME_LIMIT);
+    const before = await place();
+    await answerElsewhere(first);
+    assertEquals(await place(), before);
+    await assertAccessibleInAll(page, "console-answered", ".needs");
+    await button.click();
+    const dialog = page.getByRole("dialog", {
+      name: `Speech …${second.slice(-8)}: it was not made`,
+    });
+    await dialog.waitFor();
+    await answerElsewhere(second);
+    await dialog.getByText("An answer about this job was recorded meanwhile.")
+      .waitFor();
+    await dialog.getByRole("button", { name: "Run it again" }).click();
+    await dialog.getByText("Another operator has already resolved this.")
+      .waitFor();
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+    await hideAnswered(page);
+    for (const text of ["The first.", "The second."]) {
+      await settled(owner.page, text);
+    }
+  },
+);
+
+browserTest(
+  "console: an answer that is refused after its dialog was closed is reported",
+  async () => {
+    await using visitor = await visitAsOperator({
+      expected: /Failed to load resource/,
+    });
+    const { page } = visitor;
+    const now = new Date().toISOString();
+    const id = crypto.randomUUID();
+    await using _overview = await onAction(page, "overview", async (route) => {
+      const response = await route.fetch();
+      const json = await response.json();
+      json.parked.value = 1;
+      await route.fulfill({ response, json });
+    });
+    await using _parked = await onAction(
+      page,
+      "parked",
+      (route) =>
+        route.fulfill({
+          headers: { "access-control-allow-origin": "*" },
+          json: {
+            jobs: [{
+              job_id: id,
+              user_id: id,
+              job_type: "text_to_speech",
+              provider: "elevenlabs",
+              marker: `job:${id}`,
+              error_message: null,
+              parked_at: now,
+              calls: [{
+                call_id: id,
+                operation: "speech",
+                http_status: null,
+                estimated_cost_micros: 1,
+                sent_at: now,
+                unknown_since: now,
+              }],
+            }],
+          },
+        }),
+    );
+    const answers = gate();
+    const sent = sentOf(page, "resolve");
+    await using _resolve = await onAction(page, "resolve", async (route) => {
+      await answers.isOpen;
+      await route.fallback();
+    });
+    await page.getByRole("button", { name: "It was not made" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("button", { name: "Run it again" }).click();
+    await sent;
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+    answers.open();
+    await page.getByRole("status")
+      .getByText("Another operator has already resolved this.").waitFor();
+  },
+);
+
+browserTest(
+  "console: a dialog that is closed while it sends does not close the next one",
+  async () => {
+    await using visitor = await visitAsOperator();
+    const { page } = visitor;
+    await section(page, "Budgets");
+    const budgets = gate();
+    let sent = 0;
+    await using _budget = await onAction(page, "set_budget", async (route) => {
+      sent++;
+      await budgets.isOpen;
+      await route.fallback();
+    });
+    const open = (provider: string) =>
+      page.getByRole("row", { name: new RegExp(`^${provider}`) })
+        .getByRole("button", { name: /^Set/ }).click();
+    const dialogOf = (provider: string) =>
+      page.getByRole("dialog", { name: `Budget of ${provider}` });
+    await open("HeyGen");
+    const input = dialogOf("HeyGen").getByLabel("US dollars a month");
+    await input.fill("");
+    await input.press("Enter");
+    await dialogOf("HeyGen").locator("button:disabled", {
+      hasText: "Set the budget",
+    }).waitFor();
+    await input.press("Enter");
+    await page.keyboard.press("Escape");
+    await dialogOf("HeyGen").waitFor({ state: "detached" });
+    await open("D-ID");
+    await dialogOf("D-ID").waitFor();
+    budgets.open();
+    await page.getByText("The budget of HeyGen is no limit.").waitFor();
+    await allRead(page, ["overview", "budgets"]);
+    assertEquals(await dialogOf("D-ID").count(), 1);
+    assertEquals(sent, 1);
+  },
+);
+
+browserTest(
+  "console: a run of failed jobs is reported after its dialog was closed, and changes no other one",
+  async () => {
+    await using visitor = await visitAsOperator();
+    const { page } = visitor;
+    const headers = { "access-control-allow-origin": "*" };
+    const now = new Date().toISOString();
+    await using _failures = await onAction(
+      page,
+      "failures",
+      (route) =>
+        route.fulfill({
+          headers,
+          json: {
+            failures: ["provider_timeout", "job_expired"].map((error_code) => ({
+              error_code,
+              job_type: "text_to_speech",
+              provider: "elevenlabs",
+              count: 1,
+              first_at: now,
+              last_at: now,
+              sample_job_id: null,
+              sample_message: null,
+            })),
+          },
+        }),
+    );
+    await using _preview = await onAction(
+      page,
+      "preview_redrive",
+      (route) =>
+        route.fulfill({
+          headers,
+          json: {
+            count: 1,
+            user_count: 1,
+            price_micros: 1,
+            without_estimate: 0,
+            left_out: {
+              spend_unknown: 0,
+              dependency_failed: 0,
+              tried_too_often: 0,
+            },
+          },
+        }),
+    );
+    const runs = gate();
+    await using _redrive = await onAction(page, "redrive", async (route) => {
+      await runs.isOpen;
+      await route.fulfill({
+        headers,
+        json: { retried: 1, refused: 0, remaining: 0 },
+      });
+    });
+    const openerOf = (code: string) =>
+      page.getByRole("row", { name: new RegExp(code) }).locator("button", {
+        hasText: "Run again",
+      });
+    const dialog = page.getByRole("dialog");
+    const sent = sentOf(page, "redrive");
+    await openerOf("provider_timeout").click();
+    await dialog.getByRole("button", { name: "Run 1 job again" }).click();
+    await sent;
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+    await openerOf("job_expired").click();
+    await dialog.getByText("job_expired").waitFor();
+    runs.open();
+    await page.getByText("1 job will run again.").waitFor();
+    await page.locator("tr", { hasText: "provider_timeout" })
+      .locator("button:disabled").waitFor();
+    await allRead(page, ["overview", "charts", "failures"]);
+    assertEquals(await dialog.getByText("job_expired").count(), 1);
+    assertEquals(
+      await page.locator("tr", { hasText: "job_expired" })
+        .locator("button:disabled").count(),
+      0,
+    );
+  },
+);
+
+browserTest(
+  "console: the question about an answer stays when it cannot be taken back any more, and says so",
+  async () => {
+    await using visitor = await visitAsOperator({
+      expected: /Failed to load resource/,
+    });
+    const { page } = visitor;
+    let isRevocable = true;
+    await using _job = await onAction(page, "job", async (route) => {
+      const response = await route.fetch();
+      const json = await response.json();
+      json.job.is_answer_revocable = isRevocable;
+      await route.fulfill({ response, json });
+    });
+    await section(page, "Jobs");
+    await page.getByRole("button", { name: /^Open job/ }).first().click();
+    const opener = page.locator("button", { hasText: "Take the answer back" });
+    await opener.click();
+    isRevocable = false;
+    await readAgain(page);
+    await opener.waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Take it back" }).click();
+    await page.getByText("The answer cannot be taken back any more.").waitFor();
+  },
+);
+
+browserTest(
+  "console: the jobs of a user are paused and resumed in a dialog that names the user",
+  async () => {
+    await using owner = await visit(site());
+    await using visitor = await visitAsOperator();
+    const { page } = visitor;
+    const email = await signUp(owner.page);
+    await speak(owner.page, "Paid for.");
+    await settled(owner.page, "Paid for.");
+    await section(page, "Budgets");
+    const row = page.getByRole("row", { name: email });
+    for (
+      const [word, next, outcome] of [
+        ["Pause", "Resume", "wait until you resume them"],
+        ["Resume", "Pause", "run again"],
+      ] as const
+    ) {
+      await row.getByRole("button", { name: `${word} …` }).click(TIME_LIMIT);
+      const dialog = page.getByRole("dialog", {
+        name: `${word} the jobs of ${email}`,
+      });
+      await assertAccessibleInAll(page, `console-${word}`, "dialog");
+      await dialog.getByRole("button", { name: word, exact: true }).click();
+      await page.getByText(`The jobs of ${email} ${outcome}.`).waitFor();
+      await row.getByRole("button", { name: `${next} …` }).waitFor();
+    }
+  },
+);
+
+browserTest(
+  "console: “Run again” never stands where “Cancel the job” was",
+  async () => {
+    await using visitor = await visitAsOperator();
+    const { page } = visitor;
+    let status = "processing";
+    await using _job = await onAction(page, "job", async (route) => {
+      const response = await route.fetch();
+      const json = await response.json();
+      await route.fulfill({
+        response,
+        json: { ...json, job: { ...json.job, status } },
+      });
+    });
+    await section(page, "Jobs");
+    await page.getByRole("button", { name: /^Open job/ }).first().click();
+    const panel = page.getByRole("dialog");
+    const cancel = panel.getByRole("button", { name: "Cancel the job" });
+    const again = panel.getByRole("button", { name: "Run again" });
+    await cancel.waitFor();
+    const x = async () => [
+      (await cancel.boundingBox())?.x,
+      (await again.boundingBox())?.x,
+    ];
+    const before = await x();
+    assert(await cancel.isEnabled() && await again.isDisabled());
+    status = "failed";
+    await readAgain(page);
+    await panel.locator(".badge", { hasText: "Failed" }).waitFor();
+    assert(await again.isEnabled() && await cancel.isDisabled());
+    assertEquals(await x(), before);
   },
 );
 

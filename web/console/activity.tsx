@@ -146,6 +146,7 @@ function Failures({ range }: { range: Range }) {
   const finished = useSignal<ReadonlySet<string>>(new Set());
   const keyOf = (group: FailureGroup) =>
     [group.error_code, group.job_type, group.provider, group.count].join();
+  const group = chosen.value;
   return (
     <Card title="Failures by code" class="flush">
       <Loaded response={response}>
@@ -227,16 +228,16 @@ function Failures({ range }: { range: Range }) {
           />
         )}
       </Loaded>
-      {chosen.value !== null && (
+      {group !== null && (
         <Redrive
           filter={{
-            error_code: chosen.value.error_code,
-            job_type: chosen.value.job_type,
-            provider: chosen.value.provider,
+            error_code: group.error_code,
+            job_type: group.job_type,
+            provider: group.provider,
           }}
           onCount={(count) => {
-            if (count > 0 || chosen.value === null) return;
-            finished.value = new Set(finished.value).add(keyOf(chosen.value));
+            if (count > 0) return;
+            finished.value = new Set(finished.value).add(keyOf(group));
           }}
           onClose={() => chosen.value = null}
         />

@@ -13,6 +13,8 @@ import { providerName } from "../words/providers.ts";
 import { microsOf } from "../words/times.ts";
 import { useOps, useResponse } from "./ops.ts";
 import { Loaded } from "./parts.tsx";
+import { PauseDialog, type PausedUser } from "./pause-dialog.tsx";
+import { useSending } from "./sending.ts";
 
 /** Whose budget is changed. */
 interface Target {
@@ -30,6 +32,7 @@ function BudgetDialog(
   );
   const form = useId();
   const none = target.body.user_id === undefined ? "no limit" : "the default";
+  const { isBusy, isShown, send } = useSending();
   const save = async () => {
     const budget_micros = dollars.value === ""
       ? null
@@ -42,20 +45,22 @@ function BudgetDialog(
           budget_micros === null ? none : microsOf(budget_micros)
         }.`,
     );
-    if (isDone) onClose();
+    if (isDone && isShown()) onClose();
   };
   return (
     <Dialog
       title={`Budget of ${target.name}`}
       onClose={onClose}
-      actions={<SubmitButton form={form}>Set the budget</SubmitButton>}
+      actions={
+        <SubmitButton form={form} isBusy={isBusy}>Set the budget</SubmitButton>
+      }
     >
       <form
         id={form}
         class="stack"
         onSubmit={(event) => {
           event.preventDefault();
-          void save();
+          void send(save);
         }}
       >
         <Field label="US dollars a month" hint={`Empty: ${none}.`}>
@@ -114,9 +119,9 @@ function columnsOf<R extends Spent>(
 
 /** The section. */
 export function Budgets() {
-  const ops = useOps();
   const cursor = query.value.get("cursor");
   const target = useSignal<Target | null>(null);
+  const pausing = useSignal<PausedUser | null>(null);
   const response = useResponse("budgets", {
     limit: 25,
     ...(cursor === null ? {} : { cursor }),
@@ -192,21 +197,18 @@ export function Budgets() {
                   }),
                 {
                   head: "Jobs",
-                  cell: ({ user_id, is_paused }) => (
+                  cell: ({ user_id, email, is_paused }) => (
                     <Button
                       isSmall
                       icon={is_paused ? "play" : "pause"}
                       onClick={() =>
-                        ops.act(
-                          is_paused ? "resume" : "pause",
-                          { user_id },
-                          (now) =>
-                            now.is_paused
-                              ? "The jobs of this user wait until you resume them."
-                              : "The jobs of this user run again.",
-                        )}
+                        pausing.value = {
+                          user_id,
+                          name: email ?? user_id.slice(0, 8),
+                          isPaused: is_paused,
+                        }}
                     >
-                      {is_paused ? "Resume" : "Pause"}
+                      {is_paused ? "Resume …" : "Pause …"}
                     </Button>
                   ),
                 },
@@ -232,6 +234,12 @@ export function Budgets() {
               </div>
             )}
           </Card>
+          {pausing.value !== null && (
+            <PauseDialog
+              user={pausing.value}
+              onClose={() => pausing.value = null}
+            />
+          )}
           {target.value !== null && (
             <BudgetDialog
               target={target.value}

@@ -1,6 +1,7 @@
 /** The console for operators: the state in numbers, the jobs that need a decision, and a section for each topic. */
+import { useSignal } from "@preact/signals";
 import type { ComponentChild } from "preact";
-import { useMemo, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { Badge, type Tone } from "../parts/badge.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { useBackend } from "../shell/backend.ts";
@@ -10,6 +11,7 @@ import { withProviderNames } from "../words/providers.ts";
 import { countOf, lengthOf, microsOf, secondOf } from "../words/times.ts";
 import { Activity } from "./activity.tsx";
 import type { Judged, Overview } from "./responses.ts";
+import { AnswerDialog } from "./answer.tsx";
 import { Budgets } from "./budgets.tsx";
 import { Check } from "./checks.tsx";
 import { Gate } from "./gate.tsx";
@@ -119,6 +121,12 @@ function Board() {
   const chosen = query.value.get("view") ?? FIRST;
   const view = Object.hasOwn(SECTIONS, chosen) ? chosen : FIRST;
   const job = query.value.get("job");
+  const parked = overview.data?.parked.value ?? 0;
+  // The section stays until its last answered job is hidden.
+  const hasParked = useSignal(false);
+  useEffect(() => {
+    if (parked > 0) hasParked.value = true;
+  }, [parked]);
   const said = stale.value[0]?.problem;
   return (
     <div class="stack board">
@@ -127,8 +135,11 @@ function Board() {
       <Loaded response={overview}>
         {(data) => <Numbers overview={data} />}
       </Loaded>
-      {(overview.data?.parked.value ?? 0) > 0 && (
-        <Parked count={overview.data?.parked.value ?? 0} />
+      {(parked > 0 || hasParked.value) && (
+        <Parked
+          count={parked}
+          onEmpty={() => hasParked.value = false}
+        />
       )}
       <nav class="tabs" aria-label="Sections">
         {Object.entries(SECTIONS).map(([id, { name }]) => (
@@ -143,6 +154,7 @@ function Board() {
       </nav>
       <div class="stack" key={view}>{SECTIONS[view]?.view()}</div>
       {job !== null && <JobPanel key={job} id={job} />}
+      <AnswerDialog />
     </div>
   );
 }

@@ -10,9 +10,11 @@ import { eventOf } from "../words/jobs.ts";
 import { providerName } from "../words/providers.ts";
 import { withoutRepeats } from "../words/rounds.ts";
 import { microsOf, momentOf, repeatsOf, secondOf } from "../words/times.ts";
+import { ActButton } from "./act-button.tsx";
+import { ParkedAnswers, ParkedSearch } from "./answer.tsx";
 import type { JobDetails } from "./responses.ts";
 import { useOps, useResponse } from "./ops.ts";
-import { ParkedAnswers, ParkedSearch } from "./parked.tsx";
+
 import {
   Copyable,
   endOf,
@@ -22,6 +24,7 @@ import {
   StatusBadge,
   typeName,
 } from "./parts.tsx";
+import { TakeBack } from "./take-back.tsx";
 
 const timeOf = (iso: string | null) => iso === null ? null : momentOf(iso);
 
@@ -45,7 +48,7 @@ function Payload({ id }: { id: string }) {
   }
   return (
     <div class="row">
-      <Button isSmall icon="text" onClick={show}>Show the content</Button>
+      <ActButton isSmall icon="text" act={show}>Show the content</ActButton>
       <span class="small soft">
         It belongs to the user. The log records that you opened it.
       </span>
@@ -147,50 +150,9 @@ function Timeline({ timeline }: { timeline: JobDetails["timeline"] }) {
   );
 }
 
-function TakeBack({ id }: { id: string }) {
-  const ops = useOps();
-  const isAsking = useSignal(false);
-  const isBusy = useSignal(false);
-  const close = () => isAsking.value = false;
-  return (
-    <>
-      <Button isSmall onClick={() => isAsking.value = true}>
-        Take the answer back
-      </Button>
-      {isAsking.value && (
-        <Dialog
-          title="Take the answer back"
-          onClose={close}
-          actions={
-            <Button
-              kind="primary"
-              isBusy={isBusy.value}
-              onClick={async () => {
-                isBusy.value = true;
-                await ops.act(
-                  "take_back",
-                  { job_id: id },
-                  () => "The answer is taken back. Answer again.",
-                );
-                isBusy.value = false;
-                close();
-              }}
-            >
-              Take it back
-            </Button>
-          }
-        >
-          <p>
-            The outcome of the call is unknown again. The job does not run until
-            it is answered again.
-          </p>
-        </Dialog>
-      )}
-    </>
-  );
-}
-
-function Details({ details }: { details: JobDetails }) {
+function Details(
+  { details, onTakeBack }: { details: JobDetails; onTakeBack: () => void },
+) {
   const ops = useOps();
   const { job, costs, timeline, journal } = details;
   const isOpen = job.status === "pending" || job.status === "processing";
@@ -202,35 +164,34 @@ function Details({ details }: { details: JobDetails }) {
         <span class="soft small">
           try {job.attempt} of {job.max_attempts}
         </span>
-        {isOpen && (
-          <Button
-            isSmall
-            icon="close"
-            isDisabled={job.cancel_requested_at !== null}
-            onClick={() =>
-              ops.act("cancel", { job_id: job.id }, ({ status }) =>
-                status === "cancelled"
-                  ? "The job is cancelled."
-                  : "The job will stop.")}
-          >
-            Cancel the job
-          </Button>
+      </div>
+      {/* Both always: when a job ends, neither may appear where the other one was. */}
+      <div class="row">
+        <ActButton
+          isSmall
+          icon="close"
+          isDisabled={!isOpen || job.cancel_requested_at !== null}
+          act={() =>
+            ops.act("cancel", { job_id: job.id }, ({ status }) =>
+              status === "cancelled"
+                ? "The job is cancelled."
+                : "The job will stop.")}
+        >
+          Cancel the job
+        </ActButton>
+        <ActButton
+          isSmall
+          icon="retry"
+          isDisabled={job.status !== "failed" || job.is_parked}
+          act={() =>
+            ops.act("retry", { job_id: job.id }, () =>
+              "The job runs again.")}
+        >
+          Run again
+        </ActButton>
+        {job.is_answer_revocable && (
+          <Button isSmall onClick={onTakeBack}>Take the answer back</Button>
         )}
-        {job.status === "failed" && !job.is_parked && (
-          <Button
-            isSmall
-            icon="retry"
-            onClick={() =>
-              ops.act(
-                "retry",
-                { job_id: job.id },
-                () => "The job runs again.",
-              )}
-          >
-            Run again
-          </Button>
-        )}
-        {job.is_answer_revocable && <TakeBack id={job.id} />}
       </div>
       {job.is_answer_revocable && (
         <p class="small soft">
@@ -288,14 +249,27 @@ function Details({ details }: { details: JobDetails }) {
 export function JobPanel({ id }: { id: string }) {
   const response = useResponse("job", { job_id: id });
   const type = response.data?.job.job_type;
+  // Outside the details: the answer may become final while the dialog is open.
+  const isTakingBack = useSignal(false);
   return (
     <Dialog
       title={`${type === undefined ? "Job" : typeName(type)} ${endOf(id)}`}
       onClose={() => setQuery({ job: null })}
     >
       <Loaded response={response}>
-        {(details) => <Details details={details} />}
+        {(details) => (
+          <Details
+            details={details}
+            onTakeBack={() => isTakingBack.value = true}
+          />
+        )}
       </Loaded>
+      {isTakingBack.value && (
+        <TakeBack
+          id={id}
+          onClose={() => isTakingBack.value = false}
+        />
+      )}
     </Dialog>
   );
 }

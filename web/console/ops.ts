@@ -1,42 +1,35 @@
 /** The function `ops`: requests, and responses that are read again every five seconds while the page is visible. */
 import { signal, useSignal } from "@preact/signals";
 import { createContext } from "preact";
-import { useContext, useEffect, useRef } from "preact/hooks";
+import { useContext, useEffect } from "preact/hooks";
 import { isAiJobsError, NotSignedIn } from "../../client/mod.ts";
 import { callFunction } from "../../client/server.ts";
 import { toast } from "../parts/toast.tsx";
 import type { Backend } from "../shell/backend.ts";
 import { describeError } from "../words/errors.ts";
+import { type Action, describeFailure, isRepeatable } from "./outcomes.ts";
+import { poll, Reader, refresh } from "./reader.ts";
 import type { OpsResponses } from "./responses.ts";
 
 const EVERY_MS = 5000;
 
-type Action = keyof OpsResponses;
 type Body = Record<string, unknown>;
-
-/** Counts up whenever everything on the page is read again. */
-const round = signal(0);
 
 /** Why sections that still show what they had could not be read again. */
 export const stale = signal<readonly { problem: string }[]>([]);
 
-/** Reads everything again. */
-export function refresh(): void {
-  round.value++;
-}
-
-/** Refreshes every five seconds, immediately when a hidden page is shown again, and never while it is hidden. */
+/** Reads everything every five seconds, immediately when a hidden page is shown again, and never while it is hidden. */
 export function useRefresh(): void {
   useEffect(() => {
     let timer: ReturnType<typeof setInterval> | undefined;
     const follow = () => {
       clearInterval(timer);
       if (document.hidden) return;
-      timer = setInterval(refresh, EVERY_MS);
+      timer = setInterval(poll, EVERY_MS);
     };
     const onChange = () => {
       follow();
-      if (!document.hidden) refresh();
+      if (!document.hidden) poll();
     };
     follow();
     document.addEventListener("visibilitychange", onChange);
@@ -61,13 +54,18 @@ export class Ops {
   async call<A extends Action>(
     action: A,
     body?: Body,
+    signal?: AbortSignal,
   ): Promise<OpsResponses[A]>;
-  async call(action: Action, body: Body = {}): Promise<unknown> {
+  async call(
+    action: Action,
+    body: Body = {},
+    signal?: AbortSignal,
+  ): Promise<unknown> {
     try {
       const response = await callFunction(this.#backend.supabase, "ops", {
         body: { action, ...body },
-        // Its 503 says that the provider cannot be asked, which the operator decides about.
-        isOnce: action === "resolve",
+        signal,
+        isOnce: !isRepeatable(action),
       });
       this.#renewal = undefined;
       return response;
@@ -83,7 +81,10 @@ export class Ops {
     }
   }
 
-  /** Sends an action, shows its outcome, and reads everything again. Resolves with false when it failed. */
+  /**
+   * Sends an action, shows its outcome, and reads everything again. Resolves when the state after it is shown; with
+   * false when it failed.
+   */
   async act<A extends Action>(
     action: A,
     body: Body,
@@ -91,15 +92,18 @@ export class Ops {
   ): Promise<boolean> {
     // Of the same job, provider, type or user, whose state the previous message was about.
     const about = String(Object.values(body)[0]);
-    try {
-      toast(words(await this.call(action, body)), "good", about);
-      return true;
-    } catch (error) {
-      toast(describeError(error), "bad", about);
-      return false;
-    } finally {
-      refresh();
-    }
+    const isDone = await this.call(action, body).then(
+      (response) => {
+        toast(words(response), "good", about);
+        return true;
+      },
+      (error) => {
+        toast(describeFailure(action, error), "bad", about);
+        return false;
+      },
+    );
+    await refresh();
+    return isDone;
   }
 }
 
@@ -125,26 +129,23 @@ export function useResponse<A extends Action>(
   const state = useSignal<
     { key: string; data?: OpsResponses[A]; problem?: string }
   >({ key });
-  const wanted = useRef(key);
-  const sent = useRef<string | null>(null);
-  wanted.current = key;
-  useEffect(() => () => {
-    wanted.current = "";
-  }, []);
-  useEffect(() => {
-    if (sent.current === key) return;
-    sent.current = key;
-    const settle = (change: { data?: OpsResponses[A]; problem?: string }) => {
-      if (sent.current === key) sent.current = null;
-      if (wanted.current !== key) return;
-      const { data } = state.value.key === key ? state.value : {};
-      state.value = { key, ...(data === undefined ? {} : { data }), ...change };
-    };
-    ops.call(action, body).then(
-      (data) => settle({ data }),
-      (error) => settle({ problem: describeError(error) }),
-    );
-  }, [key, round.value]);
+  useEffect(
+    () =>
+      new Reader(
+        (signal) => ops.call(action, body, signal),
+        (outcome) => {
+          const { data } = state.peek().key === key ? state.peek() : {};
+          state.value = {
+            key,
+            ...(data === undefined ? {} : { data }),
+            ...("data" in outcome
+              ? outcome
+              : { problem: describeError(outcome.error) }),
+          };
+        },
+      ).follow(),
+    [ops, key],
+  );
   const isCurrent = state.value.key === key;
   return {
     data: isCurrent ? state.value.data : undefined,

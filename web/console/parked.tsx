@@ -1,186 +1,24 @@
 /** Jobs that need a decision: a paid call was sent, and its outcome is unknown. */
 import { useSignal } from "@preact/signals";
-import type { ComponentChildren } from "preact";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { Badge } from "../parts/badge.tsx";
-import { Button, SubmitButton } from "../parts/button.tsx";
+import { Button } from "../parts/button.tsx";
 import { Card } from "../parts/card.tsx";
-import { Dialog } from "../parts/dialog.tsx";
-import { Field } from "../parts/field.tsx";
-import { Notice } from "../parts/notice.tsx";
-import { toast } from "../parts/toast.tsx";
-import { describeError } from "../words/errors.ts";
-import { isAiJobsError } from "../../client/mod.ts";
 import { Icon } from "../parts/icon.tsx";
 import { setQuery } from "../shell/router.tsx";
 import { providerName } from "../words/providers.ts";
 import { searchOf } from "../words/searches.ts";
 import { countOf, microsOf, momentOf } from "../words/times.ts";
-import type { ParkedJob } from "./responses.ts";
-import { refresh, useOps, useResponse } from "./ops.ts";
-import { Copyable, JobLink, Loaded, typeName } from "./parts.tsx";
-
-/** The part of a parked job that the two answers need. */
-export interface AnsweredJob {
-  job_id: string;
-  job_type: string;
-  provider: string;
-  marker: string;
-  calls: readonly { estimated_cost_micros: number }[];
-}
+import { ParkedAnswers, ParkedSearch } from "./answer.tsx";
+import { useResponse } from "./ops.ts";
+import { keepPlaces, type Place } from "./parked-places.ts";
+import { JobLink, Loaded, typeName } from "./parts.tsx";
 
 /** Jobs that are read, and those of them that are shown at first. */
 const MAX_SHOWN = 20;
 const INITIALLY_SHOWN = 3;
 
-/** What to search for at the provider, and where. */
-export function ParkedSearch(
-  { job, children }: {
-    job: Pick<AnsweredJob, "job_type" | "provider" | "marker">;
-    children?: ComponentChildren;
-  },
-) {
-  const { place, words, hasMarker } = searchOf(job.provider, job.job_type);
-  return (
-    <div class="stack tight">
-      <p>
-        Search in <b>{place}</b>. {words} {children}
-      </p>
-      {hasMarker && <Copyable text={job.marker} label="Copy the marker" />}
-    </div>
-  );
-}
-
-function Answer(
-  { job, wasMade, onClose }: {
-    job: AnsweredJob;
-    wasMade: boolean;
-    onClose: () => void;
-  },
-) {
-  const ops = useOps();
-  const objectId = useSignal("");
-  const isUnchecked = useSignal(false);
-  const problem = useSignal<{ code: string; text: string } | null>(null);
-  const isBusy = useSignal(false);
-  const price = microsOf(
-    job.calls.reduce((sum, call) => sum + call.estimated_cost_micros, 0),
-  );
-  const form = `resolve-${job.job_id}`;
-  const submit = async () => {
-    isBusy.value = true;
-    problem.value = null;
-    try {
-      const { status } = await ops.call("resolve", {
-        job_id: job.job_id,
-        was_made: wasMade,
-        is_unchecked: isUnchecked.value,
-        ...(wasMade ? { provider_object_id: objectId.value.trim() } : {}),
-      });
-      toast(
-        status === "pending"
-          ? "Resolved. The job is in the queue again."
-          : "Resolved. The job stays as it is.",
-        "good",
-        job.job_id,
-      );
-      onClose();
-    } catch (error) {
-      problem.value = {
-        code: isAiJobsError(error) ? error.code : "",
-        text: describeError(error),
-      };
-    } finally {
-      isBusy.value = false;
-      refresh();
-    }
-  };
-  const canSkip = isUnchecked.value ||
-    problem.value?.code === "provider_not_checked";
-  return (
-    <Dialog
-      title={wasMade ? "It was made" : "It was not made"}
-      onClose={onClose}
-      actions={
-        <SubmitButton form={form} isBusy={isBusy.value}>
-          {wasMade ? "Use it" : "Run it again"}
-        </SubmitButton>
-      }
-    >
-      <form
-        id={form}
-        class="stack"
-        onSubmit={(event) => {
-          event.preventDefault();
-          void submit();
-        }}
-      >
-        <p>
-          {wasMade
-            ? `The job continues with what ${
-              providerName(job.provider)
-            } has made. The call is not sent again, and counts as paid.`
-            : `The call is sent again when the job runs, for about ${price}. If it was made after all, it is paid for twice.`}
-        </p>
-        {wasMade && (
-          <Field
-            label={`Its id at ${providerName(job.provider)}`}
-            hint={searchOf(job.provider, job.job_type).idName}
-          >
-            {(id, describedBy) => (
-              <input
-                id={id}
-                aria-describedby={describedBy}
-                required
-                maxLength={255}
-                value={objectId}
-                onInput={(event) => objectId.value = event.currentTarget.value}
-              />
-            )}
-          </Field>
-        )}
-        {problem.value !== null && (
-          <Notice kind="bad">{problem.value.text}</Notice>
-        )}
-        {canSkip && (
-          <label class="switch">
-            <input
-              type="checkbox"
-              checked={isUnchecked.value}
-              onChange={(event) =>
-                isUnchecked.value = event.currentTarget.checked}
-            />
-            I have looked myself: record the answer without asking{" "}
-            {providerName(job.provider)}
-          </label>
-        )}
-      </form>
-    </Dialog>
-  );
-}
-
-/** The two answers about a parked job. */
-export function ParkedAnswers({ job }: { job: AnsweredJob }) {
-  const answer = useSignal<boolean | null>(null);
-  return (
-    <>
-      <Button isSmall icon="check" onClick={() => answer.value = true}>
-        It was made
-      </Button>
-      <Button isSmall icon="close" onClick={() => answer.value = false}>
-        It was not made
-      </Button>
-      {answer.value !== null && (
-        <Answer
-          job={job}
-          wasMade={answer.value}
-          onClose={() => answer.value = null}
-        />
-      )}
-    </>
-  );
-}
-
-function ParkedItem({ job }: { job: ParkedJob }) {
+function ParkedItem({ job, isAnswered }: Place) {
   const [call] = job.calls;
   return (
     <li class="parked">
@@ -214,17 +52,44 @@ function ParkedItem({ job }: { job: ParkedJob }) {
           {job.error_message}
         </details>
       )}
-      <div class="row">
-        <ParkedAnswers job={job} />
+      <div class="row answers">
+        {isAnswered
+          ? <Badge tone="good">Answered</Badge>
+          : <ParkedAnswers job={job} />}
       </div>
     </li>
   );
 }
 
-/** The section; `count` are all parked jobs. */
-export function Parked({ count }: { count: number }) {
-  const response = useResponse("parked", { limit: MAX_SHOWN });
+/**
+ * The section; `count` are all parked jobs. A job that was answered keeps its place until the operator hides it, so that
+ * no other one comes under the pointer; `onEmpty` is called when nothing is left.
+ */
+export function Parked(
+  { count, onEmpty }: { count: number; onEmpty: () => void },
+) {
+  const { data, problem } = useResponse("parked", { limit: MAX_SHOWN });
   const areAllShown = useSignal(false);
+  const hidden = useSignal(0);
+  const shown = useRef<readonly Place[]>([]);
+  const places = useMemo(() => {
+    if (data === undefined) return;
+    const now = keepPlaces(shown.current, data.jobs, {
+      open: areAllShown.value ? MAX_SHOWN : INITIALLY_SHOWN,
+      limit: MAX_SHOWN,
+    });
+    shown.current = now.shown;
+    return now;
+  }, [data, areAllShown.value, hidden.value]);
+  const hide = () => {
+    shown.current = shown.current.filter(({ isAnswered }) => !isAnswered);
+    hidden.value++;
+  };
+  const isEmpty = count === 0 && places !== undefined &&
+    places.shown.length + places.more.length === 0;
+  useEffect(() => {
+    if (isEmpty) onEmpty();
+  }, [isEmpty]);
   return (
     <Card
       title={
@@ -240,17 +105,25 @@ export function Parked({ count }: { count: number }) {
         A paid call was sent, and its outcome is unknown. It is never sent again
         automatically. Search for it at the provider, then answer here.
       </p>
-      <Loaded response={response}>
-        {({ jobs }) => (
+      <Loaded response={{ data: places, problem }}>
+        {({ shown, more }) => (
           <ul class="stack">
-            {jobs.slice(0, areAllShown.value ? MAX_SHOWN : INITIALLY_SHOWN).map(
-              (job) => <ParkedItem key={job.job_id} job={job} />,
-            )}
-            {jobs.length > INITIALLY_SHOWN && !areAllShown.value && (
+            {shown.map((place) => (
+              <ParkedItem key={place.job.job_id} {...place} />
+            ))}
+            {(more.length > 0 || shown.some((place) => place.isAnswered)) && (
               <li class="row">
-                <Button isSmall onClick={() => areAllShown.value = true}>
-                  Show {jobs.length - INITIALLY_SHOWN} more
-                </Button>
+                {more.length > 0 && (
+                  <Button
+                    isSmall
+                    onClick={() => areAllShown.value = true}
+                  >
+                    Show {more.length} more
+                  </Button>
+                )}
+                {shown.some((place) =>
+                  place.isAnswered
+                ) && <Button isSmall onClick={hide}>Hide the answered</Button>}
               </li>
             )}
             {areAllShown.value && count > MAX_SHOWN && (

@@ -1,10 +1,10 @@
 /** The providers: breaker, load, errors, costs, and the ways to act on them. */
 import { Badge, type Tone } from "../parts/badge.tsx";
-import { Button } from "../parts/button.tsx";
 import { Card } from "../parts/card.tsx";
 import { Progress } from "../parts/progress.tsx";
 import { providerName } from "../words/providers.ts";
 import { countOf, microsOf, secondOf, shareOf } from "../words/times.ts";
+import { ActButton } from "./act-button.tsx";
 import type { Provider } from "./responses.ts";
 import { useOps, useResponse } from "./ops.ts";
 import { probeOf, standingOf } from "./overview.ts";
@@ -65,11 +65,11 @@ function ProviderCard({ one }: { one: Provider }) {
         }}
       />
       <div class="row">
-        <Button
+        <ActButton
           isSmall
           icon={isPaused ? "play" : "pause"}
           label={`${isPaused ? "Resume" : "Pause"} ${called}`}
-          onClick={() =>
+          act={() =>
             ops.act(
               isPaused ? "resume" : "pause",
               { provider },
@@ -79,16 +79,16 @@ function ProviderCard({ one }: { one: Provider }) {
             )}
         >
           {isPaused ? "Resume" : "Pause"}
-        </Button>
+        </ActButton>
         {provider !== "internal" && (
           <>
-            <Button
+            <ActButton
               isSmall
               icon="gauge"
               label={`Probe ${called} now`}
               describedBy={`probe-${provider}`}
               isDisabled={!probe.isUseful}
-              onClick={() =>
+              act={() =>
                 ops.act("probe", { provider }, ({ is_probing }) =>
                   !is_probing
                     ? `The breaker of ${called} is not open.`
@@ -97,7 +97,7 @@ function ProviderCard({ one }: { one: Provider }) {
                     : `The next job that arrives tries ${called}.`)}
             >
               Probe now
-            </Button>
+            </ActButton>
             <span id={`probe-${provider}`} class="small soft">
               {probe.words}
             </span>

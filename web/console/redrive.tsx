@@ -10,6 +10,7 @@ import { countOf, microsOf } from "../words/times.ts";
 import type { RedrivePreview } from "./responses.ts";
 import { useOps } from "./ops.ts";
 import { Facts, typeName } from "./parts.tsx";
+import { useSending } from "./sending.ts";
 
 /** Which failed jobs: an omitted member matches everything. */
 export interface RedriveFilter {
@@ -74,18 +75,16 @@ export function Redrive(
   const ops = useOps();
   const preview = useSignal<RedrivePreview | null>(null);
   const problem = useSignal<string | null>(null);
-  const isBusy = useSignal(false);
-  const attempt = async (action: () => Promise<void>) => {
-    isBusy.value = true;
-    problem.value = null;
-    try {
-      await action();
-    } catch (error) {
-      problem.value = describeError(error);
-    } finally {
-      isBusy.value = false;
-    }
-  };
+  const { isBusy, isShown, send } = useSending();
+  const attempt = (action: () => Promise<void>) =>
+    send(async () => {
+      problem.value = null;
+      try {
+        await action();
+      } catch (error) {
+        problem.value = describeError(error);
+      }
+    });
   const count = () =>
     attempt(async () => {
       preview.value = await ops.call("preview_redrive", { filter });
@@ -106,6 +105,7 @@ export function Redrive(
           ].filter((part) => part !== false).join(" ");
         },
       );
+      if (!isShown()) return;
       if (isDone) onClose();
       else preview.value = await ops.call("preview_redrive", { filter });
     });
@@ -119,11 +119,11 @@ export function Redrive(
       onClose={onClose}
       actions={
         <>
-          <Button onClick={count} isBusy={isBusy.value}>Count again</Button>
+          <Button onClick={count} isBusy={isBusy}>Count again</Button>
           <Button
             kind="primary"
             icon="retry"
-            isBusy={isBusy.value}
+            isBusy={isBusy}
             isDisabled={found === null || found.count === 0}
             onClick={() => found !== null && run(found.count)}
           >

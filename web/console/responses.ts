@@ -106,6 +106,7 @@ export interface ParkedJob {
     http_status: number | null;
     estimated_cost_micros: number;
     sent_at: string;
+    unknown_since: string;
   }[];
 }
 
