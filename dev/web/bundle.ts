@@ -23,6 +23,12 @@ const UNUSED_MODULES = [
 ];
 const STAND_IN = "shell/unused.js";
 
+/** What stands in for WebSocket, which every browser that the page supports has. */
+const UNUSED_MEMBERS: ReadonlySet<string> = new Set([
+  "LongPoll",
+  "Ajax.request",
+]);
+
 /** The page cannot be bundled; the message is the bundler's. */
 export class BundleError extends Error {}
 
@@ -52,7 +58,7 @@ async function bundleScript(path: string): Promise<string> {
   const readable = await runBundler(join(source, path), external);
   const pruned = await Deno.makeTempFile({ suffix: ".js" });
   try {
-    await Deno.writeTextFile(pruned, pruneMembers(readable));
+    await Deno.writeTextFile(pruned, pruneMembers(readable, UNUSED_MEMBERS));
     return await runBundler(pruned, ["--minify", ...external]);
   } finally {
     await Deno.remove(pruned);

@@ -56,6 +56,26 @@ Deno.test("page: the stand-in has every name that the scripts import from it", a
   assertEquals(main.match(/from"(?!\.\/unused)/g), null);
 });
 
+Deno.test("pruneMembers: what is never constructed or called goes, although its name is used elsewhere", () => {
+  const code = (...lines: string[]) => lines.join("\n");
+  const classOf = (name: string, ...members: string[]) =>
+    code(`var ${name} = class {`, ...members, "};");
+  const member = code("  send() {", "    return 1;", "  }");
+  const use = "new A(globalThis.WebSocket || B).send();";
+  assertEquals(
+    pruneMembers(
+      code(
+        classOf("A", member),
+        classOf("B", member),
+        classOf("C", member),
+        use,
+      ),
+      new Set(["B", "C.send"]),
+    ),
+    code(classOf("A", member), classOf("B"), classOf("C"), use),
+  );
+});
+
 Deno.test("pruneMembers: removes members that are used only by one another, or not at all", () => {
   const code = (...lines: string[]) => lines.join("\n");
   assertEquals(
