@@ -101,8 +101,8 @@ interface Received extends Pick<Response, "ok" | "status" | "headers"> {
 }
 
 /**
- * The response; undefined when it did not arrive in the time for so many `bytes`. Throws the signal's reason once it is
- * aborted.
+ * The response; undefined when it did not arrive in the time that a request with `bytes` has. Throws the signal's reason
+ * once it is aborted.
  */
 async function send(
   url: string,
