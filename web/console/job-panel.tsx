@@ -14,7 +14,6 @@ import { ActButton } from "./act-button.tsx";
 import { ParkedAnswers, ParkedSearch } from "./answer.tsx";
 import type { JobDetails } from "./responses.ts";
 import { useOps, useResponse } from "./ops.ts";
-
 import {
   Copyable,
   endOf,

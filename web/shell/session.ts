@@ -84,12 +84,12 @@ export class Session {
   /** Refreshes the session, and ends it where that is refused. Resolves with false when there was no response. */
   async renew(): Promise<boolean> {
     const { data, error } = await this.#supabase.auth.refreshSession();
-    // Without a response the session is kept.
-    if (error === null || (error.status ?? 0) >= 500 || error.status === 0) {
+    const status = error?.status ?? 0;
+    // Without a response, or one that only postpones, the session is kept.
+    if (error === null || status === 0 || status === 429 || status >= 500) {
       if (data.session !== null) this.#set(data.session.user);
       return error === null;
     }
-    if (error.status === undefined) return false;
     await this.#supabase.auth.signOut({ scope: "local" });
     return true;
   }
