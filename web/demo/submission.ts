@@ -54,7 +54,9 @@ export class Submission {
    *
    * @throws what `action` throws. The next call uses what this one has sent, unless the request was refused for good.
    */
-  async send(action: (submission: Submission) => Promise<unknown>) {
+  async send(
+    action: (submission: Submission) => Promise<unknown>,
+  ): Promise<void> {
     if (this.sent.value !== null) return;
     this.sent.value = 0;
     try {
