@@ -602,11 +602,14 @@ browserTest(
       ).waitFor();
       await card.getByRole("button", { name: "Timeline" }).click();
       await card.getByText("Sent to the AI service").waitFor();
+      await card.getByRole("button", { name: "Cancel" }).focus();
     } finally {
       await simulator.clearFaults();
       await simulator.release();
     }
     await settled(page, "The first.");
+    // Its button has gone, and the focus stays on the card.
+    await page.locator("li.job h3:focus", { hasText: "The first." }).waitFor();
     assertEquals(await page.getByText("does not refund").count(), 0);
 
     await simulator.fail({

@@ -1,6 +1,6 @@
 /** One job: its progress, result or error, cost and timeline. */
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { isFinal, type Job } from "../../client/mod.ts";
 import { jobStores } from "../../client/job-store.ts";
 import { Badge } from "../parts/badge.tsx";
@@ -105,6 +105,16 @@ export function JobCard({ job }: { job: Job }) {
   useEffect(() => {
     if (isOver) dismissAbout(id);
   }, [id, isOver]);
+  const heading = useRef<HTMLHeadingElement>(null);
+  const hadFocus = useRef(false);
+  // “Cancel” disappears with the end of the job; the focus must not go back to the start of the page.
+  useEffect(() => {
+    if (
+      isOver && hadFocus.current && document.activeElement === document.body
+    ) {
+      heading.current?.focus({ preventScroll: true });
+    }
+  }, [isOver]);
   // Until the change is seen: the button of an earlier state must not act on the next one.
   const act = async (action: () => Promise<unknown>) => {
     isBusy.value = true;
@@ -120,7 +130,7 @@ export function JobCard({ job }: { job: Job }) {
           <Icon name={type.icon} />
         </span>
         <div>
-          <h3 id={`job-${id}`}>{title}</h3>
+          <h3 id={`job-${id}`} ref={heading} tabIndex={-1}>{title}</h3>
           <p class="small soft">
             {type.name} ·{" "}
             <time dateTime={job.created_at}>{whenOf(job.created_at)}</time>
@@ -154,7 +164,12 @@ export function JobCard({ job }: { job: Job }) {
         </Notice>
       )}
       {status === "completed" && <Result job={job} name={title} />}
-      <div class="row apart job-foot">
+      <div
+        class="row apart job-foot"
+        onFocusIn={() => hadFocus.current = true}
+        onFocusOut={({ relatedTarget }) =>
+          hadFocus.current = relatedTarget === null}
+      >
         <p class="small soft">
           {isOver && (
             <>
