@@ -149,6 +149,12 @@ export class Studio {
     }
   }
 
+  /** Removes a voice that was deleted from the list, before that is read again. */
+  forgetVoice(id: string): void {
+    this.#voices.value =
+      this.#voices.peek()?.filter((voice) => voice.id !== id) ?? null;
+  }
+
   async #read() {
     const { supabase } = this.backend;
     const [types, voices] = await Promise.all([

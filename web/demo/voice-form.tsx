@@ -22,6 +22,7 @@ function OwnVoices() {
         await studio.backend.supabase.from("voices").delete()
           .eq("id", voice.id).select("id"),
       );
+      studio.forgetVoice(voice.id);
       toast(`“${voice.name}” is deleted.`);
       await studio.load();
     });
