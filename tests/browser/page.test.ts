@@ -228,7 +228,9 @@ browserTest(
         const decode = OfflineAudioContext.prototype.decodeAudioData;
         OfflineAudioContext.prototype.decodeAudioData = async function (bytes) {
           await new Promise((resolve) => globalThis.openFile = resolve);
-          return await decode.call(this, bytes);
+          const sound = await decode.call(this, bytes);
+          globalThis.isOpened = true;
+          return sound;
         };`,
     });
     const { page } = visitor;
@@ -241,9 +243,11 @@ browserTest(
     await page.waitForFunction(() => "openFile" in globalThis);
     await page.getByRole("button", { name: /^Record now/ }).click();
     await recordedTwoSeconds(page);
-    await page.evaluate("openFile()");
-    await twoFrames(page);
     await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByLabel(/^Your recording .*\.webm$/).waitFor();
+    await page.evaluate("openFile()");
+    await page.waitForFunction(() => "isOpened" in globalThis);
+    await twoFrames(page);
     await page.getByLabel(/^Your recording .*\.webm$/).waitFor();
   },
 );

@@ -12,12 +12,14 @@ import { Recorder } from "./recorder.ts";
 
 /** A field into which files are dropped; a click or the keyboard opens the browser's own dialog. */
 export function DropZone(
-  { icon, title, hint, accept, isMany = false, ready, onFile }: {
+  { icon, title, hint, accept, isMany = false, choices, ready, onFile }: {
     icon: IconName;
     title: string;
     hint: string;
     accept: string;
     isMany?: boolean;
+    /** Counts choices: a file is not used any more when there was another one before it was opened. */
+    choices?: { current: number };
     /** The file in the form that is used. Throws a `FileProblem` for one that cannot be used. */
     ready: (file: File) => File | Promise<File>;
     onFile: (file: File) => void;
@@ -26,12 +28,13 @@ export function DropZone(
   const isOver = useSignal(false);
   const report = useContext(FormProblem);
   const id = useId();
-  const choices = useRef(0);
+  const own = useRef(0);
+  const count = choices ?? own;
   const take = async (files: Iterable<File>) => {
     report(null);
-    const choice = ++choices.current;
+    const choice = ++count.current;
     // One file replaces another, also when an earlier one takes longer to open.
-    const isWanted = () => isMany || choice === choices.current;
+    const isWanted = () => isMany || choice === count.current;
     const problem = await takeFiles(
       [...files],
       isMany,
@@ -105,6 +108,11 @@ export function RecordingPicker(
 ) {
   const recorder = useMemo(() => new Recorder(onFile), []);
   useEffect(() => () => recorder.finish(), []);
+  const choices = useRef(0);
+  const record = async () => {
+    await recorder.start();
+    if (recorder.current.peek().state === "recording") choices.current++;
+  };
   const url = useFileUrl(file);
   const current = recorder.current.value;
   const hold = useContext(FormHold);
@@ -170,7 +178,7 @@ export function RecordingPicker(
         <button
           type="button"
           class="drop"
-          onClick={() => recorder.start()}
+          onClick={record}
           aria-busy={current.state === "asking"}
         >
           <Icon name="microphone" />
@@ -188,10 +196,9 @@ export function RecordingPicker(
           title="Choose or drop a file"
           hint={hint}
           accept="audio/*,.m4a,.mp3,.wav,.ogg,.webm,.flac,.aac"
+          choices={choices}
           ready={ready}
           onFile={(chosen) => {
-            // It was chosen before the recording was started, and has only now been opened.
-            if (recorder.current.peek().state === "recording") return;
             recorder.forget();
             onFile(chosen);
           }}
