@@ -41,6 +41,23 @@ const unavailable = (route: Route) =>
     json: { code: "service_unavailable", message: "no" },
   });
 
+/** Refuses a request as the gateway does when a token is not valid. */
+const refuseSession = (route: Route) =>
+  route.fulfill({
+    status: 401,
+    headers: { "access-control-allow-origin": "*" },
+    json: { msg: "Invalid JWT" },
+  });
+
+/** Counts the POST requests to a path from now on. */
+function countPosts(page: Page, path: RegExp): () => number {
+  let count = 0;
+  page.on("request", (request) => {
+    if (request.method() === "POST" && path.test(request.url())) count++;
+  });
+  return () => count;
+}
+
 /** Resolves when the page has shown what it has received. */
 const twoFrames = (page: Page) =>
   page.evaluate(() =>
@@ -864,12 +881,7 @@ browserTest(
     await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
     const { page } = visitor;
     const email = await signUp(page);
-    let uploads = 0;
-    page.on("request", (request) => {
-      if (/create-upload-url/.test(request.url())) {
-        uploads += request.method() === "POST" ? 1 : 0;
-      }
-    });
+    const uploads = countPosts(page, /create-upload-url/);
     await page.route(
       "**/create-ai-job",
       (route) =>
@@ -888,18 +900,13 @@ browserTest(
     await page.locator(".make .notice").waitFor();
     await page.unroute("**/create-ai-job");
     // Then the session is refused once.
-    await page.route("**/create-ai-job", (route) =>
-      route.fulfill({
-        status: 401,
-        headers: { "access-control-allow-origin": "*" },
-        json: { msg: "Invalid JWT" },
-      }), { times: 1 });
+    await page.route("**/create-ai-job", refuseSession, { times: 1 });
     await send.click();
     await page.getByText("Your session could not be confirmed.").waitFor();
     await send.click();
     await page.getByText("The film is being made.").waitFor();
     assertEquals(await typesOf(email), ["text_to_speech", "avatar_video"]);
-    assertEquals(uploads, 1);
+    assertEquals(uploads(), 1);
   },
 );
 
@@ -1031,17 +1038,12 @@ browserTest(
       /\.mp3\?/,
       (route) => route.fulfill({ status: 404, body: "not found" }),
     );
-    let signatures = 0;
-    page.on("request", (request) => {
-      if (/create-download-url/.test(request.url())) {
-        signatures += request.method() === "POST" ? 1 : 0;
-      }
-    });
+    const signatures = countPosts(page, /create-download-url/);
     await speak(page, "Where is it?");
     await settled(page, "Where is it?");
     const card = cardOf(page, "Where is it?");
     await card.getByText("This file cannot be loaded").waitFor();
-    assertEquals(signatures, 1);
+    assertEquals(signatures(), 1);
     await page.unroute(/\.mp3\?/);
     await card.getByRole("button", { name: "Try again" }).click();
     await page.waitForFunction(() =>
@@ -1077,12 +1079,7 @@ browserTest(
       await released.promise;
       await route.continue();
     });
-    let retries = 0;
-    page.on("request", (request) => {
-      if (/retry-ai-job/.test(request.url())) {
-        retries += request.method() === "POST" ? 1 : 0;
-      }
-    });
+    const retries = countPosts(page, /retry-ai-job/);
     const again = cardOf(page, "Only once more.").getByRole("button", {
       name: "Try again",
     });
@@ -1093,7 +1090,7 @@ browserTest(
     await again.click({ force: true });
     released.resolve();
     await settled(page, "Only once more.");
-    assertEquals(retries, 1);
+    assertEquals(retries(), 1);
     assertEquals(await page.locator(".toast.bad").count(), 0);
   },
 );
@@ -1104,12 +1101,7 @@ browserTest(
     await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
     const { page } = visitor;
     await signUp(page);
-    await page.route("**/create-ai-job", (route) =>
-      route.fulfill({
-        status: 401,
-        headers: { "access-control-allow-origin": "*" },
-        json: { msg: "Invalid JWT" },
-      }));
+    await page.route("**/create-ai-job", refuseSession);
     await choose(page, "Speak");
     await page.locator("option").first().waitFor({ state: "attached" });
     await page.getByLabel("What should it say?").fill("Here I am.");

@@ -1,6 +1,6 @@
 /** What a button or a dialog knows about the request that it has sent. */
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useIsShown } from "../shell/shown.ts";
 
 /** A component's requests; see {@link useSending}. */
 export interface Sending {
@@ -14,13 +14,10 @@ export interface Sending {
 /** One request at a time, for as long as `send` has not settled. */
 export function useSending(): Sending {
   const isBusy = useSignal(false);
-  const isShown = useRef(true);
-  useEffect(() => () => {
-    isShown.current = false;
-  }, []);
+  const isShown = useIsShown();
   return {
     isBusy: isBusy.value,
-    isShown: () => isShown.current,
+    isShown,
     async send(request) {
       if (isBusy.peek()) return;
       isBusy.value = true;

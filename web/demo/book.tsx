@@ -8,8 +8,8 @@ import { RetryNotice } from "../parts/retry-notice.tsx";
 import { isFields, numberOf, textOf } from "../shell/config.ts";
 import { remarksOf } from "../words/books.ts";
 import { countOf } from "../words/times.ts";
+import { BookRemarks } from "./book-remarks.tsx";
 import { OrderBook } from "./order.tsx";
-import { BookRemarks } from "./order-dialog.tsx";
 import { Download, Ghost } from "./result-parts.tsx";
 import { useSignedUrl } from "./signed-url.ts";
 

@@ -1,12 +1,12 @@
 /** The common part of the studio's forms: a button that is busy while files are sent, and the error. */
 import { type Signal, useSignal } from "@preact/signals";
 import { type ComponentChildren, createContext } from "preact";
-import { useEffect, useRef } from "preact/hooks";
 import type { JobType } from "../../client/mod.ts";
 import { Button } from "../parts/button.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { Progress } from "../parts/progress.tsx";
 import { toast } from "../parts/toast.tsx";
+import { useIsShown } from "../shell/shown.ts";
 import { useStudio } from "./studio.ts";
 import type { Submission } from "./submission.ts";
 
@@ -33,13 +33,7 @@ export function JobForm(
   const submission = studio.submissionOf(type);
   const { sent, problem: refusal, wasIncomplete } = submission;
   const clear = () => submission.clear();
-  const isShown = useRef(true);
-  useEffect(() => {
-    isShown.current = true;
-    return () => {
-      isShown.current = false;
-    };
-  }, []);
+  const isShown = useIsShown();
   const hold = useSignal<string | null>(null);
   const missing = hold.value ?? problem;
   const offers = studio.offers.value;
@@ -60,7 +54,7 @@ export function JobForm(
     } catch (error) {
       if (!studio.isCurrent) return;
       refusal.value = studio.explain(error);
-      if (!isShown.current) toast(refusal.value, "bad");
+      if (!isShown()) toast(refusal.value, "bad");
     }
   }
   // The notice disappears as soon as the missing input is there.

@@ -15,6 +15,7 @@ import {
   MAX_COPIES,
 } from "../words/orders.ts";
 import { minorOf } from "../words/times.ts";
+import { BookRemarks } from "./book-remarks.tsx";
 import {
   type DraftOrder,
   type OrderAttempt,
@@ -30,16 +31,6 @@ const ADDRESS = [
   ["city", "Town", "address-level2"],
   ["country", "Country", "country"],
 ] as const;
-
-/** What a reader should check before the book is printed; nothing when there is nothing. */
-export function BookRemarks({ remarks }: { remarks: readonly string[] }) {
-  if (remarks.length === 0) return null;
-  return (
-    <Notice kind="warn">
-      {remarks.map((remark) => <p key={remark}>{remark}</p>)}
-    </Notice>
-  );
-}
 
 function priceOf(product: Fields, quantity: number): string {
   return minorOf(
