@@ -881,8 +881,7 @@ browserTest(
     });
     await dialog.waitFor();
     await answerElsewhere(second);
-    await dialog.getByText("An answer about this job was recorded meanwhile.")
-      .waitFor();
+    await dialog.getByText("This call was answered meanwhile.").waitFor();
     await dialog.getByRole("button", { name: "Run it again" }).click();
     await dialog.getByText("Another operator has already resolved this.")
       .waitFor();

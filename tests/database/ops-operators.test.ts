@@ -1,6 +1,7 @@
 /** Operators: only the role may call the console's functions, and every action and read is recorded. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
+import { z } from "zod";
 import type { TestDatabase, Transaction } from "../_support/database.ts";
 import {
   type Bench,
@@ -462,6 +463,46 @@ Deno.test("parked: of two operators who answer at the same time, one settles the
       ]);
       assertEquals((await readJob(db, job.id)).status, "pending");
     }
+  });
+});
+
+Deno.test("parked: an answer about a call that another operator has resolved is an error, not the next call's", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const operator = await createOperator(db);
+    const job = await insertClaimedJob(bench);
+    await queue.begin(job, "text_to_speech:1");
+    await queue.begin(job, "text_to_speech:2");
+    await queue.fail(job, { isRetryable: false });
+    const of = { p_operator_id: operator, p_job_id: job.id };
+    const callSchema = z.object({ call_id: z.uuid(), operation: z.string() });
+    const parkedCall = async (more: Record<string, string> = {}) =>
+      callSchema.parse(await call(db, "ops_parked_call", { ...of, ...more }));
+    const first = await parkedCall();
+    assertEquals(first.operation, "text_to_speech:1");
+    const named = { p_call_id: first.call_id };
+    assertEquals(await parkedCall(named), first);
+
+    const answer = { ...of, ...named, p_was_made: false };
+    await call(db, "ops_resolve", answer);
+    assertEquals((await actionsOf(db)).at(-1)?.details, {
+      job_id: job.id,
+      call_id: first.call_id,
+      was_made: false,
+      is_unchecked: false,
+    });
+    const before = await actionsOf(db);
+    for (
+      const [name, args] of [
+        ["ops_resolve", answer],
+        ["ops_parked_call", { ...of, ...named }],
+      ] as const
+    ) {
+      const { code } = await refusalOf(() => call(db, name, args));
+      assertEquals(code, "AJ097", name);
+    }
+    assertEquals(await actionsOf(db), before);
+    assertEquals((await parkedCall()).operation, "text_to_speech:2");
   });
 });
 

@@ -31,11 +31,12 @@ async function resolveWith(
   sql: postgres.Sql,
   jobId: string,
   objectId: string | null,
+  callId: string | null = null,
 ): Promise<boolean | undefined> {
   const [row] = await sql<{ done: boolean }[]>`
-    select public.resolve_unknown_ai_job(${jobId}, ${
-    objectId !== null
-  }, ${objectId}) as done`;
+    select public.resolve_unknown_ai_job(
+      ${jobId}, ${objectId !== null}, ${objectId}, ${callId}
+    ) as done`;
   return row?.done;
 }
 
@@ -44,6 +45,15 @@ async function callsOf({ sql }: TestDatabase, jobId: string) {
     ...await sql<{ outcome: string; provider_object_id: string | null }[]>`
       select outcome, provider_object_id from public.ai_provider_calls where job_id = ${jobId} order by sent_at`,
   ].map((call) => [call.outcome, call.provider_object_id]);
+}
+
+async function callIdsOf(
+  { sql }: TestDatabase,
+  jobId: string,
+): Promise<string[]> {
+  const calls = await sql<{ id: string }[]>`
+    select id from public.ai_provider_calls where job_id = ${jobId} order by sent_at, id`;
+  return calls.map(({ id }) => id);
 }
 
 /** Ways in which an id at ElevenLabs already belongs to something else. */
@@ -177,6 +187,35 @@ Deno.test("resolve_unknown_ai_job: several calls get one answer each, and the jo
       ["adopted", "speech-3"],
     ]);
     assertEquals(await resolveWith(db.sql, job.id, "speech-4"), false);
+  });
+});
+
+Deno.test("resolve_unknown_ai_job: with a call's id the answer is never recorded for another call", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const steps = ["text_to_speech:1", "text_to_speech:2"];
+    const job = await park(bench, steps), other = await park(bench, steps);
+    const [first = "", second = ""] = await callIdsOf(db, job.id);
+    const [foreign = ""] = await callIdsOf(db, other.id);
+    const parked = await pictureOf(db);
+    for (const id of [foreign, crypto.randomUUID()]) {
+      assertEquals(await resolveWith(db.sql, job.id, "speech-2", id), false);
+    }
+    assertEquals(await pictureOf(db), parked);
+
+    // Not in the order in which they were sent.
+    assertEquals(await resolveWith(db.sql, job.id, "speech-2", second), true);
+    assertEquals(await callsOf(db, job.id), [
+      ["unknown", null],
+      ["adopted", "speech-2"],
+    ]);
+    const half = await pictureOf(db);
+    assertEquals(await resolveWith(db.sql, job.id, null, second), false);
+    assertEquals(await pictureOf(db), half);
+
+    assertEquals((await readJob(db, job.id)).status, "failed");
+    assertEquals(await resolveWith(db.sql, job.id, null, first), true);
+    assertEquals((await readJob(db, job.id)).status, "pending");
   });
 });
 

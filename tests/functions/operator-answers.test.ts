@@ -131,6 +131,17 @@ async function park(stack: TestStack, subject: Subject) {
   return { jobId, id: made[0] ?? "" };
 }
 
+/** The ids of a job's calls with an unknown outcome, as the console lists them. */
+async function callsOf(
+  operator: TestUser,
+  jobId: string,
+): Promise<string[]> {
+  const { body } = await operator.call("ops", { body: { action: "parked" } });
+  return OPS_RESPONSES.parked.parse(body).jobs
+    .filter(({ job_id }) => job_id === jobId)
+    .flatMap(({ calls }) => calls.map(({ call_id }) => call_id));
+}
+
 async function standing(stack: TestStack, jobId: string) {
   const [row] = await stack.sql<
     { error_code: string | null; spend: string; call: string | null }
@@ -156,9 +167,11 @@ for (const [name, subject] of Object.entries(SUBJECTS)) {
     const operator = await signUpOperator(stack);
     const other = await park(stack, subject);
     const { jobId, id } = await park(stack, subject);
+    const [mine] = await callsOf(operator, jobId);
+    const [others] = await callsOf(operator, other.jobId);
     const resolve = (body: Record<string, unknown>) =>
       operator.call("ops", {
-        body: { action: "resolve", job_id: jobId, ...body },
+        body: { action: "resolve", job_id: jobId, call_id: mine, ...body },
       });
     const made = (provider_object_id: string, more = {}) =>
       resolve({ was_made: true, provider_object_id, ...more });
@@ -197,7 +210,17 @@ for (const [name, subject] of Object.entries(SUBJECTS)) {
     });
     assertEquals((await standing(stack, jobId))?.spend, "unknown");
 
+    assertProblem(await made(id, { call_id: others }), {
+      status: 409,
+      code: "job_not_parked",
+      field: "job_id",
+    });
     assertEquals((await made(id)).status, 200);
+    assertProblem(await made(id), {
+      status: 409,
+      code: "job_not_parked",
+      field: "job_id",
+    });
     await complete(stack, jobId);
     const [calls] = await stack.sql<{ n: number }>`
       select count(*)::integer as n from public.ai_provider_calls where job_id = ${jobId}`;
@@ -291,6 +314,7 @@ Deno.test("answers: one that is recorded unchecked says so, and can be taken bac
   const subject = SUBJECTS["avatar_video at heygen"];
   assert(subject !== undefined);
   const { jobId, id } = await park(stack, subject);
+  const [call_id] = await callsOf(operator, jobId);
   await stack
     .sql`update public.ai_providers set paused_at = now() where provider = 'heygen'`;
   await stack.simulator.fail({
@@ -323,6 +347,7 @@ Deno.test("answers: one that is recorded unchecked says so, and can be taken bac
     ["take_back", { job_id: jobId, provider_object_id: id }],
     ["resolve", {
       job_id: jobId,
+      call_id,
       was_made: true,
       provider_object_id: id,
       is_unchecked: true,

@@ -10,7 +10,7 @@ import { Notice } from "../parts/notice.tsx";
 import { toast } from "../parts/toast.tsx";
 import { providerName } from "../words/providers.ts";
 import { searchOf } from "../words/searches.ts";
-import { microsOf } from "../words/times.ts";
+import { microsOf, momentOf } from "../words/times.ts";
 import { useOps, useResponse } from "./ops.ts";
 import { describeFailure } from "./outcomes.ts";
 import { Copyable, endOf, typeName } from "./parts.tsx";
@@ -23,11 +23,18 @@ export interface AnsweredJob {
   job_type: string;
   provider: string;
   marker: string;
-  calls: readonly { estimated_cost_micros: number }[];
+}
+
+/** The call of a parked job that an answer is about. */
+export interface AnsweredCall {
+  call_id: string;
+  sent_at: string;
+  estimated_cost_micros: number;
 }
 
 interface Question {
   job: AnsweredJob;
+  call: AnsweredCall;
   wasMade: boolean;
 }
 
@@ -53,30 +60,23 @@ export function ParkedSearch(
 }
 
 function Answer(
-  { job, wasMade, onClose }: {
-    job: AnsweredJob;
-    wasMade: boolean;
-    onClose: () => void;
-  },
+  { job, call, wasMade, onClose }: Question & { onClose: () => void },
 ) {
   const ops = useOps();
   const objectId = useSignal("");
   const isUnchecked = useSignal(false);
   const problem = useSignal<{ code: string; text: string } | null>(null);
   const { isBusy, isShown, send } = useSending();
-  // An answer concerns the first of these calls: one that was given meanwhile makes it another.
-  const waiting = useResponse("job", { job_id: job.job_id }).data?.journal
-    .filter(({ outcome }) => outcome === "unknown").length;
-  const isOvertaken = waiting !== undefined && waiting < job.calls.length;
-  const price = microsOf(
-    job.calls.reduce((sum, call) => sum + call.estimated_cost_micros, 0),
-  );
+  const known = useResponse("job", { job_id: job.job_id }).data?.journal
+    .find(({ id }) => id === call.call_id);
+  const isOvertaken = known !== undefined && known.outcome !== "unknown";
   const form = `resolve-${job.job_id}`;
   const answer = async () => {
     problem.value = null;
     try {
       const { status } = await ops.call("resolve", {
         job_id: job.job_id,
+        call_id: call.call_id,
         was_made: wasMade,
         is_unchecked: isUnchecked.value,
         ...(wasMade ? { provider_object_id: objectId.value.trim() } : {}),
@@ -123,11 +123,13 @@ function Answer(
         }}
       >
         <p>
-          {wasMade
+          Sent {momentOf(call.sent_at)}. {wasMade
             ? `The job continues with what ${
               providerName(job.provider)
             } has made. The call is not sent again, and counts as paid.`
-            : `The call is sent again when the job runs, for about ${price}. If it was made after all, it is paid for twice.`}
+            : `It is sent again when the job runs, for about ${
+              microsOf(call.estimated_cost_micros)
+            }. If it was made after all, it is paid for twice.`}
         </p>
         {wasMade && (
           <Field
@@ -151,7 +153,7 @@ function Answer(
         )}
         {isOvertaken && !isBusy && (
           <Notice kind="warn">
-            An answer about this job was recorded meanwhile.
+            This call was answered meanwhile.
           </Notice>
         )}
         {canSkip && (
@@ -171,9 +173,9 @@ function Answer(
   );
 }
 
-/** The two answers about a parked job. Their dialog is that of {@link AnswerDialog}. */
-export function ParkedAnswers({ job }: { job: AnsweredJob }) {
-  const ask = (wasMade: boolean) => question.value = { job, wasMade };
+/** The two answers about a call of a parked job. Their dialog is that of {@link AnswerDialog}. */
+export function ParkedAnswers(about: Omit<Question, "wasMade">) {
+  const ask = (wasMade: boolean) => question.value = { ...about, wasMade };
   return (
     <>
       <Button isSmall icon="check" onClick={() => ask(true)}>
@@ -195,5 +197,5 @@ export function AnswerDialog() {
   const open = question.value;
   return open === null
     ? null
-    : <Answer key={open.job.job_id} {...open} onClose={close} />;
+    : <Answer key={open.call.call_id} {...open} onClose={close} />;
 }

@@ -154,6 +154,7 @@ function Details(
 ) {
   const ops = useOps();
   const { job, costs, timeline, journal } = details;
+  const unknown = journal.find(({ outcome }) => outcome === "unknown");
   const isOpen = job.status === "pending" || job.status === "processing";
   return (
     <>
@@ -203,15 +204,12 @@ function Details(
           <p>The outcome of a paid call is unknown.</p>
           <ParkedSearch job={job} />
           <div class="row">
-            <ParkedAnswers
-              job={{
-                job_id: job.id,
-                job_type: job.job_type,
-                provider: job.provider,
-                marker: job.marker,
-                calls: journal.filter(({ outcome }) => outcome === "unknown"),
-              }}
-            />
+            {unknown !== undefined && (
+              <ParkedAnswers
+                job={{ ...job, job_id: job.id }}
+                call={{ ...unknown, call_id: unknown.id }}
+              />
+            )}
           </div>
         </Notice>
       )}

@@ -55,7 +55,7 @@ function ParkedItem({ job, isAnswered }: Place) {
       <div class="row answers">
         {isAnswered
           ? <Badge tone="good">Answered</Badge>
-          : <ParkedAnswers job={job} />}
+          : call !== undefined && <ParkedAnswers job={job} call={call} />}
       </div>
     </li>
   );

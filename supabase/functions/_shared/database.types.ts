@@ -1744,7 +1744,11 @@ export type Database = {
         Returns: Json;
       };
       "ops_parked_call": {
-        Args: { "p_job_id": string; "p_operator_id": string };
+        Args: {
+          "p_call_id"?: string;
+          "p_job_id": string;
+          "p_operator_id": string;
+        };
         Returns: Json;
       };
       "ops_pause": {
@@ -1788,6 +1792,7 @@ export type Database = {
       };
       "ops_resolve": {
         Args: {
+          "p_call_id"?: string;
           "p_is_unchecked"?: boolean;
           "p_job_id": string;
           "p_operator_id": string;
@@ -1982,6 +1987,7 @@ export type Database = {
       };
       "resolve_unknown_ai_job": {
         Args: {
+          "p_call_id"?: string;
           "p_job_id": string;
           "p_provider_object_id"?: string;
           "p_was_made": boolean;

@@ -126,16 +126,17 @@ export function createActions(
       }
       case "probe":
         return { is_probing: await repository.probe(request.provider) };
-      case "resolve":
+      case "resolve": {
+        const call = unknownCallSchema.parse(
+          await repository.parkedCall(request.job_id, request.call_id),
+        );
+        // The call that was checked: another operator may answer it meanwhile, and the job may have a second one.
         return await repository.resolve(
           request.job_id,
-          await check(
-            unknownCallSchema.parse(
-              await repository.parkedCall(request.job_id),
-            ),
-            request,
-          ),
+          call.call_id,
+          await check(call, request),
         );
+      }
       case "take_back":
         return await repository.takeBack(request.job_id);
       case "cancel":

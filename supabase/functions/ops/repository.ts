@@ -154,17 +154,21 @@ export function createOpsRepository(supabase: Admin, operatorId: string) {
         })),
       );
     },
-    parkedCall: (jobId: string) =>
-      dataOf(
-        supabase.rpc("ops_parked_call", { p_operator_id, p_job_id: jobId }),
-      ),
+    parkedCall: (jobId: string, callId: string | undefined) =>
+      dataOf(supabase.rpc("ops_parked_call", {
+        p_operator_id,
+        p_job_id: jobId,
+        ...given({ p_call_id: callId }),
+      })),
     resolve: (
       jobId: string,
+      callId: string,
       answer: { providerObjectId: string | undefined; isUnchecked: boolean },
     ) =>
       dataOf(supabase.rpc("ops_resolve", {
         p_operator_id,
         p_job_id: jobId,
+        p_call_id: callId,
         p_was_made: answer.providerObjectId !== undefined,
         p_is_unchecked: answer.isUnchecked,
         ...given({ p_provider_object_id: answer.providerObjectId }),

@@ -145,7 +145,7 @@ comment on function private.refuse_provider_object(public.ai_provider_calls, tex
   'when another call created the object, a row names it, it has another job''s marker, or it was or will be removed. '
   'What the provider has under this id is not known here.';
 
-create function private.first_unknown_call(p_job_id uuid)
+create function private.unknown_call(p_job_id uuid, p_call_id uuid)
 returns public.ai_provider_calls
 language sql
 stable
@@ -154,14 +154,20 @@ set search_path = ''
 as $$
   select c.*
   from public.ai_provider_calls as c
-  where c.job_id = p_job_id and c.outcome = 'unknown'
+  where c.job_id = p_job_id and c.outcome = 'unknown' and (p_call_id is null or c.id = p_call_id)
   order by c.sent_at, c.id
   limit 1;
 $$;
-comment on function private.first_unknown_call(uuid) is
-  'The call of a job with an unknown outcome that was sent first: the one that an operator''s next answer resolves.';
+comment on function private.unknown_call(uuid, uuid) is
+  'The call of a job with an unknown outcome that an operator''s answer resolves: the given one or, with null, the one that '
+  'was sent first. A row of nulls if there is none.';
 
-create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
+create function public.resolve_unknown_ai_job(
+  p_job_id uuid,
+  p_was_made boolean,
+  p_provider_object_id text default null,
+  p_call_id uuid default null
+)
 returns boolean
 language plpgsql
 volatile
@@ -184,7 +190,7 @@ begin
   if v_status is null then
     return false;
   end if;
-  v_call := private.first_unknown_call(p_job_id);
+  v_call := private.unknown_call(p_job_id, p_call_id);
   if v_call.id is null then
     return false;
   end if;
@@ -208,15 +214,16 @@ begin
   return true;
 end;
 $$;
-comment on function public.resolve_unknown_ai_job(uuid, boolean, text) is
+comment on function public.resolve_unknown_ai_job(uuid, boolean, text, uuid) is
   'Records what the operator found out at the provider about a parked job''s paid call: the provider''s id of what it '
   'created, or that it created nothing; the cost follows from that. An id that cannot be of this call is refused (AJ098, '
   'AJ099). A failed job then runs again, with that object or with a new call, unless its owner has no room for another '
-  'active job: then the owner can retry it later. A cancelled job stays cancelled. Of several such calls the one sent first '
-  'is meant, and the job runs again after the last. False: the job has no such call. service_role only; security definer '
-  'for the retry in schema private.';
-revoke execute on function public.resolve_unknown_ai_job(uuid, boolean, text) from public, anon, authenticated;
-grant execute on function public.resolve_unknown_ai_job(uuid, boolean, text) to service_role;
+  'active job: then the owner can retry it later. A cancelled job stays cancelled. Of several such calls p_call_id names '
+  'the one that is meant; without it, that is the one sent first. The job runs again after the last. False, and nothing '
+  'changes: the job has no such call, or the named one was already resolved. service_role only; security definer for the '
+  'retry in schema private.';
+revoke execute on function public.resolve_unknown_ai_job(uuid, boolean, text, uuid) from public, anon, authenticated;
+grant execute on function public.resolve_unknown_ai_job(uuid, boolean, text, uuid) to service_role;
 
 create function private.last_operator_answer(p_job_id uuid)
 returns uuid

@@ -75,7 +75,7 @@ $$;
 comment on function private.standing_of_ai_job(uuid) is
   'What an action of the console returns about a job: {job_id, status, spend}. Raises AJ075 when there is none.';
 
-create function public.ops_parked_call(p_operator_id uuid, p_job_id uuid)
+create function public.ops_parked_call(p_operator_id uuid, p_job_id uuid, p_call_id uuid default null)
 returns jsonb
 language plpgsql
 stable
@@ -91,31 +91,31 @@ begin
   from public.ai_jobs as j
   where j.id = p_job_id and j.status in ('failed', 'cancelled');
   if found then
-    v_call := private.first_unknown_call(p_job_id);
+    v_call := private.unknown_call(p_job_id, p_call_id);
   end if;
   if v_call.id is null then
     raise exception 'no call of this job waits for an answer' using errcode = 'AJ097', detail = 'job_id';
   end if;
   return jsonb_build_object(
-    'provider', v_call.provider, 'operation', v_call.operation, 'sent_at', v_call.sent_at, 'text', v_text
+    'call_id', v_call.id, 'provider', v_call.provider, 'operation', v_call.operation, 'sent_at', v_call.sent_at, 'text', v_text
   );
 end;
 $$;
-comment on function public.ops_parked_call(uuid, uuid) is
-  'For the Edge Function ops: the call of a parked job that the next answer resolves, {provider, operation, sent_at, '
-  'text}, to look '
-  'its object up at the provider; text is that of the job''s parameters, which ops compares and never returns. AJ097 when '
-  'there is none, AJ095 for anyone but an operator. service_role only; security definer because it reads the jobs of all '
-  'users.';
-revoke execute on function public.ops_parked_call(uuid, uuid) from public, anon, authenticated;
-grant execute on function public.ops_parked_call(uuid, uuid) to service_role;
+comment on function public.ops_parked_call(uuid, uuid, uuid) is
+  'For the Edge Function ops: the call of a parked job that an answer resolves (p_call_id, or the one sent first), {call_id, '
+  'provider, operation, sent_at, text}, to look its object up at the provider; text is that of the job''s parameters, which '
+  'ops compares and never returns. AJ097 when there is none, AJ095 for anyone but an operator. service_role only; security '
+  'definer because it reads the jobs of all users.';
+revoke execute on function public.ops_parked_call(uuid, uuid, uuid) from public, anon, authenticated;
+grant execute on function public.ops_parked_call(uuid, uuid, uuid) to service_role;
 
 create function public.ops_resolve(
   p_operator_id uuid,
   p_job_id uuid,
   p_was_made boolean,
   p_provider_object_id text default null,
-  p_is_unchecked boolean default false
+  p_is_unchecked boolean default false,
+  p_call_id uuid default null
 )
 returns jsonb
 language plpgsql
@@ -125,21 +125,22 @@ set search_path = ''
 as $$
 begin
   perform private.record_operator_action(p_operator_id, 'resolve', jsonb_build_object(
-    'job_id', p_job_id, 'was_made', p_was_made, 'provider_object_id', p_provider_object_id, 'is_unchecked', p_is_unchecked
+    'job_id', p_job_id, 'call_id', p_call_id, 'was_made', p_was_made, 'provider_object_id', p_provider_object_id,
+    'is_unchecked', p_is_unchecked
   ));
-  if not public.resolve_unknown_ai_job(p_job_id, p_was_made, p_provider_object_id) then
+  if not public.resolve_unknown_ai_job(p_job_id, p_was_made, p_provider_object_id, p_call_id) then
     raise exception 'no call of this job waits for an answer' using errcode = 'AJ097', detail = 'job_id';
   end if;
   return private.standing_of_ai_job(p_job_id);
 end;
 $$;
-comment on function public.ops_resolve(uuid, uuid, boolean, text, boolean) is
+comment on function public.ops_resolve(uuid, uuid, boolean, text, boolean, uuid) is
   'For the console: public.resolve_unknown_ai_job; returns the job''s new status. p_is_unchecked, which is only '
-  'recorded: the provider could not be queried. AJ097 when no call of the job waits for an answer, AJ095 for anyone but '
-  'an operator; then '
-  'nothing changes. service_role only; security definer because the record is in schema private.';
-revoke execute on function public.ops_resolve(uuid, uuid, boolean, text, boolean) from public, anon, authenticated;
-grant execute on function public.ops_resolve(uuid, uuid, boolean, text, boolean) to service_role;
+  'recorded: the provider could not be queried. AJ097 when no call of the job waits for an answer, or the named one does '
+  'not, AJ095 for anyone but an operator; then nothing changes. service_role only; security definer because the record is '
+  'in schema private.';
+revoke execute on function public.ops_resolve(uuid, uuid, boolean, text, boolean, uuid) from public, anon, authenticated;
+grant execute on function public.ops_resolve(uuid, uuid, boolean, text, boolean, uuid) to service_role;
 
 create function public.ops_take_back(p_operator_id uuid, p_job_id uuid)
 returns jsonb

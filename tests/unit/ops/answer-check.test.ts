@@ -8,6 +8,7 @@ import { answerCheck } from "../../../supabase/functions/ops/answer-check.ts";
 const JOB = "0196f2b0-0000-7000-8000-000000000001";
 const OTHER = "0196f2b0-0000-7000-8000-000000000002";
 const CALL = {
+  call_id: "0196f2b0-0000-7000-8000-000000000003",
   provider: "elevenlabs",
   operation: "text_to_speech:2",
   sent_at: "2026-01-01T00:00:00Z",

@@ -93,6 +93,9 @@ export const opsRequestSchema = z.discriminatedUnion("action", [
   action("probe", { provider }),
   action("resolve", {
     job_id: z.uuid(),
+    call_id: z.uuid().optional().describe(
+      "The call that the answer is about, as `parked` lists it. Without it, the job's first call with an unknown outcome; if that is answered meanwhile, the answer would go to the next.",
+    ),
     was_made: z.boolean(),
     provider_object_id: z.string().min(1).max(255).optional(),
     is_unchecked: z.boolean().default(false).describe(
@@ -325,8 +328,9 @@ const parkedResponseSchema = z.object({
 });
 export type OpsParked = z.infer<typeof parkedResponseSchema>;
 
-/** The call of a parked job that the next answer resolves, as the database lists it. */
+/** The call of a parked job that an answer resolves, as the database lists it. */
 export const unknownCallSchema = z.object({
+  call_id: z.uuid(),
   provider: z.string(),
   operation: z.string(),
   sent_at: timestamp,
