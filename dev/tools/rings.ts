@@ -72,7 +72,7 @@ export const RINGS = {
   browser: {
     files: stacks,
     needs: "chromium",
-    minutes: 20,
+    minutes: 35,
     longest: ["console", "page"],
   },
 } as const satisfies Record<string, RingPlan>;

@@ -6,6 +6,7 @@ import {
   assertAccessibleInAll,
   browserTest,
   cardOf,
+  failToSpeak,
   settled,
   signUp,
   speak,
@@ -89,17 +90,6 @@ async function hideAnswered(page: Page): Promise<void> {
   await page.getByRole("button", { name: "Hide the answered" }).click();
   await page.getByRole("region", { name: "Needs a person" })
     .waitFor({ state: "detached" });
-}
-
-/** Makes ElevenLabs refuse speeches until `undo` is called. */
-async function refuseSpeech() {
-  const { simulator } = site();
-  await simulator.fail({
-    operation: "speech",
-    times: null,
-    fault: { kind: "status", error: "quota_exceeded" },
-  });
-  return () => simulator.clearFaults();
 }
 
 /** Until it is disposed, `handle` decides about the requests of one action; the others reach the project. */
@@ -475,14 +465,8 @@ browserTest(
     await using visitor = await visitAsOperator();
     const { page } = visitor;
     await signUp(owner.page);
-    const undo = await refuseSpeech();
-    try {
-      for (const text of ["One.", "Two."]) {
-        await speak(owner.page, text);
-        await settled(owner.page, text, "Failed");
-      }
-    } finally {
-      await undo();
+    for (const text of ["One.", "Two."]) {
+      await failToSpeak(site(), owner.page, text, "quota_exceeded");
     }
     const row = page.getByRole("row", { name: /provider_quota_exceeded/ });
     const again = row.getByRole("button", { name: /^Run again/ });
@@ -736,13 +720,7 @@ browserTest(
     });
     const { page } = visitor;
     await signUp(owner.page);
-    const undo = await refuseSpeech();
-    try {
-      await speak(owner.page, "Only once.");
-      await settled(owner.page, "Only once.", "Failed");
-    } finally {
-      await undo();
-    }
+    await failToSpeak(site(), owner.page, "Only once.", "quota_exceeded");
     const [job] = await site().sql(
       "select id from public.ai_jobs where metadata ->> 'text' = 'Only once.'",
     );

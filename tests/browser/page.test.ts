@@ -8,6 +8,7 @@ import {
   browserTest,
   cardOf,
   choose,
+  failToSpeak,
   fixture,
   photo,
   record,
@@ -654,19 +655,8 @@ browserTest(
   async () => {
     await using visitor = await visit(site());
     const { page } = visitor;
-    const { simulator } = site();
     await signUp(page);
-    await simulator.fail({
-      operation: "speech",
-      times: null,
-      fault: { kind: "status", error: "quota_exceeded" },
-    });
-    try {
-      await speak(page, "One more story.");
-      await settled(page, "One more story.", "Failed");
-    } finally {
-      await simulator.clearFaults();
-    }
+    await failToSpeak(site(), page, "One more story.", "quota_exceeded");
     await page.getByText("The credit at the AI service is used up.")
       .waitFor();
     await assertAccessibleInAll(page, "job-failed", "li.job");
@@ -680,19 +670,8 @@ browserTest(
   async () => {
     await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
     const { page } = visitor;
-    const { simulator } = site();
     await signUp(page);
-    await simulator.fail({
-      operation: "speech",
-      times: null,
-      fault: { kind: "status", error: "content_against_policy" },
-    });
-    try {
-      await speak(page, "Not like this.");
-      await settled(page, "Not like this.", "Failed");
-    } finally {
-      await simulator.clearFaults();
-    }
+    await failToSpeak(site(), page, "Not like this.", "content_against_policy");
     const card = cardOf(page, "Not like this.");
     assertEquals(
       await card.getByRole("button", { name: "Try again" }).count(),
@@ -915,22 +894,11 @@ browserTest(
   async () => {
     await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
     const { page } = visitor;
-    const { simulator } = site();
     const email = await signUp(page);
-    await simulator.fail({
-      operation: "speech",
-      times: null,
-      fault: { kind: "status", error: "content_against_policy" },
-    });
-    try {
-      await page.route("**/create-ai-job", loseResponse);
-      await speak(page, "Again, please.");
-      await settled(page, "Again, please.", "Failed");
-      await page.locator(".make .notice").waitFor();
-      await page.unroute("**/create-ai-job");
-    } finally {
-      await simulator.clearFaults();
-    }
+    await page.route("**/create-ai-job", loseResponse);
+    await failToSpeak(site(), page, "Again, please.", "content_against_policy");
+    await page.locator(".make .notice").waitFor();
+    await page.unroute("**/create-ai-job");
     await cardOf(page, "Again, please.").getByRole("button", {
       name: "Start over",
     }).click();
@@ -1058,22 +1026,11 @@ browserTest(
   async () => {
     await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
     const { page } = visitor;
-    const { simulator } = site();
     // Without Realtime the page polls, which the test can hold.
     await page.routeWebSocket(/realtime/, () => {});
     await page.reload();
     await signUp(page);
-    await simulator.fail({
-      operation: "speech",
-      times: null,
-      fault: { kind: "status", error: "quota_exceeded" },
-    });
-    try {
-      await speak(page, "Only once more.");
-      await settled(page, "Only once more.", "Failed");
-    } finally {
-      await simulator.clearFaults();
-    }
+    await failToSpeak(site(), page, "Only once more.", "quota_exceeded");
     const released = Promise.withResolvers<void>();
     await page.route(/get-ai-job|rest\/v1\/ai_job/, async (route) => {
       await released.promise;

@@ -346,3 +346,23 @@ export async function assertAccessibleInAll(
   await page.emulateMedia({ colorScheme: "light" });
   await page.setViewportSize({ width: 1280, height: 900 });
 }
+
+/** Lets the provider refuse a speech with this error, until its card shows that it failed. */
+export async function failToSpeak(
+  { simulator }: Site,
+  page: Page,
+  text: string,
+  error: "quota_exceeded" | "content_against_policy",
+): Promise<void> {
+  await simulator.fail({
+    operation: "speech",
+    times: null,
+    fault: { kind: "status", error },
+  });
+  try {
+    await speak(page, text);
+    await settled(page, text, "Failed");
+  } finally {
+    await simulator.clearFaults();
+  }
+}
