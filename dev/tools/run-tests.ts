@@ -317,10 +317,26 @@ export async function sayTally(
   await write(`\n${passed} passed, ${failed} failed\n`);
 }
 
+/**
+ * Separates the names of rings from what narrows the run. `--filter TEXT` becomes one word: the text would otherwise be
+ * taken for a file, and tests of all rings would run.
+ */
+export function readArguments(
+  args: readonly string[],
+): { rings: Ring[]; selection: string[] } {
+  const rings: Ring[] = [], selection: string[] = [];
+  for (let at = 0; at < args.length; at++) {
+    const word = args[at] ?? "";
+    if (word === "--filter") selection.push(`${word}=${args[++at] ?? ""}`);
+    else if (isRing(word)) rings.push(word);
+    else selection.push(word);
+  }
+  return { rings, selection };
+}
+
 if (import.meta.main) {
-  const rings = Deno.args.filter(isRing);
-  const others = Deno.args.filter((name) => !isRing(name));
-  const isOneRing = rings.length === 1 || others.length === 0;
+  const { rings, selection } = readArguments(Deno.args);
+  const isOneRing = rings.length === 1 || selection.length === 0;
   if (rings.length === 0 || !isOneRing) {
     await say(
       `usage: run-tests.ts RING…  (${Object.keys(RINGS).join(", ")})\n` +
@@ -328,7 +344,7 @@ if (import.meta.main) {
     );
     Deno.exit(2);
   }
-  const tally = await runRings(rings, { selection: others });
+  const tally = await runRings(rings, { selection });
   await sayTally(tally);
   Deno.exit(tally.failed === 0 ? 0 : 1);
 }

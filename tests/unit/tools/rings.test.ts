@@ -7,7 +7,7 @@ import {
   pathsOf,
   RINGS,
 } from "../../../dev/tools/rings.ts";
-import { lanesOf } from "../../../dev/tools/run-tests.ts";
+import { lanesOf, readArguments } from "../../../dev/tools/run-tests.ts";
 
 const root = fromFileUrl(new URL("../../../", import.meta.url));
 
@@ -35,5 +35,25 @@ Deno.test("pathsOf: names the longest files, which exist, before the folder of t
     for (const path of paths) {
       assert((await Deno.stat(root + path)).size > 0, path);
     }
+  }
+});
+
+Deno.test("run-tests: the text after --filter is neither a file nor a ring", () => {
+  for (
+    const [args, rings, selection] of [
+      [["unit"], ["unit"], []],
+      [["unit", "database"], ["unit", "database"], []],
+      [["browser", "--filter", "/lost/"], ["browser"], ["--filter=/lost/"]],
+      [["browser", "--filter", "unit"], ["browser"], ["--filter=unit"]],
+      [["unit", "a.test.ts", "--filter=b"], ["unit"], [
+        "a.test.ts",
+        "--filter=b",
+      ]],
+    ] as const
+  ) {
+    assertEquals(readArguments(args), {
+      rings: [...rings],
+      selection: [...selection],
+    });
   }
 });
