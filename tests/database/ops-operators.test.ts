@@ -498,8 +498,8 @@ Deno.test("parked: an answer about a call that another operator has resolved is 
         ["ops_parked_call", { ...of, ...named }],
       ] as const
     ) {
-      const { code } = await refusalOf(() => call(db, name, args));
-      assertEquals(code, "AJ097", name);
+      const { code, detail } = await refusalOf(() => call(db, name, args));
+      assertEquals([code, detail], ["AJ097", "call_id"], name);
     }
     assertEquals(await actionsOf(db), before);
     assertEquals((await parkedCall()).operation, "text_to_speech:2");

@@ -213,13 +213,13 @@ for (const [name, subject] of Object.entries(SUBJECTS)) {
     assertProblem(await made(id, { call_id: others }), {
       status: 409,
       code: "job_not_parked",
-      field: "job_id",
+      field: "call_id",
     });
     assertEquals((await made(id)).status, 200);
     assertProblem(await made(id), {
       status: 409,
       code: "job_not_parked",
-      field: "job_id",
+      field: "call_id",
     });
     await complete(stack, jobId);
     const [calls] = await stack.sql<{ n: number }>`

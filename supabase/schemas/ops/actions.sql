@@ -75,6 +75,23 @@ $$;
 comment on function private.standing_of_ai_job(uuid) is
   'What an action of the console returns about a job: {job_id, status, spend}. Raises AJ075 when there is none.';
 
+create function private.refuse_answer(p_call_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_call_id is null then
+    raise exception 'no call of this job waits for an answer' using errcode = 'AJ097', detail = 'job_id';
+  end if;
+  raise exception 'call % is not of this job, or does not wait for an answer', p_call_id using errcode = 'AJ097', detail = 'call_id';
+end;
+$$;
+comment on function private.refuse_answer(uuid) is
+  'Raises AJ097, naming the call if the answer was about one.';
+
 create function public.ops_parked_call(p_operator_id uuid, p_job_id uuid, p_call_id uuid default null)
 returns jsonb
 language plpgsql
@@ -94,7 +111,7 @@ begin
     v_call := private.unknown_call(p_job_id, p_call_id);
   end if;
   if v_call.id is null then
-    raise exception 'no call of this job waits for an answer' using errcode = 'AJ097', detail = 'job_id';
+    perform private.refuse_answer(p_call_id);
   end if;
   return jsonb_build_object(
     'call_id', v_call.id, 'provider', v_call.provider, 'operation', v_call.operation, 'sent_at', v_call.sent_at, 'text', v_text
@@ -129,7 +146,7 @@ begin
     'is_unchecked', p_is_unchecked
   ));
   if not public.resolve_unknown_ai_job(p_job_id, p_was_made, p_provider_object_id, p_call_id) then
-    raise exception 'no call of this job waits for an answer' using errcode = 'AJ097', detail = 'job_id';
+    perform private.refuse_answer(p_call_id);
   end if;
   return private.standing_of_ai_job(p_job_id);
 end;

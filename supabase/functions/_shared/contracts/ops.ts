@@ -94,7 +94,7 @@ export const opsRequestSchema = z.discriminatedUnion("action", [
   action("resolve", {
     job_id: z.uuid(),
     call_id: z.uuid().optional().describe(
-      "The call that the answer is about, as `parked` lists it. Without it, the job's first call with an unknown outcome; if that is answered meanwhile, the answer would go to the next.",
+      "The call that the answer is about, as `parked` lists it. Without it, the job's first call with an unknown outcome, which may no longer be the one that the operator saw.",
     ),
     was_made: z.boolean(),
     provider_object_id: z.string().min(1).max(255).optional(),
