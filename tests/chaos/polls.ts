@@ -59,6 +59,7 @@ export async function visitPoll(
     concurrency: FIRST_JOBS + LATER_JOBS,
   });
   let claims = 0;
+  let answeredClaims = 0;
   let isPolling = false;
   let areInserted = false;
   let isReached = false;
@@ -67,6 +68,9 @@ export async function visitPoll(
     if (call === "claim_dispatched_ai_jobs" && phase === "headers") {
       claims++;
       await until(() => claims > 1, POINT_TIMEOUT_SECONDS);
+    }
+    if (call === "claim_dispatched_ai_jobs" && phase === "answered") {
+      answeredClaims++;
     }
     if (call !== "poll_ai_jobs" || isReached) return CONTINUE;
     if (nth === 1 && phase === "answered") {
@@ -85,6 +89,9 @@ export async function visitPoll(
   await rig.holdLeases();
   const ids = await overlappingDispatches(rig, () => rig.deliverTo(worker));
   await until(() => isPolling, POINT_TIMEOUT_SECONDS);
+  // While one of them runs, inserts send dispatches: it may no longer find their jobs.
+  await until(() => answeredClaims === claims, POINT_TIMEOUT_SECONDS);
+  await rig.stack.cron.pause();
   let deliveries = 0;
   rig.deliveries.route = () => {
     deliveries++;
@@ -94,7 +101,6 @@ export async function visitPoll(
   await rig.database.query(
     "update private.expected_claims set expected_at = 'infinity' where is_poll",
   );
-  await rig.stack.cron.pause();
   for (let n = 0; n < LATER_JOBS; n++) ids.push(await rig.insertJob());
   const sent = deliveries;
   await rig.database.query(
