@@ -860,7 +860,16 @@ browserTest(
     await dialog.waitFor();
     await answerElsewhere(second);
     await dialog.getByText("This call was answered meanwhile.").waitFor();
-    await dialog.getByRole("button", { name: "Run it again" }).click();
+    const [call] = await site().sql(
+      `select id from public.ai_provider_calls where job_id = '${second}' order by sent_at limit 1`,
+    );
+    const [request] = await Promise.all([
+      page.waitForRequest((one) =>
+        one.url().endsWith("/ops") && one.postDataJSON()?.action === "resolve"
+      ),
+      dialog.getByRole("button", { name: "Run it again" }).click(),
+    ]);
+    assertEquals(request.postDataJSON().call_id, call?.["id"]);
     await dialog.getByText("Another operator has already resolved this.")
       .waitFor();
     await page.keyboard.press("Escape");

@@ -89,7 +89,7 @@ export async function visitPoll(
   await rig.holdLeases();
   const ids = await overlappingDispatches(rig, () => rig.deliverTo(worker));
   await until(() => isPolling, POINT_TIMEOUT_SECONDS);
-  // While one of them runs, inserts send dispatches: it may no longer find their jobs.
+  // While the claim of a dispatch runs, inserts send dispatches: that claim may no longer find their jobs.
   await until(() => answeredClaims === claims, POINT_TIMEOUT_SECONDS);
   await rig.stack.cron.pause();
   let deliveries = 0;
