@@ -11,7 +11,7 @@ export interface RawClient extends Disposable {
    * closed.
    */
   send(bytes: string | Uint8Array<ArrayBuffer>): Promise<boolean>;
-  /** Reads only the status of the response. Fails when none comes within 60 s. */
+  /** Reads only the status of the response. Fails when none comes within 240 s. */
   status(): Promise<number>;
 }
 
