@@ -5,6 +5,7 @@ import { z } from "zod";
 import type { TestDatabase, Transaction } from "../_support/database.ts";
 import {
   type Bench,
+  createOperator,
   insertClaimedJob,
   insertJob,
   insertJobs,
@@ -12,13 +13,6 @@ import {
   refusalOf,
   withQueue,
 } from "./_support/factories.ts";
-
-async function createOperator(db: TestDatabase): Promise<string> {
-  const { id } = await db.createUser();
-  await db.sql`
-    update auth.users set raw_app_meta_data = raw_app_meta_data || '{"role": "ai_operator"}' where id = ${id}`;
-  return id;
-}
 
 /** Calls a function as the Edge Function does: with the secret key, for an operator. */
 function call(

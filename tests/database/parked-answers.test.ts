@@ -5,6 +5,7 @@ import type { TestDatabase } from "../_support/database.ts";
 import {
   type Bench,
   claimJob,
+  createOperator,
   eventsOf,
   insertClaimedJob,
   insertCompletedJob,
@@ -38,6 +39,13 @@ async function resolveWith(
       ${jobId}, ${objectId !== null}, ${objectId}, ${callId}
     ) as done`;
   return row?.done;
+}
+
+async function readSpend({ sql }: TestDatabase, jobId: string) {
+  const [row] = await sql<{ spend: string }[]>`
+    select spend from public.ai_jobs where id = ${jobId}`;
+  assert(row !== undefined);
+  return row;
 }
 
 async function callsOf({ sql }: TestDatabase, jobId: string) {
@@ -187,6 +195,89 @@ Deno.test("resolve_unknown_ai_job: several calls get one answer each, and the jo
       ["adopted", "speech-3"],
     ]);
     assertEquals(await resolveWith(db.sql, job.id, "speech-4"), false);
+  });
+});
+
+Deno.test("a parked job is not retried either when another of its calls has succeeded", async (t) => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const steps = ["text_to_speech:1", "text_to_speech:2"];
+    const job = await park(bench, steps);
+    assertEquals(await resolveWith(db.sql, job.id, "speech-1"), true);
+    const { spend } = await readSpend(db, job.id);
+    assertEquals(spend, "incurred");
+    const operator = await createOperator(db);
+    const retry = () =>
+      db.asUser(
+        job.user_id,
+        (sql) =>
+          sql`update public.ai_jobs set retry_requested_at = now() where id = ${job.id}`,
+      );
+    const redrive = async () => {
+      const [row] = await db.sql<{ n: number }[]>`
+        select public.redrive_ai_jobs() as n`;
+      return row?.n;
+    };
+    const preview = async () => {
+      const [row] = await db.sql<{ found: number; unknown: number }[]>`
+        select (p ->> 'count')::integer as found, (p -> 'left_out' ->> 'spend_unknown')::integer as unknown
+        from public.ops_preview_redrive(${operator}) as p`;
+      return row === undefined ? undefined : { ...row };
+    };
+    const deadLetters = async () => {
+      const rows = await db.sql`
+        select 1 from private.ai_job_dead_letters where id = ${job.id}`;
+      return rows.length;
+    };
+
+    const parked = await pictureOf(db);
+    await t.step("by its owner", async () => {
+      assertEquals((await refusalOf(retry)).code, "AJ072");
+    });
+    await t.step("by an operator", async () => {
+      const { code } = await refusalOf(() =>
+        db.sql`select public.ops_retry(${operator}, ${job.id})`
+      );
+      assertEquals(code, "AJ072");
+    });
+    await t.step("by a redrive, whose preview leaves it out", async () => {
+      assertEquals(await redrive(), 0);
+      assertEquals(await preview(), { found: 0, unknown: 1 });
+      const [row] = await db.sql<{ retried: string }[]>`
+        select r ->> 'retried' as retried from public.ops_redrive(${operator}, 0) as r`;
+      assertEquals(row?.retried, "0");
+    });
+    assertEquals(await pictureOf(db), parked);
+    assertEquals(await deadLetters(), 1);
+
+    await t.step("the last answer makes it run again", async () => {
+      assertEquals(await resolveWith(db.sql, job.id, null), true);
+      assertEquals((await readJob(db, job.id)).status, "pending");
+    });
+  });
+});
+
+Deno.test("dead letters: a cancelled job with a paid call and one of unknown outcome is one of them", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const job = await insertClaimedJob(bench);
+    const paid = await bench.queue.begin(job, "text_to_speech:1");
+    assert(
+      await bench.queue.settle(
+        job,
+        paid?.call_id ?? "",
+        "succeeded",
+        "speech-1",
+      ),
+    );
+    const lost = await bench.queue.begin(job, "text_to_speech:2");
+    assert(await bench.queue.settle(job, lost?.call_id ?? "", "unknown"));
+    await db
+      .sql`update public.ai_jobs set cancel_requested_at = now() where id = ${job.id}`;
+    assertEquals(await bench.queue.cancel(job), true);
+    const rows = await db.sql<{ spend: string }[]>`
+      select spend from private.ai_job_dead_letters where id = ${job.id}`;
+    assertEquals(rows.map(({ spend }) => spend), ["incurred"]);
   });
 });
 

@@ -79,7 +79,10 @@ begin
     if old.status <> 'failed' then
       raise exception 'the job is %; only a failed job can be retried', old.status using errcode = 'AJ070', detail = 'job_id';
     end if;
-    if old.spend = 'unknown' then
+    -- Not spend, which is incurred as soon as one call has succeeded: the outcome of another may still be unknown.
+    if exists (
+      select 1 from public.ai_provider_calls as c where c.job_id = old.id and c.outcome in ('sent', 'unknown')
+    ) then
       raise exception 'it is unknown whether this job was paid for; an operator must resolve it before it can be retried' using
         errcode = 'AJ072', detail = 'job_id';
     end if;
@@ -114,5 +117,5 @@ $$;
 comment on function private.apply_owner_request() is
   'Row trigger: applies cancel_requested_at and retry_requested_at, the only columns that an owner may change. A '
   'waiting job is cancelled immediately, a running one after its worker''s next heartbeat. A failed job is retried unless '
-  'it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the policy of a '
+  'the outcome of one of its paid calls is unknown (AJ072). Security definer because an owner may not read the policy of a '
   'disabled type.';

@@ -50,7 +50,10 @@ begin
   from (
     select f.id, f.user_id
     from public.ai_jobs as f
-    where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
+    where f.status = 'failed' and f.max_attempts < 100
+      and not exists (
+        select 1 from public.ai_provider_calls as c where c.job_id = f.id and c.outcome in ('sent', 'unknown')
+      )
       -- These are retried with the job that they depend on.
       and f.error_code <> 'dependency_failed'
       and (p_job_type is null or f.job_type = p_job_type)
@@ -70,7 +73,7 @@ end;
 $$;
 comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) is
   'Retries failed jobs that match every given filter, oldest first, up to p_limit; returns how many. A job whose owner '
-  'has no room for it stays failed. Skips jobs whose spend is unknown, because each needs a decision '
+  'has no room for it stays failed. Skips jobs with a paid call of unknown outcome, because each needs a decision '
   '(resolve_unknown_ai_job). Jobs that failed because of their dependency are retried with it. A job type or user that '
   'does not exist is an error (AJ075). For the operator; service_role only; security definer for the retry in schema '
   'private.';
@@ -410,8 +413,11 @@ select
     where c.job_id = j.id
   ) as provider_calls
 from public.ai_jobs as j
-where j.status = 'failed' or (j.status = 'cancelled' and j.spend = 'unknown');
+where j.status = 'failed' or (
+  j.status = 'cancelled'
+  and exists (select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome in ('sent', 'unknown'))
+);
 comment on view private.ai_job_dead_letters is
-  'Failed jobs, and cancelled jobs for which it is unknown whether they were paid for, with their last cause and all '
-  'their paid calls. For the operator.';
+  'Failed jobs, and cancelled jobs with a paid call of unknown outcome, with their last cause and all their paid calls. For '
+  'the operator.';
 revoke all on private.ai_job_dead_letters from public, anon, authenticated, service_role;

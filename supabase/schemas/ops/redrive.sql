@@ -18,7 +18,10 @@ begin
   return query
   select f.*
   from public.ai_jobs as f
-  where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
+  where f.status = 'failed' and f.max_attempts < 100
+    and not exists (
+      select 1 from public.ai_provider_calls as c where c.job_id = f.id and c.outcome in ('sent', 'unknown')
+    )
     -- These are retried with the job that they depend on.
     and f.error_code <> 'dependency_failed'
     and (p_job_type is null or f.job_type = p_job_type)
@@ -77,19 +80,25 @@ begin
       'newest_failed_at', max(j.completed_at),
       'left_out', (
         select jsonb_build_object(
-          'spend_unknown', count(*) filter (where f.spend = 'unknown'),
-          'dependency_failed', count(*) filter (where f.spend <> 'unknown' and f.error_code = 'dependency_failed'),
+          'spend_unknown', count(*) filter (where f.is_parked),
+          'dependency_failed', count(*) filter (where not f.is_parked and f.error_code = 'dependency_failed'),
           'tried_too_often', count(*) filter (
-            where f.spend <> 'unknown' and f.error_code <> 'dependency_failed' and f.max_attempts >= 100
+            where not f.is_parked and f.error_code <> 'dependency_failed' and f.max_attempts >= 100
           )
         )
-        from public.ai_jobs as f
-        where f.status = 'failed'
-          and (p_job_type is null or f.job_type = p_job_type)
-          and (p_provider is null or f.provider = p_provider)
-          and (p_error_code is null or f.error_code = p_error_code)
-          and (p_user_id is null or f.user_id = p_user_id)
-          and (p_failed_since is null or f.completed_at >= p_failed_since)
+        from (
+          select f.error_code, f.max_attempts,
+            exists (
+              select 1 from public.ai_provider_calls as c where c.job_id = f.id and c.outcome in ('sent', 'unknown')
+            ) as is_parked
+          from public.ai_jobs as f
+          where f.status = 'failed'
+            and (p_job_type is null or f.job_type = p_job_type)
+            and (p_provider is null or f.provider = p_provider)
+            and (p_error_code is null or f.error_code = p_error_code)
+            and (p_user_id is null or f.user_id = p_user_id)
+            and (p_failed_since is null or f.completed_at >= p_failed_since)
+        ) as f
       )
     )
     from jobs as j

@@ -278,3 +278,11 @@ export async function backendOf(sql: postgres.Sql): Promise<number> {
   assert(row !== undefined);
   return row.pid;
 }
+
+/** A user with the role of an operator; returns the id. */
+export async function createOperator(db: TestDatabase): Promise<string> {
+  const { id } = await db.createUser();
+  await db.sql`
+    update auth.users set raw_app_meta_data = raw_app_meta_data || '{"role": "ai_operator"}' where id = ${id}`;
+  return id;
+}
