@@ -1,6 +1,7 @@
 -- A failed job with a paid call of unknown outcome waits for an operator also when another of its calls has succeeded.
--- Before, its spend was 'incurred' then, and a retry or redrive could pay for the unknown call again. Replaces functions
--- and a view; locks no table.
+-- Before, its spend was 'incurred' then, and a retry or redrive could pay for the unknown call again. A redrive takes no
+-- jobs for which their owner has no room: it tried the same ones at each call. Replaces functions and a view; locks no
+-- table.
 
 create or replace function private.apply_owner_request()
 returns trigger
@@ -77,6 +78,79 @@ comment on function private.apply_owner_request() is
   'the outcome of one of its paid calls is unknown (AJ072). Security definer because an owner may not read the policy of a '
   'disabled type.';
 
+create or replace function private.ai_jobs_to_redrive(
+  p_job_type text,
+  p_provider text,
+  p_error_code text,
+  p_user_id uuid,
+  p_failed_since timestamptz
+)
+returns setof public.ai_jobs
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+as $$
+begin
+  return query
+  select f.*
+  from public.ai_jobs as f
+  where f.status = 'failed' and f.max_attempts < 100
+    and not exists (
+      select 1 from public.ai_provider_calls as c where c.job_id = f.id and c.outcome in ('sent', 'unknown')
+    )
+    -- These are retried with the job that they depend on.
+    and f.error_code <> 'dependency_failed'
+    and (p_job_type is null or f.job_type = p_job_type)
+    and (p_provider is null or f.provider = p_provider)
+    and (p_error_code is null or f.error_code = p_error_code)
+    and (p_user_id is null or f.user_id = p_user_id)
+    and (p_failed_since is null or f.completed_at >= p_failed_since);
+end;
+$$;
+comment on function private.ai_jobs_to_redrive(text, text, text, uuid, timestamptz) is
+  'Failed jobs that match every filter given and may run again, as in public.redrive_ai_jobs.';
+
+create function private.ai_jobs_with_room(
+  p_job_type text,
+  p_provider text,
+  p_error_code text,
+  p_user_id uuid,
+  p_failed_since timestamptz
+)
+returns table (id uuid, user_id uuid, completed_at timestamptz)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  with jobs as materialized (
+    select f.id, f.user_id, f.completed_at,
+      row_number() over (partition by f.user_id order by f.completed_at, f.id) as place
+    from private.ai_jobs_to_redrive(p_job_type, p_provider, p_error_code, p_user_id, p_failed_since) as f
+  ),
+  owners as (
+    select distinct j.user_id from jobs as j
+  ),
+  rooms as (
+    select o.user_id, coalesce(l.max_active_jobs, d.max_active_jobs) - (
+      select count(*) from public.ai_jobs as a where a.user_id = o.user_id and a.status in ('pending', 'processing')
+    ) as room
+    from owners as o
+    left join public.ai_limits as l on l.user_id = o.user_id
+    left join public.ai_limits as d on d.user_id is null
+  )
+  select j.id, j.user_id, j.completed_at
+  from jobs as j
+  join rooms as r using (user_id)
+  where j.place <= coalesce(r.room, j.place);
+$$;
+comment on function private.ai_jobs_with_room(text, text, text, uuid, timestamptz) is
+  'The jobs of private.ai_jobs_to_redrive without those for which their owner has no room now (max_active_jobs), of each '
+  'owner the oldest first. A redrive that tried those as well would try them again at each call, and never the jobs behind '
+  'them.';
+
 create or replace function public.redrive_ai_jobs(
   p_job_type text default null,
   p_error_code text default null,
@@ -108,17 +182,10 @@ begin
   from (
     select f.id, f.user_id
     from public.ai_jobs as f
-    where f.status = 'failed' and f.max_attempts < 100
-      and not exists (
-        select 1 from public.ai_provider_calls as c where c.job_id = f.id and c.outcome in ('sent', 'unknown')
-      )
-      -- These are retried with the job that they depend on.
-      and f.error_code <> 'dependency_failed'
-      and (p_job_type is null or f.job_type = p_job_type)
-      and (p_error_code is null or f.error_code = p_error_code)
-      and (p_user_id is null or f.user_id = p_user_id)
-      and f.completed_at >= p_failed_since
-    order by f.completed_at
+    where f.status = 'failed' and f.id in (
+      select r.id from private.ai_jobs_with_room(p_job_type, null, p_error_code, p_user_id, p_failed_since) as r
+    )
+    order by f.completed_at, f.id
     limit p_limit
     for update skip locked
   ) as c;
@@ -161,40 +228,6 @@ where j.status = 'failed' or (
 comment on view private.ai_job_dead_letters is
   'Failed jobs, and cancelled jobs with a paid call of unknown outcome, with their last cause and all their paid calls. For '
   'the operator.';
-
-create or replace function private.ai_jobs_to_redrive(
-  p_job_type text,
-  p_provider text,
-  p_error_code text,
-  p_user_id uuid,
-  p_failed_since timestamptz
-)
-returns setof public.ai_jobs
-language plpgsql
-stable
-security invoker
-set search_path = ''
-set plan_cache_mode = force_custom_plan
-as $$
-begin
-  return query
-  select f.*
-  from public.ai_jobs as f
-  where f.status = 'failed' and f.max_attempts < 100
-    and not exists (
-      select 1 from public.ai_provider_calls as c where c.job_id = f.id and c.outcome in ('sent', 'unknown')
-    )
-    -- These are retried with the job that they depend on.
-    and f.error_code <> 'dependency_failed'
-    and (p_job_type is null or f.job_type = p_job_type)
-    and (p_provider is null or f.provider = p_provider)
-    and (p_error_code is null or f.error_code = p_error_code)
-    and (p_user_id is null or f.user_id = p_user_id)
-    and (p_failed_since is null or f.completed_at >= p_failed_since);
-end;
-$$;
-comment on function private.ai_jobs_to_redrive(text, text, text, uuid, timestamptz) is
-  'Failed jobs that match every filter given and may run again, as in public.redrive_ai_jobs.';
 
 create or replace function public.ops_preview_redrive(
   p_operator_id uuid,
@@ -272,3 +305,63 @@ comment on function public.ops_preview_redrive(uuid, text, text, text, uuid, tim
   'estimated to cost, as far as one was sent before (without_estimate: jobs with a price of which nothing is known), and '
   'what would be left out and why. Changes nothing. AJ095 for anyone but an operator. service_role only; security definer '
   'because it reads the jobs of all users.';
+
+create or replace function public.ops_redrive(
+  p_operator_id uuid,
+  p_expected_count integer,
+  p_job_type text default null,
+  p_provider text default null,
+  p_error_code text default null,
+  p_user_id uuid default null,
+  p_failed_since timestamptz default null,
+  p_limit integer default 2000
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_limit constant integer := least(greatest(p_limit, 1), 5000);
+  v_found integer;
+  v_ids uuid[];
+  v_remaining integer;
+  v_id uuid;
+  v_retried integer := 0;
+begin
+  perform private.require_ai_operator(p_operator_id);
+  select count(*) into v_found
+  from private.ai_jobs_to_redrive(p_job_type, p_provider, p_error_code, p_user_id, p_failed_since) as f;
+  if v_found is distinct from p_expected_count then
+    raise exception 'the filter matches % jobs now, and not %', v_found, p_expected_count using
+      errcode = 'AJ096', detail = 'expected_count';
+  end if;
+  select coalesce(array_agg(f.id order by f.completed_at, f.id), '{}') into v_ids
+  from private.ai_jobs_with_room(p_job_type, p_provider, p_error_code, p_user_id, p_failed_since) as f;
+  v_remaining := greatest(cardinality(v_ids) - v_limit, 0);
+  -- Ordered by user, as every function locks quotas: otherwise two operators' redrives could deadlock.
+  for v_id in
+    select j.id from public.ai_jobs as j where j.id = any (v_ids[1:v_limit]) order by j.user_id, j.id
+  loop
+    -- Skips a job that another caller has just retried or deleted.
+    perform 1 from public.ai_jobs as j where j.id = v_id and j.status = 'failed' for update skip locked;
+    if found and private.retry_failed_ai_job(v_id) then
+      v_retried := v_retried + 1;
+    end if;
+  end loop;
+  perform private.record_operator_action(p_operator_id, 'redrive', jsonb_build_object(
+    'job_type', p_job_type, 'provider', p_provider, 'error_code', p_error_code, 'user_id', p_user_id,
+    'failed_since', p_failed_since, 'expected_count', p_expected_count, 'retried', v_retried, 'refused', v_found - v_retried - v_remaining
+  ));
+  return jsonb_build_object(
+    'retried', v_retried,
+    'refused', v_found - v_retried - v_remaining,
+    'remaining', v_remaining
+  );
+end;
+$$;
+comment on function public.ops_redrive(uuid, integer, text, text, text, uuid, timestamptz, integer) is
+  'For the console: runs the failed jobs of the filter again, oldest first, if there are as many as were expected (AJ096), '
+  'p_limit in one call. {retried, refused: their owner has no room, or they are gone, remaining: for the next call}. AJ095 '
+  'for anyone but an operator. service_role only; security definer for the retry in schema private.';

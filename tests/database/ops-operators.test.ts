@@ -13,6 +13,7 @@ import {
   refusalOf,
   withQueue,
 } from "./_support/factories.ts";
+import type { ClaimedJob } from "./_support/queue.ts";
 
 /** Calls a function as the Edge Function does: with the secret key, for an operator. */
 function call(
@@ -264,14 +265,16 @@ async function failJobs(
   { db, queue }: Bench,
   count: number,
   code: string,
-): Promise<void> {
+): Promise<ClaimedJob[]> {
   await insertJobs(db, count);
-  for (const job of await queue.claim(count)) {
+  const jobs = await queue.claim(count);
+  for (const job of jobs) {
     const begun = await queue.begin(job);
     assert(begun !== undefined);
     await queue.settle(job, begun.call_id, "rejected");
     await queue.fail(job, { code, isRetryable: false });
   }
+  return jobs;
 }
 
 Deno.test("redrive: the preview shows number and cost of the jobs to retry, and why others are left out", async () => {
@@ -358,9 +361,51 @@ Deno.test("redrive: it reports the jobs that one call leaves, and refuses those 
         p_expected_count: 5,
         p_limit: 4,
       }),
-      { retried: 3, refused: 1, remaining: 1 },
+      { retried: 3, refused: 2, remaining: 0 },
     );
   });
+});
+
+Deno.test("redrive: jobs whose owner has no room do not keep it from the jobs behind them", async (t) => {
+  for (const name of ["ops_redrive", "redrive_ai_jobs"]) {
+    await t.step(name, async () => {
+      await withQueue(async (bench) => {
+        const { db } = bench;
+        const code = "provider_quota_exceeded";
+        const [full] = await failJobs(bench, 3, code);
+        assert(full !== undefined);
+        await db.sql`
+          update public.ai_limits set max_active_jobs = 0 where user_id = ${full.user_id}`;
+        const others = await failJobs(bench, 4, code);
+        const operator = await createOperator(db);
+        const results: unknown[] = [];
+        for (const found of [7, 5]) {
+          results.push(
+            name === "ops_redrive"
+              ? await call(db, name, {
+                p_operator_id: operator,
+                p_expected_count: found,
+                p_limit: 2,
+              })
+              : await call(db, name, { p_limit: 2 }),
+          );
+        }
+        assertEquals(
+          results,
+          name === "ops_redrive"
+            ? [
+              { retried: 2, refused: 3, remaining: 2 },
+              { retried: 2, refused: 3, remaining: 0 },
+            ]
+            : [2, 2],
+        );
+        for (const { id } of others) {
+          assertEquals((await readJob(db, id)).status, "pending");
+        }
+        assertEquals((await readJob(db, full.id)).status, "failed");
+      });
+    });
+  }
 });
 
 Deno.test("parked: the view has the marker, the call and both answers; an answer settles the job", async () => {

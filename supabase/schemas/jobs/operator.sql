@@ -50,17 +50,10 @@ begin
   from (
     select f.id, f.user_id
     from public.ai_jobs as f
-    where f.status = 'failed' and f.max_attempts < 100
-      and not exists (
-        select 1 from public.ai_provider_calls as c where c.job_id = f.id and c.outcome in ('sent', 'unknown')
-      )
-      -- These are retried with the job that they depend on.
-      and f.error_code <> 'dependency_failed'
-      and (p_job_type is null or f.job_type = p_job_type)
-      and (p_error_code is null or f.error_code = p_error_code)
-      and (p_user_id is null or f.user_id = p_user_id)
-      and f.completed_at >= p_failed_since
-    order by f.completed_at
+    where f.status = 'failed' and f.id in (
+      select r.id from private.ai_jobs_with_room(p_job_type, null, p_error_code, p_user_id, p_failed_since) as r
+    )
+    order by f.completed_at, f.id
     limit p_limit
     for update skip locked
   ) as c;

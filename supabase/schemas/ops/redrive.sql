@@ -34,6 +34,45 @@ $$;
 comment on function private.ai_jobs_to_redrive(text, text, text, uuid, timestamptz) is
   'Failed jobs that match every filter given and may run again, as in public.redrive_ai_jobs.';
 
+create function private.ai_jobs_with_room(
+  p_job_type text,
+  p_provider text,
+  p_error_code text,
+  p_user_id uuid,
+  p_failed_since timestamptz
+)
+returns table (id uuid, user_id uuid, completed_at timestamptz)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  with jobs as materialized (
+    select f.id, f.user_id, f.completed_at,
+      row_number() over (partition by f.user_id order by f.completed_at, f.id) as place
+    from private.ai_jobs_to_redrive(p_job_type, p_provider, p_error_code, p_user_id, p_failed_since) as f
+  ),
+  owners as (
+    select distinct j.user_id from jobs as j
+  ),
+  rooms as (
+    select o.user_id, coalesce(l.max_active_jobs, d.max_active_jobs) - (
+      select count(*) from public.ai_jobs as a where a.user_id = o.user_id and a.status in ('pending', 'processing')
+    ) as room
+    from owners as o
+    left join public.ai_limits as l on l.user_id = o.user_id
+    left join public.ai_limits as d on d.user_id is null
+  )
+  select j.id, j.user_id, j.completed_at
+  from jobs as j
+  join rooms as r using (user_id)
+  where j.place <= coalesce(r.room, j.place);
+$$;
+comment on function private.ai_jobs_with_room(text, text, text, uuid, timestamptz) is
+  'The jobs of private.ai_jobs_to_redrive without those for which their owner has no room now (max_active_jobs), of each '
+  'owner the oldest first. A redrive that tried those as well would try them again at each call, and never the jobs behind '
+  'them.';
+
 create function public.ops_preview_redrive(
   p_operator_id uuid,
   p_job_type text default null,
@@ -130,10 +169,12 @@ security definer
 set search_path = ''
 as $$
 declare
+  v_limit constant integer := least(greatest(p_limit, 1), 5000);
   v_found integer;
+  v_ids uuid[];
+  v_remaining integer;
   v_id uuid;
   v_retried integer := 0;
-  v_refused integer := 0;
 begin
   perform private.require_ai_operator(p_operator_id);
   select count(*) into v_found
@@ -142,33 +183,27 @@ begin
     raise exception 'the filter matches % jobs now, and not %', v_found, p_expected_count using
       errcode = 'AJ096', detail = 'expected_count';
   end if;
+  select coalesce(array_agg(f.id order by f.completed_at, f.id), '{}') into v_ids
+  from private.ai_jobs_with_room(p_job_type, p_provider, p_error_code, p_user_id, p_failed_since) as f;
+  v_remaining := greatest(cardinality(v_ids) - v_limit, 0);
   -- Ordered by user, as every function locks quotas: otherwise two operators' redrives could deadlock.
   for v_id in
-    select o.id
-    from (
-      select f.id, f.user_id
-      from private.ai_jobs_to_redrive(p_job_type, p_provider, p_error_code, p_user_id, p_failed_since) as f
-      order by f.completed_at, f.id
-      limit least(greatest(p_limit, 1), 5000)
-    ) as o
-    order by o.user_id, o.id
+    select j.id from public.ai_jobs as j where j.id = any (v_ids[1:v_limit]) order by j.user_id, j.id
   loop
     -- Skips a job that another caller has just retried or deleted.
     perform 1 from public.ai_jobs as j where j.id = v_id and j.status = 'failed' for update skip locked;
     if found and private.retry_failed_ai_job(v_id) then
       v_retried := v_retried + 1;
-    else
-      v_refused := v_refused + 1;
     end if;
   end loop;
   perform private.record_operator_action(p_operator_id, 'redrive', jsonb_build_object(
     'job_type', p_job_type, 'provider', p_provider, 'error_code', p_error_code, 'user_id', p_user_id,
-    'failed_since', p_failed_since, 'expected_count', p_expected_count, 'retried', v_retried, 'refused', v_refused
+    'failed_since', p_failed_since, 'expected_count', p_expected_count, 'retried', v_retried, 'refused', v_found - v_retried - v_remaining
   ));
   return jsonb_build_object(
     'retried', v_retried,
-    'refused', v_refused,
-    'remaining', v_found - v_retried - v_refused
+    'refused', v_found - v_retried - v_remaining,
+    'remaining', v_remaining
   );
 end;
 $$;
