@@ -46,10 +46,11 @@ interface Watched {
 /**
  * The heartbeats of an isolate.
  *
- * Guarantees: while any job is watched, one call extends all leases at least every third of the shortest lease. Reports
- * made during a call are sent together in the next one, at most two a second for each job. `onEnd` is called once: when
- * the lease is lost, when the owner cancels, or when no heartbeat succeeded for the length of the lease (less half a
- * period). The sweep may have requeued the job by then, so a worker that cannot know must stop.
+ * Guarantees: while any job is watched, one call extends all leases at least every third of the shortest lease; if a
+ * call for only some of the jobs is in flight then, immediately after it. A beat during a call for all jobs is left out.
+ * Reports made during a call are sent together in the next one, at most two a second for each job. `onEnd` is called
+ * once: when the lease is lost, when the owner cancels, or when no heartbeat succeeded for the length of the lease (less
+ * half a period). The sweep may have requeued the job by then, so a worker that cannot know must stop.
  */
 export class Heartbeats {
   readonly #platform: Pick<PlatformDeps, "uptimeMs">;
@@ -58,7 +59,12 @@ export class Heartbeats {
   readonly #watched = new Map<string, Watched>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #periodMs = Infinity;
+  /** Until no call is in flight, and no beat waits for one. */
   #sending: Promise<void> | undefined;
+  /** The jobs of the latest call. */
+  #sent: readonly Watched[] = [];
+  /** Whether a beat waits for the call in flight. */
+  #isBeatWaiting = false;
 
   /** @param platform its `uptimeMs` measures the time since the last successful heartbeat. */
   constructor(
@@ -153,7 +159,15 @@ export class Heartbeats {
 
   #beat(): void {
     for (const entry of this.#watched.values()) this.#endIfExpired(entry);
-    if (this.#watched.size > 0) void this.#send([...this.#watched.values()]);
+    const entries = [...this.#watched.values()];
+    if (this.#sending === undefined) {
+      if (entries.length > 0) void this.#send(entries);
+      return;
+    }
+    // Reports of some jobs must not cost the others their leases.
+    if (entries.some((entry) => !this.#sent.includes(entry))) {
+      this.#isBeatWaiting = true;
+    }
   }
 
   #isExpired({ job, extendedAt }: Watched, slackMs = 0): boolean {
@@ -188,10 +202,23 @@ export class Heartbeats {
 
   #send(entries: Watched[]): Promise<void> {
     // One call at a time: a slow database receives fewer heartbeats, not a queue of them.
-    this.#sending ??= this.#call(entries).finally(() => {
-      this.#sending = undefined;
-    });
+    this.#sending ??= this.#sendInTurn(entries);
     return this.#sending;
+  }
+
+  /** The beat that waits precedes waiting reports, and carries them: neither holds up the other. */
+  async #sendInTurn(entries: Watched[]): Promise<void> {
+    let next = entries;
+    try {
+      do {
+        this.#isBeatWaiting = false;
+        this.#sent = next;
+        await this.#call(next);
+        next = [...this.#watched.values()];
+      } while (this.#isBeatWaiting && next.length > 0);
+    } finally {
+      this.#sending = undefined;
+    }
   }
 
   async #call(entries: Watched[]): Promise<void> {

@@ -311,6 +311,79 @@ Deno.test("Heartbeats: during a call that hangs the job ends as lost, once, even
   assertEquals(ended.length, 1);
 });
 
+Deno.test("Heartbeats: slow calls for one job's reports do not delay the beats of another job", async () => {
+  using at = isolate();
+  const [one, two] = [at.watch(), at.watch()];
+  const leases: unknown[] = [];
+  for (let beat = 0; beat < 2; beat++) {
+    await at.pass(3_000);
+    const releaseAll = hold(at.repository);
+    one.heartbeat.report(10, "uploading");
+    await at.pass(500);
+    releaseAll();
+    await turn();
+    leases.push(two.row.leaseExpiresAt);
+  }
+  await at.pass(LEASE_MS);
+  at.repository.rescue();
+  assertEquals([two.row.status, one.ended, two.ended], ["processing", [], []]);
+  assertEquals(leases, [3_500 + LEASE_MS, 7_000 + LEASE_MS]);
+  assertEquals(at.repository.beats.slice(0, 4), [1, 2, 1, 2]);
+});
+
+Deno.test("Heartbeats: a beat that waited has the jobs and reports of the moment it is sent", async () => {
+  using at = isolate();
+  const [one, two] = [at.watch(), at.watch()];
+  await at.pass(3_000);
+  const releaseAll = hold(at.repository);
+  one.heartbeat.report(10, "fetching_input");
+  await at.pass(500);
+  const three = at.watch();
+  one.heartbeat.report(20, "ready");
+  const seen: unknown[] = [];
+  const waiting = [
+    one.heartbeat.flushed().then(() => seen.push(one.row.stage)),
+    two.heartbeat.stop(),
+  ];
+  await turn();
+  assertEquals([at.repository.beats, seen], [[1], []]);
+  releaseAll();
+  await Promise.all(waiting);
+  assertEquals([at.repository.beats, seen], [[1, 2], ["ready"]]);
+  assertEquals(three.row.leaseExpiresAt, 3_500 + LEASE_MS);
+  assertEquals(two.row.leaseExpiresAt, LEASE_MS);
+});
+
+Deno.test("Heartbeats: a beat that waits is not sent when no job is left", async () => {
+  using at = isolate();
+  const jobs = [at.watch(), at.watch()];
+  await at.pass(3_000);
+  const releaseAll = hold(at.repository);
+  jobs[0]?.heartbeat.report(10, "uploading");
+  await at.pass(500);
+  const stopped = jobs.map(({ heartbeat }) => heartbeat.stop());
+  releaseAll();
+  await Promise.all(stopped);
+  await at.pass(3 * LEASE_MS);
+  assertEquals(at.repository.beats, [1]);
+});
+
+Deno.test("Heartbeats: during a report's call that hangs every job ends as lost, once", async () => {
+  using at = isolate();
+  const jobs = [at.watch(), at.watch()];
+  await at.pass(REPORT_MS);
+  const releaseAll = hold(at.repository);
+  jobs[0]?.heartbeat.report(10, "uploading");
+  await at.pass(LEASE_MS);
+  releaseAll();
+  await at.pass(LEASE_MS);
+  for (const { ended } of jobs) {
+    assertEquals(ended.length, 1);
+    assert(ended[0] instanceof LeaseLost);
+  }
+  assertEquals(at.repository.beats, [1]);
+});
+
 Deno.test("Heartbeats: stop leaves no timer, and a call in flight ends no job", async () => {
   using at = isolate();
   const { row, heartbeat, ended } = at.watch();
