@@ -60,9 +60,10 @@ export interface JobRunDeps {
  * An attempt of a claimed job. Its heartbeat starts with the construction; call {@link JobRun.run} once.
  *
  * Guarantees: `run` never throws. While it works, the lease is extended. When the lease is lost it stops, writes
- * nothing more, and removes the files of a job that was deleted. When the owner cancels it stops within a heartbeat and
- * ends the job as cancelled. When the isolate shuts down it stops, but waits for a paid call in flight. Each step is
- * one log line with `job_id`, `attempt` and the dispatch's `request_id`.
+ * nothing more, and removes the files of a job that was deleted. When the owner cancels it stops within a heartbeat,
+ * removes what its paid calls created unless the job may have completed, and ends the job as cancelled. When the
+ * isolate shuts down it stops, but waits for a paid call in flight. Each step is one log line with `job_id`, `attempt`
+ * and the dispatch's `request_id`.
  */
 export class JobRun {
   readonly #deps: JobRunDeps;
@@ -75,6 +76,8 @@ export class JobRun {
   readonly #paidCalls: { call: PaidCall; providerObjectId: string }[] = [];
   /** A success that is written with the completion; see {@link PaidCall.isLast}. */
   #unsettled: SettledCall | undefined;
+  /** From when the completion is sent: without a response, nobody knows whether it was committed. */
+  #isCompletionSent = false;
   #isPaying = false;
   #paymentError: unknown;
   /** Set when the attempt should stop as soon as no paid call is in flight. */
@@ -298,6 +301,7 @@ export class JobRun {
     const { id, user_id, input_hash } = this.#job;
     const report = await this.#heartbeat.takeReport();
     const call = this.#unsettled;
+    this.#isCompletionSent = true;
     const isCompleted = await repository.complete(this.#job, completion, {
       ...(report === undefined ? {} : { report }),
       ...(call === undefined ? {} : { call }),
@@ -317,15 +321,20 @@ export class JobRun {
   }
 
   async #end(thrown: unknown): Promise<void> {
+    // Only a refusal of the result proves that a completion which was sent is not committed.
+    let mayBeCompleted = thrown instanceof LeaseLost ||
+      (this.#isCompletionSent && !(thrown instanceof JobFailure));
     try {
       await this.#settleRest();
     } catch (error) {
+      if (error instanceof LeaseLost) mayBeCompleted = true;
       // The journal keeps the call open, so the next attempt finds what it made.
       this.#log.warn("provider_call_not_settled", { error });
     }
     await this.#heartbeat.flushed();
     const stopReason: unknown = this.#stop.signal.reason;
-    if (stopReason instanceof CancelRequested) {
+    // The result of a completed job stays. If the job was cancelled after all, the janitor removes what nobody uses.
+    if (stopReason instanceof CancelRequested && !mayBeCompleted) {
       await undoPaidCalls(this.#paidCalls);
     }
     // A failed paid call uses up the attempt even if earlier calls succeeded: attempts bound how often it is sent.

@@ -1,4 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
+import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
 import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import { CancelRequested } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
 import { heldTimers, turn } from "../../../_support/held-timers.ts";
@@ -8,6 +10,7 @@ import {
   fullWork,
   untilAborted,
   withPaidCall,
+  type Work,
 } from "../../_support/run-bench.ts";
 
 /** A provider's client whose request ends with its signal, with an unknown outcome. */
@@ -240,4 +243,98 @@ Deno.test("JobRun: any other ending after a paid call removes nothing, so the ne
   });
   await run();
   assertEquals([row.status, row.errorCode], ["pending", "internal_error"]);
+});
+
+/** A clone whose last step pays for a voice, and whose owner cancels in between, which a heartbeat reports. */
+function cancelledClone(
+  afterwards: (signal: AbortSignal) => void,
+  options: Parameters<typeof bench>[1] = {},
+) {
+  const undone: string[] = [];
+  const clone = withPaidCall(
+    () => Promise.resolve("voice-1"),
+    undefined,
+    (id) => {
+      undone.push(id);
+      return Promise.resolve();
+    },
+  );
+  const work: Work = async (context) => {
+    const done = await clone({
+      ...context,
+      pay: (call) => context.pay({ ...call, isLast: true }),
+    });
+    repository.requestCancel(row);
+    platform.advance(500);
+    context.progress(80, "writing_result");
+    await turn();
+    assert(context.signal.reason instanceof CancelRequested);
+    afterwards(context.signal);
+    return done;
+  };
+  const { run, row, repository, platform } = bench(work, options);
+  return { run, row, repository, undone };
+}
+
+const goOn = () => {};
+
+Deno.test("JobRun: a completion that was committed unseen keeps its voice although the owner cancelled", async () => {
+  const { run, row, repository, undone } = cancelledClone(goOn);
+  const complete = repository.complete.bind(repository);
+  repository.complete = async (...completion) => {
+    await complete(...completion);
+    // The response was lost, so the queue repeats the write.
+    return await complete(...completion);
+  };
+  await run();
+  assertEquals([row.status, undone], ["completed", []]);
+});
+
+Deno.test("JobRun: a completion without any response keeps its voice although the owner cancelled", async () => {
+  const { run, row, repository, undone } = cancelledClone(goOn);
+  repository.interrupt = (method, phase) => {
+    if (method === "complete" && phase === "after") {
+      repository.interrupt = (method) => {
+        if (method !== "heartbeat") throw new AppError("service_unavailable");
+      };
+      throw new AppError("service_unavailable");
+    }
+  };
+  await run();
+  assertEquals([row.status, undone], ["completed", []]);
+});
+
+Deno.test("JobRun: a completed job keeps its voice when its result cannot be remembered", async () => {
+  const { run, row, undone } = cancelledClone(goOn, {
+    values: { inputHash: "hash-1" },
+    results: { remember: () => Promise.reject(new TypeError("a bug")) },
+  });
+  await run();
+  assertEquals([row.status, undone], ["completed", []]);
+});
+
+Deno.test("JobRun: a cancelled job whose lease turns out to be lost leaves the voice to its new owner", async () => {
+  const { run, row, repository, undone } = cancelledClone((signal) => {
+    repository.takeOver(row);
+    signal.throwIfAborted();
+  });
+  await run();
+  assertEquals([row.status, undone], ["processing", []]);
+});
+
+Deno.test("JobRun: twin: a cancelled job that holds its lease removes the voice of its last call", async () => {
+  const { run, row, undone } = cancelledClone((signal) =>
+    signal.throwIfAborted()
+  );
+  await run();
+  assertEquals([row.status, undone], ["cancelled", ["voice-1"]]);
+});
+
+Deno.test("JobRun: twin: a cancelled job whose result is refused removes the voice", async () => {
+  const { run, row, repository, undone } = cancelledClone(goOn);
+  repository.interrupt = (method) => {
+    if (method === "complete") throw JobFailure.final("result_not_saved");
+  };
+  await run();
+  assertEquals([row.status, undone], ["cancelled", ["voice-1"]]);
 });
