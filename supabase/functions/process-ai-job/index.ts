@@ -72,7 +72,7 @@ const processors = [
     );
     return createTextToSpeechProcessor({
       supabase,
-      speech: createElevenLabsSpeech({ ...elevenLabs, now: platform.now }),
+      speech: createElevenLabsSpeech(elevenLabs),
       journal: createCallJournal(supabase),
     });
   }),

@@ -21,6 +21,8 @@ import { createTextToSpeechProcessor } from "../../../supabase/functions/process
 
 const USER = "00000000-0000-4000-8000-0000000000aa";
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
+/** Duration of a call in the journal. */
+const CALL_MS = 20_000;
 const speech = await Deno.readFile(
   new URL("../../fixtures/recordings/speech-24s.mp3", import.meta.url),
 );
@@ -59,7 +61,10 @@ function storage(perPart: number, settledSecondsAgo = 0) {
       const path = new URL(request.url).pathname;
       if (path === "/rest/v1/ai_provider_calls") {
         const at = new Date(Date.now() - settledSecondsAgo * 1000);
-        return Response.json([{ settled_at: at.toISOString() }]);
+        return Response.json([{
+          sent_at: new Date(at.getTime() - CALL_MS).toISOString(),
+          settled_at: at.toISOString(),
+        }]);
       }
       const name = path.slice(path.lastIndexOf("/") + 1);
       if (request.method === "POST") {
@@ -268,6 +273,29 @@ Deno.test("text to speech: a part does not start when the isolate is about to en
     Snooze,
   );
   assertEquals([speaking.spoken, [...at.stored.keys()]], [1, ["part-1.mp3"]]);
+});
+
+Deno.test("text to speech: sound that was paid for weeks ago is looked up at the time of its call", async () => {
+  const secondsAgo = 40 * 86_400;
+  await using at = storage(1, secondsAgo);
+  const speaking = provider(1);
+  const { open } = speaking;
+  const windows: number[][] = [];
+  speaking.open = (id, request, { after, before }, signal) => {
+    windows.push([after, before].map((time) => Date.now() - time.getTime()));
+    return open(id, request, { after, before }, signal);
+  };
+  const processor = createTextToSpeechProcessor({
+    supabase: at.supabase,
+    journal: createCallJournal(at.supabase),
+    speech: speaking,
+  });
+  await processor.run(job(1, new Map([["text_to_speech:1", "a"]])));
+  assertEquals([speaking.spoken, speaking.opened], [0, 1]);
+  const [[after = 0, before = 0] = []] = windows;
+  const settled = secondsAgo * 1000;
+  assert(after > settled + CALL_MS && before < settled, `${after}, ${before}`);
+  assert(after - before < 3_600_000, "of a busy account, a page or two");
 });
 
 Deno.test("text to speech: missing sound of a paid part is awaited for ten minutes, and not paid for again", async () => {

@@ -6,11 +6,17 @@ import type { Database } from "../database.types.ts";
 import { fromDatabaseError } from "../database/errors.ts";
 
 const sentSchema = z.object({ sent_at: z.string() }).nullable();
-const settledSchema = z.object({ settled_at: z.string().nullable() })
+const settledSchema = z.object({ sent_at: z.string(), settled_at: z.string() })
   .nullable();
 const objectIdsSchema = z.array(
   z.object({ provider_object_id: z.string() }),
 );
+
+/** When a call was sent and settled, by the database's clock. */
+export interface SettledTimes {
+  sentAt: Date;
+  settledAt: Date;
+}
 
 /**
  * Reads earlier paid calls of a job for its processor. Every method throws an AppError when the database cannot be
@@ -22,14 +28,12 @@ export interface CallJournal {
     job: Pick<ClaimedJob, "id">,
     operation: string,
   ): Promise<Date | null>;
-  /**
-   * When the call that made an object was settled, by the database's clock; null when there is no such settled call.
-   */
-  settledAt(
+  /** The times of the call that made an object; null when there is no such settled call. */
+  settledCall(
     job: Pick<ClaimedJob, "id">,
     operation: string,
     providerObjectId: string,
-  ): Promise<Date | null>;
+  ): Promise<SettledTimes | null>;
   /** The given object ids of the provider that no call of any job has recorded, in the order given. */
   unrecorded(provider: string, objectIds: string[]): Promise<string[]>;
 }
@@ -47,13 +51,17 @@ export function createCallJournal(
       const call = sentSchema.parse(data);
       return call && new Date(call.sent_at);
     },
-    async settledAt(job, operation, providerObjectId) {
+    async settledCall(job, operation, providerObjectId) {
       const { data, error } = await supabase.from("ai_provider_calls")
-        .select("settled_at").eq("job_id", job.id).eq("operation", operation)
-        .eq("provider_object_id", providerObjectId).maybeSingle();
+        .select("sent_at,settled_at").eq("job_id", job.id)
+        .eq("operation", operation).eq("provider_object_id", providerObjectId)
+        .not("settled_at", "is", null).maybeSingle();
       if (error) throw fromDatabaseError(error);
-      const settledAt = settledSchema.parse(data)?.settled_at;
-      return settledAt ? new Date(settledAt) : null;
+      const call = settledSchema.parse(data);
+      return call && {
+        sentAt: new Date(call.sent_at),
+        settledAt: new Date(call.settled_at),
+      };
     },
     async unrecorded(provider, objectIds) {
       if (objectIds.length === 0) return [];

@@ -22,7 +22,7 @@ import {
 const HISTORY_PAUSE_SECONDS = 15;
 /** After this time, what the history does not list will not appear any more, for example with zero retention. */
 const HISTORY_LAG_MS = 600_000;
-/** How far the provider's clock may be behind the database's. */
+/** How far the provider's clock may differ from the database's. */
 const CLOCK_SKEW_MS = 300_000;
 const MAX_PART_BYTES = 104_857_600;
 
@@ -139,14 +139,18 @@ async function openPaidSpeech(
   id: string,
   request: SpeechRequest,
 ): Promise<ReadableStream<Uint8Array>> {
-  const audio = await deps.speech.open(id, request, signal);
+  const claimedAt = new Date(job.updated_at);
+  const { sentAt, settledAt } =
+    await deps.journal.settledCall(job, operation, id) ??
+      { sentAt: claimedAt, settledAt: claimedAt };
+  const audio = await deps.speech.open(id, request, {
+    after: new Date(sentAt.getTime() - CLOCK_SKEW_MS),
+    before: new Date(settledAt.getTime() + CLOCK_SKEW_MS),
+  }, signal);
   if (audio !== null) return audio;
   await reportMissing(operation);
   const cause = new Error(`the history does not have ${id}`);
-  const settledAt = await deps.journal.settledAt(job, operation, id);
-  const claimedAt = Date.parse(job.updated_at);
-  const age = claimedAt - (settledAt?.getTime() ?? claimedAt);
-  if (age < HISTORY_LAG_MS) {
+  if (claimedAt.getTime() - settledAt.getTime() < HISTORY_LAG_MS) {
     throw new Snooze(HISTORY_PAUSE_SECONDS, RECOVERY_STAGE, { cause });
   }
   // It is paid for, so it is never made again.

@@ -284,7 +284,6 @@ Deno.test("elevenlabs: a speech is removed by its request id, and cannot be sear
   );
   const speech = createElevenLabsSpeech({
     ...access(simulators, "elevenlabs"),
-    now: () => new Date(),
   });
   const request = {
     text: "Hello, it is me.",
@@ -301,6 +300,10 @@ Deno.test("elevenlabs: a speech is removed by its request id, and cannot be sear
     ids.push(spoken.id);
   }
   const [kept, gone] = ids;
+  const made = {
+    after: new Date(madeAt.getTime() - 60_000),
+    before: new Date(Date.now() + 60_000),
+  };
   assert(kept !== undefined && gone !== undefined);
   const inspect = (id: string, at = madeAt) =>
     inventory.inspect(
@@ -328,8 +331,8 @@ Deno.test("elevenlabs: a speech is removed by its request id, and cannot be sear
       signal(),
     );
   }
-  assertEquals(await speech.open(gone, request, signal()), null);
-  const sound = await speech.open(kept, request, signal());
+  assertEquals(await speech.open(gone, request, made, signal()), null);
+  const sound = await speech.open(kept, request, made, signal());
   assert(sound !== null);
   await sound.cancel();
   for (const objectType of ["text_to_speech:1", "transcribe"]) {

@@ -49,21 +49,23 @@ export interface ElevenLabsSpeech {
     since: Date,
     signal: AbortSignal,
   ): Promise<string[]>;
-  /** The bytes of an earlier speech, without paying again, or null while the history does not have it. */
+  /**
+   * The bytes of an earlier speech, without paying again, or null while the history does not have it between `after` and
+   * `before`. However long ago that was: a failed job may be retried, and a parked one answered, at any time.
+   */
   open(
     id: string,
     request: SpeechRequest,
+    made: { after: Date; before: Date },
     signal: AbortSignal,
   ): Promise<ReadableStream<Uint8Array> | null>;
 }
 
-/** How far back to search: longer than the job type's `max_age_seconds`. */
-const LOOK_BACK_SECONDS = 2 * 86_400;
 const MAX_PAGES = 100;
 
 /** The speech of an ElevenLabs account. */
 export function createElevenLabsSpeech(
-  access: ProviderAccess & { now: () => Date },
+  access: ProviderAccess,
 ): ElevenLabsSpeech {
   const wire = createElevenLabsWire(access);
 
@@ -72,6 +74,7 @@ export function createElevenLabsSpeech(
     voiceId: string,
     wanted: {
       sinceUnix: number;
+      untilUnix?: number;
       fits: (item: HistoryItem) => boolean;
       isOneEnough: boolean;
     },
@@ -80,13 +83,20 @@ export function createElevenLabsSpeech(
     const found: HistoryItem[] = [];
     const history = readHistory(
       wire,
-      { voice_id: voiceId, date_after_unix: String(wanted.sinceUnix) },
+      {
+        voice_id: voiceId,
+        date_after_unix: String(wanted.sinceUnix),
+        ...(wanted.untilUnix === undefined
+          ? {}
+          : { date_before_unix: String(wanted.untilUnix) }),
+      },
       MAX_PAGES,
       signal,
     );
     for await (const item of history) {
       // Filtered again, in case the provider ignores one of the query's filters.
       const matches = item.date_unix >= wanted.sinceUnix &&
+        item.date_unix <= (wanted.untilUnix ?? Infinity) &&
         (item.voice_id ?? voiceId) === voiceId && wanted.fits(item);
       if (matches) found.push(item);
       if (matches && wanted.isOneEnough) break;
@@ -146,10 +156,10 @@ export function createElevenLabsSpeech(
       return items.map((item) => item.request_id ?? item.history_item_id);
     },
 
-    async open(id, request, signal) {
+    async open(id, request, made, signal) {
       const [item] = await search(request.providerVoiceId, {
-        sinceUnix: Math.floor(access.now().getTime() / 1000) -
-          LOOK_BACK_SECONDS,
+        sinceUnix: Math.floor(made.after.getTime() / 1000),
+        untilUnix: Math.ceil(made.before.getTime() / 1000),
         fits: (item) => hasId(item, id),
         isOneEnough: true,
       }, signal);

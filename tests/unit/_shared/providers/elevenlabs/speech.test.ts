@@ -35,7 +35,6 @@ async function provider(
       baseUrl: `${simulators.url}/elevenlabs/`,
       timeoutSeconds: options.timeoutSeconds ?? 60,
       fetch,
-      now: () => new Date(),
     }),
     paid: () => simulators.ledger.list({ operation: "speech" }),
     fail: (fault: Record<string, unknown>, operation = "speech") => {
@@ -119,7 +118,6 @@ for (
               ]),
             }),
           ),
-        now: () => new Date(),
       });
       const spoken = await speech.speak(request(), never);
       await spoken.audio.cancel();
@@ -171,10 +169,17 @@ Deno.test("createElevenLabsSpeech: a speech is found by voice, model, text and s
   ) {
     assertEquals(await find(other), []);
   }
-  const again = await at.speech.open(spoken.id, speechRequest, never);
+  const open = (id: string, from: number, to: number) => {
+    const [after, before] = [from, to].map((ms) => new Date(Date.now() + ms));
+    assert(after !== undefined && before !== undefined);
+    return at.speech.open(id, speechRequest, { after, before }, never);
+  };
+  const again = await open(spoken.id, -60_000, 60_000);
   assert(again !== null);
   assertEquals(await drop(again), bytes);
-  assertEquals(await at.speech.open("unknown", speechRequest, never), null);
+  assertEquals(await open("unknown", -60_000, 60_000), null);
+  assertEquals(await open(spoken.id, -60_000, -30_000), null);
+  assertEquals(await open(spoken.id, 30_000, 60_000), null);
   assertEquals(at.paid().length, 1);
 });
 
@@ -368,7 +373,6 @@ Deno.test("createElevenLabsSpeech: without a key nothing is sent", async () => {
     baseUrl: `${at.simulators.url}/elevenlabs`,
     timeoutSeconds: 5,
     fetch,
-    now: () => new Date(),
   });
   const failure = await failureOf(speech.speak(request(), never));
   assertEquals([failure.code, failure.certainty], [
