@@ -10,6 +10,7 @@ import {
   readOrder,
   refund,
   setStatus,
+  ship,
   type Shop,
 } from "./_support/shop-fixtures.ts";
 
@@ -126,6 +127,13 @@ Deno.test("payments to return: the paid orders of a deleted account are listed i
     for (const status of ["paid", "in_production", "shipped"] as const) {
       orders.push(await orderIn(db, shop, anna, status));
     }
+    // Its first parcel is on its way, the second is not.
+    const partly = await orderIn(db, shop, anna, "in_production");
+    await db.sql`insert into public.deliveries (order_id) values (${partly})`;
+    await ship(db, partly);
+    // Nothing of this one has left.
+    const prepared = orders[1] ?? "";
+    await db.sql`insert into public.deliveries (order_id) values (${prepared})`;
     assertEquals(await toReturn(db), []);
     await db.sql`delete from auth.users where id = ${anna}`;
     const due = await toReturn(db);

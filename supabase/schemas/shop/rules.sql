@@ -316,7 +316,11 @@ as $$
       p.amount_minor - p.refunded_minor as left_minor,
       case
         when o.status in ('cancelled', 'refunded')
-          or (o.user_id is null and o.status in ('placed', 'paid', 'in_production'))
+          or (
+            o.user_id is null and o.status in ('placed', 'paid', 'in_production')
+            -- A parcel is shipped before its order is.
+            and not exists (select 1 from public.deliveries as s where s.order_id = o.id and s.status <> 'preparing')
+          )
         then 0
         else o.total_minor
       end as owed_minor,
