@@ -185,6 +185,8 @@ begin
     where f.status = 'failed' and f.id in (
       select r.id from private.ai_jobs_with_room(p_job_type, null, p_error_code, p_user_id, p_failed_since) as r
     )
+      -- Null as a time selects no job here, while it is no filter in the function above.
+      and f.completed_at >= p_failed_since
     order by f.completed_at, f.id
     limit p_limit
     for update skip locked
