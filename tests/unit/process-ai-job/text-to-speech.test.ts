@@ -78,11 +78,14 @@ function storage(perPart: number, settledSecondsAgo = 0) {
         stored.set(name, size);
         return Response.json({ Id: "1", Key: "k" });
       }
-      await request.body?.cancel();
       if (request.method === "DELETE") {
-        stored.clear();
+        const { prefixes } = await request.json();
+        for (const prefix of prefixes) {
+          stored.delete(String(prefix).replace(/^.*\//, ""));
+        }
         return Response.json([]);
       }
+      await request.body?.cancel();
       if (!stored.has(name)) {
         return Response.json({ message: "not found" }, { status: 404 });
       }
@@ -231,6 +234,28 @@ Deno.test("text to speech: parts that are paid for and stored are neither create
   await processor.run(job(3, paid));
   // The second part was paid for, but its sound is missing; the third is new.
   assertEquals([speaking.spoken, speaking.opened], [1, 1]);
+});
+
+Deno.test("text to speech: a joined speech whose completion was lost is used, with or without its parts", async () => {
+  const ROUNDS = 2;
+  await using at = storage(ROUNDS);
+  const speaking = provider(ROUNDS);
+  // With zero retention the history has nothing.
+  speaking.open = () => Promise.resolve(null);
+  const processor = createTextToSpeechProcessor({
+    supabase: at.supabase,
+    journal: createCallJournal(at.supabase),
+    speech: speaking,
+  });
+  const context = job(1);
+  const lost = await processor.run(context);
+  assertEquals([...at.stored.keys()], ["speech.mp3"]);
+  context.job.spend = "incurred";
+  assertEquals(await processor.run(context), lost);
+  // The isolate may also end before it removes the parts.
+  at.stored.set("part-1.mp3", 1);
+  assertEquals(await processor.run(context), lost);
+  assertEquals([speaking.spoken, [...at.stored.keys()]], [1, ["speech.mp3"]]);
 });
 
 Deno.test("text to speech: a part is sent with the text around it, cut between characters", async () => {

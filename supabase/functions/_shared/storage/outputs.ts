@@ -61,10 +61,13 @@ export async function storeOutput(
       cause: error,
     });
   }
-  return {
-    outputUrl: `${object.bucket}/${object.path}`,
-    bytes: passage.state.bytes,
-  };
+  return { outputUrl: outputUrlOf(output), bytes: passage.state.bytes };
+}
+
+/** The `output_url` of a file: `<bucket>/<user id>/<job id>/<file name>`. */
+export function outputUrlOf(place: OutputPlace): string {
+  const { bucket, path } = objectOf(place);
+  return `${bucket}/${path}`;
 }
 
 /** Whether an earlier attempt has stored the file. @throws {JobFailure} `storage_unavailable` (retryable). */

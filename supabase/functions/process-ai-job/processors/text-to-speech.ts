@@ -2,20 +2,26 @@
  * The job type `text_to_speech`: creates one MP3 from a text.
  *
  * A long text is spoken in parts. Each part is a separate paid step and is stored when it is done, so a retry continues
- * with the next one. At the end the parts are joined as a stream, without being held in memory.
+ * with the next one. At the end the parts are joined as a stream, without being held in memory. A speech that is joined
+ * is used by the next attempt if its completion was lost.
  */
+import type { SupabaseClient } from "@supabase/supabase-js";
 import { SPEECH_MODEL_RULES } from "../../_shared/contracts/speech-models.ts";
 import {
   textToSpeechMetadataSchema,
   type TextToSpeechResult,
 } from "../../_shared/contracts/text-to-speech.ts";
+import type { Database } from "../../_shared/database.types.ts";
 import type { Processor } from "../../_shared/jobs/job-context.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
 import { Snooze } from "../../_shared/jobs/outcome.ts";
 import { splitText } from "../../_shared/media/split-text.ts";
 import { headOf, tailOf } from "../../_shared/media/text-bounds.ts";
 import {
+  hasOutput,
   openOutput,
+  type OutputPlace,
+  outputUrlOf,
   removeOutputs,
   storeOutput,
 } from "../../_shared/storage/outputs.ts";
@@ -54,16 +60,19 @@ export function createTextToSpeechProcessor(deps: PartDeps): Processor {
         context,
         metadata,
       );
-      const files: string[] = [];
-      for (const [index, text] of texts.entries()) {
+      const speech = speechFile(job, FILE_NAME, signal);
+      // An earlier attempt may have removed the parts, and its completion was lost.
+      const isJoined = job.spend === "incurred" &&
+        await hasOutput(deps.supabase, speech);
+      const files = texts.map((_, index) => partFile(index));
+      for (const [index, text] of isJoined ? [] : texts.entries()) {
         if (index > 0 && context.remainingMs() < PART_MS) {
           throw new Snooze(0, "next_part");
         }
-        const fileName = `part-${index + 1}.mp3`;
         const part = makePart(deps, context, {
           number: index + 1,
           of: texts.length,
-          fileName,
+          fileName: partFile(index),
           request: {
             ...voice,
             text,
@@ -78,22 +87,12 @@ export function createTextToSpeechProcessor(deps: PartDeps): Processor {
         await part.catch(async (failure) => {
           throw await explainMissingVoice(deps.supabase, job, voiceId, failure);
         });
-        files.push(fileName);
       }
 
       progress(90, "joining");
-      const joined = joinParts(
-        files.map((fileName) => () =>
-          openOutput(deps.supabase, speechFile(job, fileName, signal))
-        ),
-      );
-      const { outputUrl, bytes } = await storeOutput(deps.supabase, {
-        ...speechFile(job, FILE_NAME, signal),
-        contentType: "audio/mpeg",
-        body: joined.body,
-        maxBytes: MAX_SPEECH_BYTES,
-      });
-      // If the completion is lost after this, the provider's history still has the parts.
+      const { outputUrl, bytes, seconds } = isJoined
+        ? await measureSpeech(deps.supabase, speech)
+        : await joinSpeech(deps.supabase, speech, files);
       await removeOutputs(deps.supabase, job.user_id, job.id, files);
       return {
         outputUrl,
@@ -103,13 +102,46 @@ export function createTextToSpeechProcessor(deps: PartDeps): Processor {
           character_count: [...metadata.text].length,
           part_count: texts.length,
           stability: voice.voiceSettings.stability ?? null,
-          duration_seconds: Math.round(joined.state.seconds * 1000) / 1000,
+          duration_seconds: Math.round(seconds * 1000) / 1000,
           size_bytes: bytes,
           content_type: "audio/mpeg",
         } satisfies TextToSpeechResult,
       };
     },
   };
+}
+
+const partFile = (index: number) => `part-${index + 1}.mp3`;
+
+/** Joins the stored parts into the speech. */
+async function joinSpeech(
+  supabase: SupabaseClient<Database>,
+  speech: OutputPlace,
+  files: readonly string[],
+): Promise<{ outputUrl: string; bytes: number; seconds: number }> {
+  const joined = joinParts(
+    files.map((fileName) => () =>
+      openOutput(supabase, { ...speech, fileName })
+    ),
+  );
+  const stored = await storeOutput(supabase, {
+    ...speech,
+    contentType: "audio/mpeg",
+    body: joined.body,
+    maxBytes: MAX_SPEECH_BYTES,
+  });
+  return { ...stored, seconds: joined.state.seconds };
+}
+
+/** The size and length of a speech that is stored already. */
+async function measureSpeech(
+  supabase: SupabaseClient<Database>,
+  speech: OutputPlace,
+): Promise<{ outputUrl: string; bytes: number; seconds: number }> {
+  const { body, state } = joinParts([() => openOutput(supabase, speech)]);
+  let bytes = 0;
+  for await (const sound of body) bytes += sound.byteLength;
+  return { outputUrl: outputUrlOf(speech), bytes, seconds: state.seconds };
 }
 
 const contextOf = (
