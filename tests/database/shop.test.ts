@@ -1289,30 +1289,3 @@ Deno.test("vendors: one with orders or a price list cannot be deleted", async ()
     }
   });
 });
-
-Deno.test("keepsakes: not deleted while an open order contains them; otherwise the item is kept without it", async (t) => {
-  await withShop(async ({ db, shop, anna }) => {
-    for (const status of ORDER_STATUSES) {
-      await t.step(status, async () => {
-        const pdf = await insertPdf(db, anna);
-        const id = await orderIn(db, shop, anna, status, pdf.id);
-        const before = await readOrder(db, id);
-        const remove = () =>
-          db.asUser(
-            anna,
-            (sql) => sql`delete from public.pdfs where id = ${pdf.id}`,
-          );
-        if (["placed", "paid", "in_production"].includes(status)) {
-          const refusal = await refusalOf(remove);
-          assertEquals([refusal.code, refusal.detail], ["AJ065", "pdf_id"]);
-          return;
-        }
-        assertEquals((await remove()).count, 1);
-        const items = await db.sql<{ pdf_id: string | null }[]>`
-          select pdf_id from public.order_items where order_id = ${id}`;
-        assertEquals(items.map((item) => item.pdf_id), [null, null]);
-        assertEquals(await readOrder(db, id), before);
-      });
-    }
-  });
-});

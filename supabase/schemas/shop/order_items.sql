@@ -29,7 +29,7 @@ comment on column public.order_items.vendor_id is 'The order''s vendor, repeated
 comment on column public.order_items.currency is 'The order''s currency, repeated for the foreign keys; set by trigger.';
 comment on column public.order_items.pdf_id is
   'The keepsake to print; it belongs to the order''s customer (trigger). It cannot be deleted while the order is '
-  'placed and not yet shipped.';
+  'placed and not yet shipped; from a draft the item is removed with it.';
 comment on column public.order_items.description is 'Name of the product as ordered; set by trigger.';
 comment on column public.order_items.unit_price_minor is
   'Minor units. Copied from the price list at every write while the order is a draft, and fixed once the order is '

@@ -18,6 +18,13 @@ begin
     return new;
   end if;
 
+  -- Before the order, as the deletion of the keepsake locks them: otherwise the two could deadlock.
+  if tg_op = 'INSERT' or (tg_op = 'UPDATE' and new.pdf_id is distinct from old.pdf_id) then
+    perform 1 from public.pdfs as p
+    where p.id = new.pdf_id and (not v_is_customer or p.user_id = auth.uid())
+    for key share;
+  end if;
+
   -- Locked, so that no item can be added to an order that is being placed at the same moment. The policy sees the row
   -- only after this trigger, so the errors below must reveal nothing about another customer's order.
   select * into v_order from public.orders as o
@@ -405,20 +412,35 @@ security definer
 set search_path = ''
 as $$
 begin
+  -- Everything is deleted together with its owner's account.
+  if not exists (select 1 from auth.users as u where u.id = old.user_id) then
+    return old;
+  end if;
+  -- Locked, so that no order is placed with the keepsake while it is deleted: the items first, as a change of one does.
+  perform 1 from public.order_items as i where i.pdf_id = old.id order by i.id for update;
+  perform 1 from public.orders as o
+  where o.status in ('draft', 'placed', 'paid', 'in_production')
+    and o.id in (select i.order_id from public.order_items as i where i.pdf_id = old.id)
+  order by o.id
+  for update;
   if exists (
     select 1
     from public.order_items as i
     join public.orders as o on o.id = i.order_id
     where i.pdf_id = old.id and o.status in ('placed', 'paid', 'in_production')
-  ) and exists (select 1 from auth.users as u where u.id = old.user_id) then
+  ) then
     raise exception 'the keepsake is in an order that is not shipped yet; delete it after the order is shipped or cancelled' using errcode = 'AJ065', detail = 'pdf_id';
   end if;
+  delete from public.order_items as i
+  using public.orders as o
+  where o.id = i.order_id and o.status = 'draft' and i.pdf_id = old.id;
   return old;
 end;
 $$;
 comment on function private.guard_pdf() is
   'Row trigger: a keepsake that is ordered but not yet shipped cannot be deleted, except together with its owner''s '
-  'account. Security definer because it checks whether the account still exists.';
+  'account. From drafts its items are removed, because an order for a keepsake that is gone could not be printed. '
+  'Security definer because it checks whether the account still exists.';
 
 create trigger order_items_fill
 before insert or update or delete on public.order_items
