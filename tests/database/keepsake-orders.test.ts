@@ -22,7 +22,7 @@ function withShop(
   });
 }
 
-Deno.test("keepsakes: not deleted while an open order contains them; a draft loses the item, an ended order keeps it", async (t) => {
+Deno.test("keepsakes: not deleted while an open order contains them; a draft loses the item", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     for (const status of ORDER_STATUSES) {
       await t.step(status, async () => {

@@ -264,6 +264,10 @@ Deno.test("redrive_ai_jobs: retries the jobs that match, and no parked ones", as
       code: "provider_rejected_input",
       isRetryable: false,
     });
+    // A null time, of a script whose variable is empty, selects nothing; it does not mean all.
+    const [none] = await bench.db.sql<{ n: number }[]>`
+      select public.redrive_ai_jobs(p_failed_since => null) as n`;
+    assertEquals(none?.n, 0);
     const [row] = await bench.db.sql<{ n: number }[]>`
       select public.redrive_ai_jobs(p_error_code => 'provider_rejected_input') as n`;
     assertEquals(row?.n, 1);
