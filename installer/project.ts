@@ -1,14 +1,7 @@
 /** Reads what a plan needs to know about an existing Supabase project, and applies a plan. */
-import {
-  mkdir,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { addFile, isDraft, replaceFile } from "./files.ts";
 import { MANIFEST_PATH, manifestSchema } from "./manifest.ts";
 import type { Plan, ProjectState, Step } from "./plan.ts";
 
@@ -54,7 +47,7 @@ async function installedPaths(dir: string): Promise<string[]> {
 export class NotAProject extends Error {}
 
 /**
- * Reads a project: the paths below `supabase/`, and the texts of config.toml, the manifest, all SQL of `migrations`
+ * Reads a project: the paths below `supabase/` but the drafts of a killed run, and the texts of config.toml, the manifest, all SQL of `migrations`
  * and `schemas`, and the files that the template or the manifest has.
  *
  * @throws {NotAProject} when there is no supabase/config.toml.
@@ -68,7 +61,9 @@ export async function readProject(
       `${dir} has no supabase/config.toml. Run it in the folder of your Supabase project, or make one with "supabase init".`,
     );
   }
-  const all = await listPaths(dir, "supabase");
+  const all = (await listPaths(dir, "supabase")).filter((path) =>
+    !isDraft(path)
+  );
   const paths = new Set(all);
   const wanted = new Set(["supabase/config.toml", MANIFEST_PATH]);
   for (const path of templatePaths) wanted.add(path);
@@ -82,25 +77,24 @@ export async function readProject(
   return { paths, texts };
 }
 
-/** Replaces a file atomically. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  const draft = `${path}.edge-ai-jobs.tmp`;
-  await writeFile(draft, text);
-  await rename(draft, path);
-}
-
 async function take(dir: string, step: Step): Promise<void> {
   const path = join(dir, step.path);
   if (step.action === "remove") return await rm(path);
   await mkdir(dirname(path), { recursive: true });
   const isNew = step.action === "add" || step.action === "offer";
-  // "wx" refuses a file that has appeared since the plan was made.
-  if (isNew) return await writeFile(path, step.text, { flag: "wx" });
+  // This refuses a file that has appeared since the plan was made.
+  if (isNew) return await addFile(path, step.text);
   await replaceFile(path, step.text);
 }
 
-/** Applies a plan. The manifest comes last: an interrupted run is completed by running it again. */
+/**
+ * Applies a plan. Each file has its old text or its new one at any moment, and the manifest comes last: an interrupted
+ * run is completed by running it again.
+ */
 export async function applyPlan(dir: string, plan: Plan): Promise<void> {
+  for (const path of await listPaths(dir, "supabase")) {
+    if (isDraft(path)) await rm(join(dir, path), { force: true });
+  }
   for (const step of plan.steps) await take(dir, step);
   const text = `${JSON.stringify(plan.manifest, null, 2)}\n`;
   await replaceFile(join(dir, MANIFEST_PATH), text);

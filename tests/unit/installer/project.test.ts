@@ -1,50 +1,143 @@
+/** Projects on the disk: what is read of them, and how plans are applied. */
 import { assertEquals } from "@std/assert";
-import { join } from "@std/path";
+import { fromFileUrl, join } from "@std/path";
 import { checksum, MANIFEST_PATH } from "../../../installer/manifest.ts";
-import { planUpgrade } from "../../../installer/plan.ts";
+import { planInit, planUpgrade } from "../../../installer/plan.ts";
 import { applyPlan, readProject } from "../../../installer/project.ts";
+import type { Template } from "../../../installer/template.ts";
 
+const repository = fromFileUrl(new URL("../../../", import.meta.url));
+const CONFIG = "supabase/config.toml";
 const OLD = "supabase/functions/old/index.ts";
 const CHANGED = "supabase/functions/changed/index.ts";
 const TEXT = "export {};\n";
 const TEMPLATE = { version: "1.1.0", files: [], sections: [] };
 
-Deno.test("upgrade: a file that the new version does not have is removed, unless it was changed", async () => {
+/** A project with these files, in a temporary folder. */
+async function makeProject(files: Record<string, string>) {
   const dir = await Deno.makeTempDir();
-  try {
-    for (
-      const [path, text] of [
-        ["supabase/config.toml", ""],
-        [OLD, TEXT],
-        [CHANGED, "export const mine = 1;\n"],
-        [
-          MANIFEST_PATH,
-          JSON.stringify({
-            version: "1.0.0",
-            modules: ["core"],
-            files: { [OLD]: checksum(TEXT), [CHANGED]: checksum(TEXT) },
-            sections: {},
-          }),
-        ],
-      ] as const
-    ) {
-      await Deno.mkdir(join(dir, path, ".."), { recursive: true });
-      await Deno.writeTextFile(join(dir, path), text);
-    }
-    const plan = planUpgrade(TEMPLATE, await readProject(dir, []));
-    assertEquals(plan.steps, [{ action: "remove", path: OLD }]);
-    assertEquals(plan.notes, [
-      `${CHANGED} is no longer part of edge-ai-jobs and was not changed.`,
-    ]);
-    await applyPlan(dir, plan);
-    assertEquals(
-      await Array.fromAsync(
-        Deno.readDir(join(dir, OLD, "..")),
-        ({ name }) => name,
-      ),
-      [],
-    );
-  } finally {
-    await Deno.remove(dir, { recursive: true });
+  for (const [path, text] of Object.entries(files)) {
+    await Deno.mkdir(join(dir, path, ".."), { recursive: true });
+    await Deno.writeTextFile(join(dir, path), text);
   }
+  return {
+    dir,
+    at: (path: string) => join(dir, path),
+    names: async (path: string) =>
+      (await Array.fromAsync(Deno.readDir(join(dir, path)), ({ name }) => name))
+        .sort(),
+    [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }),
+  };
+}
+
+function manifestOf(files: Record<string, string>): string {
+  return JSON.stringify({
+    version: "1.0.0",
+    modules: ["core"],
+    files: Object.fromEntries(
+      Object.entries(files).map(([path, text]) => [path, checksum(text)]),
+    ),
+    sections: {},
+  });
+}
+
+function templateOf(files: Record<string, string>): Template {
+  return {
+    ...TEMPLATE,
+    files: Object.entries(files).map(([path, text]) => ({
+      path,
+      text,
+      module: "core",
+    })),
+  };
+}
+
+Deno.test("upgrade: a file that the new version does not have is removed, unless it was changed", async () => {
+  await using project = await makeProject({
+    [CONFIG]: "",
+    [OLD]: TEXT,
+    [CHANGED]: "export const mine = 1;\n",
+    [MANIFEST_PATH]: manifestOf({ [OLD]: TEXT, [CHANGED]: TEXT }),
+  });
+  const plan = planUpgrade(TEMPLATE, await readProject(project.dir, []));
+  assertEquals(plan.steps, [{ action: "remove", path: OLD }]);
+  assertEquals(plan.notes, [
+    `${CHANGED} is no longer part of edge-ai-jobs and was not changed.`,
+  ]);
+  await applyPlan(project.dir, plan);
+  assertEquals(await project.names("supabase/functions/old"), []);
+});
+
+Deno.test("init: after SIGKILL while it writes a file, the next run adds that file, and no draft is left", async () => {
+  const path = "supabase/functions/large/index.ts";
+  const text = "0123456789abcde\n".repeat(2 ** 20);
+  await using project = await makeProject({ [CONFIG]: "" });
+  await using child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "eval",
+      `const { applyPlan } = await import("./installer/project.ts");
+       const text = "0123456789abcde\\n".repeat(2 ** 20);
+       const steps = [{ action: "add", path: "${path}", text }];
+       // Only the test ends this process.
+       setInterval(() => {}, 60_000);
+       await applyPlan(${JSON.stringify(project.dir)}, { steps });`,
+    ],
+    cwd: repository,
+    stdin: "null",
+  }).spawn();
+  let hasEnded = false;
+  const ended = child.status.finally(() => hasEnded = true);
+  const folder = project.at("supabase/functions/large");
+  const hasBegun = async () => {
+    try {
+      for await (const { name } of Deno.readDir(folder)) {
+        if ((await Deno.stat(join(folder, name))).size > 0) return true;
+      }
+    } catch (error) {
+      // The folder does not exist yet, or the file has another name by now.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    return false;
+  };
+  while (!hasEnded && !await hasBegun());
+  if (!hasEnded) child.kill("SIGKILL");
+  assertEquals((await ended).signal, "SIGKILL");
+
+  const template = templateOf({ [path]: text });
+  const plan = planInit(template, await readProject(project.dir, [path]));
+  assertEquals(plan.conflicts, []);
+  await applyPlan(project.dir, plan);
+  // Comparing the texts would print them.
+  assertEquals(
+    checksum(await Deno.readTextFile(project.at(path))),
+    checksum(text),
+  );
+  assertEquals(await project.names("supabase/functions/large"), ["index.ts"]);
+});
+
+Deno.test("init: a draft that a killed run has left is no file of the project, and is removed", async () => {
+  const half = `${CHANGED}.edge-ai-jobs.tmp`;
+  const config = `${CONFIG}.edge-ai-jobs.tmp`;
+  await using project = await makeProject({
+    [CONFIG]: "",
+    [half]: "expo",
+    [config]: "[func",
+  });
+  // Without a manifest, an unknown file in the folder of a function is a conflict.
+  const template = templateOf({ [CHANGED]: TEXT });
+  const plan = planInit(template, await readProject(project.dir, [CHANGED]));
+  assertEquals([plan.conflicts, plan.steps.length], [[], 1]);
+  await applyPlan(project.dir, plan);
+  assertEquals(await project.names("supabase/functions/changed"), ["index.ts"]);
+
+  await Deno.writeTextFile(project.at(half), "expo");
+  const again = planInit(template, await readProject(project.dir, [CHANGED]));
+  assertEquals([again.conflicts, again.steps], [[], []]);
+  await applyPlan(project.dir, again);
+  assertEquals(await project.names("supabase/functions/changed"), ["index.ts"]);
+  assertEquals(await project.names("supabase"), [
+    ".edge-ai-jobs.json",
+    "config.toml",
+    "functions",
+  ]);
 });
