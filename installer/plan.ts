@@ -253,13 +253,16 @@ class Planner {
       }
     }
     const newPath = `${path}.new`;
-    if (this.#project.paths.has(newPath)) {
+    const offered = this.#project.texts.get(newPath);
+    // An upgrade that was interrupted has written it.
+    const isOffered = offered !== undefined && checksum(offered) === next;
+    if (this.#project.paths.has(newPath) && !isOffered) {
       this.#conflicts.add(
         `file ${newPath}: merge the last upgrade and remove it`,
       );
       return;
     }
-    this.#steps.push({ action: "offer", path: newPath, text });
+    if (!isOffered) this.#steps.push({ action: "offer", path: newPath, text });
     const why = found === undefined
       ? "you have removed it"
       : isMigration

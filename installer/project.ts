@@ -48,7 +48,7 @@ export class NotAProject extends Error {}
 
 /**
  * Reads a project: the paths below `supabase/` but the drafts of a killed run, and the texts of config.toml, the manifest, all SQL of `migrations`
- * and `schemas`, and the files that the template or the manifest has.
+ * and `schemas`, the files that the template or the manifest has, and what an upgrade wrote next to them.
  *
  * @throws {NotAProject} when there is no supabase/config.toml.
  */
@@ -67,7 +67,9 @@ export async function readProject(
   const paths = new Set(all);
   const wanted = new Set(["supabase/config.toml", MANIFEST_PATH]);
   for (const path of templatePaths) wanted.add(path);
-  for (const path of await installedPaths(dir)) wanted.add(path);
+  for (const path of await installedPaths(dir)) {
+    wanted.add(path).add(`${path}.new`);
+  }
   const texts = new Map<string, string>();
   for (const path of all) {
     const isSql = /^supabase\/(migrations|schemas)\/.*\.sql$/.test(path);

@@ -141,3 +141,29 @@ Deno.test("init: a draft that a killed run has left is no file of the project, a
     "functions",
   ]);
 });
+
+Deno.test("upgrade: interrupted after a new version was written next to a file, it is completed by the next one", async () => {
+  await using project = await makeProject({
+    [CONFIG]: "",
+    [OLD]: TEXT,
+    [CHANGED]: "export const mine = 1;\n",
+    [MANIFEST_PATH]: manifestOf({ [OLD]: TEXT, [CHANGED]: TEXT }),
+  });
+  const next = "export const next = 1;\n";
+  const template = templateOf({ [CHANGED]: next, [OLD]: next });
+  const read = () => readProject(project.dir, [CHANGED, OLD]);
+  const plan = planUpgrade(template, await read());
+  assertEquals(plan.steps.map(({ path }) => path), [`${CHANGED}.new`, OLD]);
+  await Deno.writeTextFile(project.at(`${CHANGED}.new`), next);
+
+  const again = planUpgrade(template, await read());
+  assertEquals(again.conflicts, []);
+  assertEquals(again.steps, plan.steps.slice(1));
+  assertEquals(again.notes, plan.notes);
+
+  await Deno.writeTextFile(project.at(`${CHANGED}.new`), "half merged\n");
+  const stopped = planUpgrade(template, await read());
+  assertEquals(stopped.conflicts, [
+    `file ${CHANGED}.new: merge the last upgrade and remove it`,
+  ]);
+});
