@@ -1,5 +1,16 @@
 /** Writes files of the project so that a kill or a full disk never leaves part of one under its name. */
-import { link, lstat, open, rename, rm } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import {
+  chmod,
+  chown,
+  link,
+  lstat,
+  open,
+  realpath,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
 
 const DRAFT = ".edge-ai-jobs.tmp";
 
@@ -70,7 +81,39 @@ async function refuseTaken(path: string): Promise<void> {
   );
 }
 
-/** Replaces or creates a file atomically. */
+/** A link is kept: its target is replaced. */
+async function followLink(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return path;
+    throw error;
+  }
+}
+
+async function statOf(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Replaces or creates a file atomically. An existing one keeps its mode, and its owner where this user may set that, as
+ * root may. A link stays a link to the same file.
+ */
 export async function replaceFile(path: string, text: string): Promise<void> {
-  await withDraft(path, text, 0o666, (draft) => rename(draft, path));
+  const target = await followLink(path);
+  const info = await statOf(target);
+  // Until it has its own mode, no other user may read what the old file may have kept from them.
+  const mode = info === undefined ? 0o666 : 0o600;
+  await withDraft(target, text, mode, async (draft) => {
+    if (info !== undefined) {
+      await chown(draft, info.uid, info.gid).catch(() => {});
+      await chmod(draft, info.mode & 0o7777);
+    }
+    await rename(draft, target);
+  });
 }

@@ -30,6 +30,10 @@ async function makeProject(files: Record<string, string>) {
   };
 }
 
+async function modeOf(path: string): Promise<number> {
+  return ((await Deno.stat(path)).mode ?? 0) & 0o7777;
+}
+
 function manifestOf(files: Record<string, string>): string {
   return JSON.stringify({
     version: "1.0.0",
@@ -166,4 +170,59 @@ Deno.test("upgrade: interrupted after a new version was written next to a file, 
   assertEquals(stopped.conflicts, [
     `file ${CHANGED}.new: merge the last upgrade and remove it`,
   ]);
+});
+
+Deno.test("upgrade: replaced files keep their modes, and links stay links to the files that are replaced", async () => {
+  await using project = await makeProject({
+    "shared/config.toml": 'project_id = "own"\n',
+    "shared/index.ts": TEXT,
+    "shared/manifest.json": manifestOf({ [OLD]: TEXT, [CHANGED]: TEXT }),
+    [OLD]: TEXT,
+    "supabase/functions/changed/.keep": "",
+  });
+  const links: [path: string, target: string, mode: number][] = [
+    [CONFIG, "../shared/config.toml", 0o600],
+    [CHANGED, "../../../shared/index.ts", 0o640],
+    [MANIFEST_PATH, "../shared/manifest.json", 0o664],
+  ];
+  for (const [path, target, mode] of links) {
+    await Deno.symlink(target, project.at(path));
+    await Deno.chmod(project.at(path), mode);
+  }
+  await Deno.chmod(project.at(OLD), 0o755);
+
+  const next = "export const next = 1;\n";
+  const template = {
+    ...templateOf({ [OLD]: next, [CHANGED]: next }),
+    sections: [{ name: "functions.old", text: "[functions.old]\na = 1\n" }],
+  };
+  const plan = planUpgrade(template, await readProject(project.dir, []));
+  assertEquals(plan.steps.map(({ action }) => action), [
+    "replace",
+    "replace",
+    "append",
+  ]);
+  await applyPlan(project.dir, plan);
+
+  for (const [path, target, mode] of links) {
+    assertEquals(await Deno.readLink(project.at(path)), target);
+    assertEquals(await modeOf(project.at(path)), mode);
+  }
+  assertEquals(await modeOf(project.at(OLD)), 0o755);
+  assertEquals(await project.names("shared"), [
+    "config.toml",
+    "index.ts",
+    "manifest.json",
+  ]);
+  const text = (path: string) => Deno.readTextFile(project.at(path));
+  assertEquals(
+    await text("shared/config.toml"),
+    'project_id = "own"\n\n[functions.old]\na = 1\n',
+  );
+  assertEquals(await text("shared/index.ts"), next);
+  assertEquals(await text(OLD), next);
+  assertEquals(
+    JSON.parse(await text("shared/manifest.json")).version,
+    TEMPLATE.version,
+  );
 });
