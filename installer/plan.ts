@@ -300,6 +300,7 @@ class Planner {
 
   finish(): Plan {
     this.#findNameConflicts();
+    this.#noteNewerMigrations();
     this.#extendConfig();
     return {
       steps: this.#steps,
@@ -355,8 +356,6 @@ class Planner {
         : "";
       this.#conflicts.add(`${name}: ${place}${advice}`);
     }
-    const versionOf = (path: string) =>
-      /^supabase\/migrations\/(\d+)_/.exec(path)?.[1];
     const versions = theirs.flatMap(([path]) => versionOf(path) ?? []);
     for (const { path } of added) {
       const version = versionOf(path);
@@ -364,11 +363,25 @@ class Planner {
         this.#conflicts.add(`migration version ${version}: ${path}`);
       }
     }
-    const first = versionOf(added[0]?.path ?? "");
-    const last = versions.sort().at(-1);
+  }
+
+  /** Says so when `supabase db push` would refuse our new migrations, since others of the project are newer. */
+  #noteNewerMigrations(): void {
+    // An interrupted run has written its migrations, but not the manifest.
+    const added = new Set(
+      this.files.filter((file) =>
+        !this.isInstalled(file) || this.#added.includes(file)
+      ).map(({ path }) => path),
+    );
+    const versionsOf = (paths: Iterable<string>) =>
+      [...paths].flatMap((path) => versionOf(path) ?? []).sort();
+    const [first] = versionsOf(added);
+    const last = versionsOf(
+      [...this.#project.paths].filter((path) => !added.has(path)),
+    ).at(-1);
     if (first !== undefined && last !== undefined && last > first) {
       this.#notes.push(
-        `Your migration ${last} is newer than ${first}: apply these with "supabase db push --include-all".`,
+        `Your project has the migration ${last}, which is newer than ${first}: apply the new ones with "supabase db push --include-all".`,
       );
     }
   }
@@ -423,6 +436,11 @@ class Planner {
       );
     }
   }
+}
+
+/** The version of a migration; undefined for other files. */
+function versionOf(path: string): string | undefined {
+  return /^supabase\/migrations\/(\d+)_[^/]*\.sql$/.exec(path)?.[1];
 }
 
 function parentsOf(path: string): string[] {

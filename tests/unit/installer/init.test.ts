@@ -7,6 +7,7 @@ import { MANIFEST_PATH } from "../../../installer/manifest.ts";
 import {
   type Plan,
   planInit,
+  planUpgrade,
   readModules,
   Refusal,
 } from "../../../installer/plan.ts";
@@ -228,6 +229,48 @@ Deno.test("init: warns when its migrations precede existing ones, and when the e
     ),
     [1, 1, 1],
   );
+});
+
+Deno.test("init: a module that is added later has older migrations than those installed, and a note says so", () => {
+  const empty = projectOf(new Map([[CONFIG, ""]]));
+  const noted = (plan: Plan) =>
+    plan.notes.filter((note) => note.includes("--include-all"));
+  const core = planInit(template, empty, readModules("core"));
+  assertEquals(noted(core), []);
+  const files = applied(empty, core);
+  const newest = touched(core).filter((path) => path.endsWith(".sql")).at(-1);
+  const last = /\/(\d+)_/.exec(newest ?? "")?.[1];
+  const more = planInit(template, projectOf(files), ALL);
+  assertEquals(noted(more), [
+    `Your project has the migration ${last}, which is newer than 20261122000200: apply the new ones with "supabase db push --include-all".`,
+  ]);
+
+  // The run was interrupted after the first of them, before the note was printed.
+  const half = new Map(files);
+  for (const step of more.steps) {
+    if (step.action === "add" && step.path.includes("20261122000200_people")) {
+      half.set(step.path, step.text);
+    }
+  }
+  assertEquals(half.size, files.size + 1);
+  const rest = planInit(template, projectOf(half), ALL);
+  assertEquals(noted(rest), noted(more));
+  const all = applied(projectOf(half), rest);
+  assertEquals(noted(planInit(template, projectOf(all), ALL)), []);
+
+  // Newer ones of the module alone need no note.
+  const later = "supabase/migrations/20290101000000_people_later.sql";
+  const next = {
+    ...template,
+    files: [...template.files, {
+      path: later,
+      module: "people" as const,
+      text: "select 1;",
+    }],
+    version: "1.1.0",
+  };
+  const upgrade = planUpgrade(next, projectOf(all));
+  assertEquals([touched(upgrade), noted(upgrade)], [[later], []]);
 });
 
 Deno.test("init: refuses an invalid config.toml or manifest, another version, and modules that need others", () => {
