@@ -271,6 +271,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 
   // Printed only from here on. A failed start prints one message with its cause instead.
   print(logs, options.print ?? "nothing");
+  for (const notice of database.notices) logs.add("stack", "stderr", notice);
   if (!canReadResourceUsage) {
     logs.add(
       "stack",

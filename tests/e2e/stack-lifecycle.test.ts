@@ -506,6 +506,20 @@ Deno.test({
     }
     assertEquals(((await Deno.stat(project.dir)).mode ?? 0) & 0o777, 0o700);
     const cluster = await Deno.readLink(join(data, "postgres"));
+    // While the folder is somewhere else, another start reports its database and keeps it.
+    await Deno.rename(data, `${data}-moved`);
+    {
+      await using stack = await startChild(project.dir, ["--data", data]);
+      await until(
+        "the notice",
+        () => stack.output().includes(`${cluster} has the database of ${data}`),
+      );
+    }
+    const second = await Deno.readLink(join(data, "postgres"));
+    await Deno.remove(second, { recursive: true });
+    await Deno.remove(data, { recursive: true });
+    await Deno.rename(`${data}-moved`, data);
+    await Deno.stat(join(cluster, "data", "PG_VERSION"));
     await Deno.remove(cluster, { recursive: true });
     const error = await failure(project.dir, ["--data", data]);
     assertStringIncludes(

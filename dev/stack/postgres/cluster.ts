@@ -1,7 +1,8 @@
 /** Clusters: the prepared one in the cache, its copies, and the location of a data folder's copy. */
-import { join } from "@std/path";
+import { dirname, join, resolve } from "@std/path";
 import postgres from "postgres";
 import { onFreePort } from "../process/free-port.ts";
+import { readProcess } from "../process/processes.ts";
 import { ephemeralSettings, serverSettings, startServer } from "./server.ts";
 import {
   canReach,
@@ -118,12 +119,18 @@ export interface ClusterFolder {
   path: string;
   /** Whether it was created now. */
   isNew: boolean;
+  /** For the user: other clusters that may be left over, and how to remove them. */
+  notices: string[];
 }
 
 /**
  * Finds the cluster of a data folder, or creates it as a copy of the prepared one. It is in the data folder; if the
- * server user cannot reach that (for example root's home), it is in /var/lib and the data folder has a link to it, so
+ * server user cannot reach that (for example root's home), it is in `elsewhere` and the data folder has a link to it, so
  * that no folder of the user must be opened to others.
+ *
+ * No cluster is ever removed here: a data folder that is missing may have been moved, or be on a volume that is not
+ * mounted now. A start that creates a cluster in `elsewhere` names those to which their last known data folder does
+ * not link.
  *
  * @throws {StackError} when the target of the link does not exist.
  */
@@ -131,28 +138,34 @@ export async function clusterOf(
   dataDir: string,
   template: string,
   user: ServerUser,
+  elsewhere = elsewhereDir,
 ): Promise<ClusterFolder> {
-  const inside = join(dataDir, "postgres");
+  const inside = resolve(dataDir, "postgres");
   const found = await readLinkOrFolder(inside);
   if (found !== undefined) {
     const isThere = await Deno.stat(found).then(() => true, () => false);
-    if (isThere) return { path: found, isNew: false };
-    throw new StackError(
-      `The database of ${dataDir} was kept in ${found}, which does not exist any more. Remove ${dataDir} to start with a new one.`,
-    );
+    if (!isThere) {
+      throw new StackError(
+        `The database of ${dataDir} was kept in ${found}, which does not exist any more. Remove ${dataDir} to start with a new one.`,
+      );
+    }
+    // The data folder may have been moved.
+    if (dirname(found) === elsewhere) await noteOwner(found, inside);
+    return { path: found, isNew: false, notices: [] };
   }
   if (await canReach(user, dataDir)) {
     await copyCluster(template, inside, user);
-    return { path: inside, isNew: true };
+    return { path: inside, isNew: true, notices: [] };
   }
-  await Deno.mkdir(elsewhereDir, { recursive: true });
-  await Deno.chmod(elsewhereDir, 0o755);
-  await removeForgottenClusters();
-  const elsewhere = join(elsewhereDir, crypto.randomUUID());
-  await copyCluster(template, elsewhere, user);
-  await Deno.writeTextFile(join(elsewhere, "owner"), inside);
-  await Deno.symlink(elsewhere, inside);
-  return { path: elsewhere, isNew: true };
+  await Deno.mkdir(elsewhere, { recursive: true });
+  await Deno.chmod(elsewhere, 0o755);
+  const notices = await describeUnlinked(elsewhere);
+  const cluster = join(elsewhere, crypto.randomUUID());
+  await copyCluster(template, cluster, user);
+  // The link first: a cluster with an owner that has no link to it counts as left over.
+  await Deno.symlink(cluster, inside);
+  await noteOwner(cluster, inside);
+  return { path: cluster, isNew: true, notices };
 }
 
 async function readLinkOrFolder(path: string): Promise<string | undefined> {
@@ -165,18 +178,53 @@ async function readLinkOrFolder(path: string): Promise<string | undefined> {
   }
 }
 
-/** Deleting a data folder leaves its cluster in /var/lib; the next stack with a cluster there removes it. */
-async function removeForgottenClusters(): Promise<void> {
-  for await (const { name } of Deno.readDir(elsewhereDir)) {
-    const cluster = join(elsewhereDir, name);
-    let owner: string;
-    try {
-      owner = await Deno.readTextFile(join(cluster, "owner"));
-    } catch {
-      continue; // being made at this moment
-    }
-    if (await readLinkOrFolder(owner) === cluster) continue;
-    await Deno.remove(cluster, { recursive: true });
+/** The file of a cluster outside its data folder that names the link to it. */
+const ownerName = "owner";
+
+/** The link that a cluster notes; undefined without one, as while the cluster is being made. */
+async function ownerOf(cluster: string): Promise<string | undefined> {
+  try {
+    return await Deno.readTextFile(join(cluster, ownerName));
+  } catch (error) {
+    const isNone = error instanceof Deno.errors.NotFound ||
+      error instanceof Deno.errors.NotADirectory;
+    if (isNone) return undefined;
+    throw error;
+  }
+}
+
+async function noteOwner(cluster: string, link: string): Promise<void> {
+  if (await ownerOf(cluster) === link) return;
+  await Deno.writeTextFile(join(cluster, ownerName), link);
+}
+
+/** A message for each cluster in `folder` whose owner does not link to it, and on which no server runs. */
+async function describeUnlinked(folder: string): Promise<string[]> {
+  const messages: string[] = [];
+  for await (const { name } of Deno.readDir(folder)) {
+    const cluster = join(folder, name);
+    const owner = await ownerOf(cluster);
+    if (owner === undefined || await hasServer(cluster)) continue;
+    const target = await Deno.readLink(owner).catch(() => undefined);
+    if (target === cluster) continue;
+    messages.push(
+      `${cluster} has the database of ${
+        dirname(owner)
+      }, which does not link to it now. If that folder was deleted, and not moved, remove its database with \`rm -r ${cluster}\`.`,
+    );
+  }
+  return messages;
+}
+
+async function hasServer(cluster: string): Promise<boolean> {
+  try {
+    const text = await Deno.readTextFile(
+      join(cluster, "data", "postmaster.pid"),
+    );
+    return await readProcess(parseInt(text)) !== undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }
 

@@ -47,6 +47,8 @@ export interface EmbeddedPostgres extends AsyncDisposable {
   authenticatorUrl: string;
   /** An existing folder for Storage's files, kept and deleted with the data. */
   storageDir: string;
+  /** For the user: databases of other data folders that may be left over. */
+  notices: string[];
   /** Resolves with the exit code when the server has ended, for any reason. */
   exited: Promise<number>;
   /** Fast shutdown: ends sessions and writes a checkpoint. Resolves when the process has ended. */
@@ -159,6 +161,7 @@ async function startOn(
   const template = await prepareCluster(cacheDir, binaries, user, version);
 
   let folder: string;
+  let notices: string[] = [];
   let credentials: Credentials;
   const fresh = (): Credentials => ({
     bootstrap: version,
@@ -187,6 +190,7 @@ async function startOn(
       throw otherVersion(options.dataDir);
     }
     folder = cluster.path;
+    notices = cluster.notices;
   } else {
     credentials = fresh();
     folder = await makeServerTempDir(user);
@@ -227,6 +231,7 @@ async function startOn(
       credentials.authenticator,
     ),
     storageDir: join(options.dataDir ?? folder, "storage"),
+    notices,
     exited: server.exited,
     stop: server.stop,
     [Symbol.asyncDispose]: server.stop,
