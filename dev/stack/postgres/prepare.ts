@@ -19,7 +19,8 @@ export interface Preparation {
 
 /**
  * Applies missing migrations, and seeds a new database if `seed` is set; also one whose first start was interrupted
- * while it seeded.
+ * while it seeded. Without `seed`, an interrupted seeding counts as finished: the database may be in use by the next
+ * start, and a seed may delete rows.
  *
  * @throws {StackError} with the file and the error of Postgres, when a migration or a seed file fails.
  */
@@ -34,7 +35,7 @@ export async function prepareDatabase(
 ): Promise<Preparation> {
   const isToBeSeeded = seed &&
     (await isNewDatabase(dbUrl) || await folder?.isSeeding() === true);
-  if (isToBeSeeded) await folder?.noteSeeding(true);
+  await folder?.noteSeeding(isToBeSeeded);
   const migrations = await applyMigrations(dbUrl, project.migrationsDir);
   // Before the seed data, as the Supabase CLI does: they say that this is a local stack.
   await putVaultSecrets(dbUrl, secrets);
