@@ -8,6 +8,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, fromFileUrl, join } from "@std/path";
 import ts from "typescript";
+import { z } from "zod";
 import { buildInstaller } from "./build-installer.ts";
 import { FULL_LOCK } from "./lock-rules.ts";
 
@@ -26,8 +27,8 @@ const OPTIONS: ts.CompilerOptions = {
   strict: true,
 };
 
-/** A file of the package cannot be built from its source alone. */
-class BuildError extends Error {}
+/** The package cannot be built, or not be written; the message says why. */
+export class BuildError extends Error {}
 
 /**
  * The files of the package by path, as text.
@@ -101,6 +102,48 @@ export async function measureEntry(entry: string): Promise<number> {
   return (await packed.arrayBuffer()).byteLength;
 }
 
+const packageSchema = z.looseObject({ name: z.literal("edge-ai-jobs") });
+
+/**
+ * Removes the folder of an earlier build. Does nothing when there is none.
+ *
+ * @throws {BuildError} when `target` is something else than this package or an empty folder. It is unchanged then.
+ */
+export async function removeEarlierBuild(target: string): Promise<void> {
+  const refuse = (what: string) =>
+    new BuildError(
+      `${target} ${what}. Remove it, or choose another folder with --out.`,
+    );
+  try {
+    const info = await Deno.stat(target);
+    if (!info.isDirectory) throw refuse("is not a folder");
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw error;
+  }
+  const names = await Array.fromAsync(Deno.readDir(target), ({ name }) => name);
+  if (names.length === 0) return;
+  // The folder of the sources has the same package.json.
+  if (!names.includes("mod.js") || !await isThisPackage(target)) {
+    throw refuse(
+      "has files, but is not an earlier build of edge-ai-jobs, with its package.json and mod.js",
+    );
+  }
+  await Deno.remove(target, { recursive: true });
+}
+
+async function isThisPackage(folder: string): Promise<boolean> {
+  try {
+    const text = await Deno.readTextFile(join(folder, "package.json"));
+    return packageSchema.safeParse(JSON.parse(text)).success;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) {
+      return false;
+    }
+    throw error;
+  }
+}
+
 async function main(): Promise<void> {
   const { out, check } = parseArgs(Deno.args, {
     string: ["out"],
@@ -120,7 +163,7 @@ async function main(): Promise<void> {
   const target = typeof out === "string" && out !== ""
     ? out
     : join(root, "dist", "client");
-  await Deno.remove(target, { recursive: true }).catch(() => {});
+  await removeEarlierBuild(target);
   for (const [path, text] of files) {
     await Deno.mkdir(dirname(join(target, path)), { recursive: true });
     await Deno.writeTextFile(join(target, path), text);

@@ -26,6 +26,35 @@ export function measurePage(
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
+/** Removes the assets of earlier builds: those with the name of one of `files` and another hash. Others stay. */
+export async function removeEarlierAssets(
+  target: string,
+  files: PageFiles,
+): Promise<void> {
+  const withoutHash = (path: string) => path.replace(/-[0-9a-f]{8}\./, ".");
+  const current = new Set(
+    [...files.keys()].filter((path) => withoutHash(path) !== path)
+      .map(withoutHash),
+  );
+  for (const { name, isFile } of await listFolder(join(target, "assets"))) {
+    const path = `assets/${name}`;
+    if (
+      isFile && withoutHash(path) !== path && current.has(withoutHash(path))
+    ) {
+      await Deno.remove(join(target, path));
+    }
+  }
+}
+
+async function listFolder(path: string): Promise<Deno.DirEntry[]> {
+  try {
+    return await Array.fromAsync(Deno.readDir(path));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
 const say = (text: string) =>
   Deno.stdout.write(new TextEncoder().encode(`${text}\n`));
 
@@ -41,11 +70,7 @@ async function main(): Promise<void> {
     textOf("out") ?? fromFileUrl(new URL("../../web/dist", import.meta.url)),
   );
   const files = await bundlePage();
-  await Deno.remove(join(target, "assets"), { recursive: true }).catch(
-    (error: unknown) => {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    },
-  );
+  await removeEarlierAssets(target, files);
   for (const [path, bytes] of files) {
     await Deno.mkdir(dirname(join(target, path)), { recursive: true });
     await Deno.writeFile(join(target, path), bytes);

@@ -1,10 +1,13 @@
 /** The npm package of the client: its files, imports and size. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { join } from "@std/path";
 import { z } from "zod";
 import {
   buildClient,
+  BuildError,
   CORE_BUDGET_BYTES,
   measureEntry,
+  removeEarlierBuild,
 } from "../../../dev/tools/build-client.ts";
 
 const files = await buildClient();
@@ -59,4 +62,46 @@ Deno.test("build:client: the core keeps within its budget", async () => {
   const bytes = await measureEntry("mod.ts");
   assert(bytes <= CORE_BUDGET_BYTES, String(bytes));
   assertEquals(CORE_BUDGET_BYTES, 6 * 1024);
+});
+
+Deno.test("build:client: replaces an earlier build, and no other folder that has files", async () => {
+  const dir = await Deno.makeTempDir();
+  const make = async (name: string, content: Record<string, string>) => {
+    const folder = join(dir, name);
+    await Deno.mkdir(folder);
+    for (const [path, text] of Object.entries(content)) {
+      await Deno.writeTextFile(join(folder, path), text);
+    }
+    return folder;
+  };
+  const isThere = (path: string) =>
+    Deno.stat(path).then(() => true, () => false);
+  const ours = files.get("package.json") ?? "";
+  try {
+    const kept = [
+      await make("photos", { "one.jpg": "" }),
+      await make("other-package", { "package.json": "{}", "mod.js": "" }),
+      await make("no-json", { "package.json": "{", "mod.js": "" }),
+      await make("sources", { "package.json": ours, "mod.ts": "" }),
+      join(await make("parent", { "a-file": "" }), "a-file"),
+    ];
+    for (const folder of kept) {
+      const error = await assertRejects(
+        () => removeEarlierBuild(folder),
+        BuildError,
+      );
+      assert(error.message.startsWith(`${folder} `), error.message);
+      assert(await isThere(folder), folder);
+    }
+    assert(await isThere(join(dir, "photos", "one.jpg")));
+
+    const built = await make("built", { "package.json": ours, "mod.js": "" });
+    await Deno.mkdir(join(built, "template"));
+    await removeEarlierBuild(built);
+    assertEquals(await isThere(built), false);
+    await removeEarlierBuild(built);
+    await removeEarlierBuild(await make("empty", {}));
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
 });
