@@ -96,8 +96,19 @@ async function inUse(path: string): Promise<StackError> {
   );
 }
 
+/** In the folder of another project nothing else keeps Git from adding the keys and the database. */
+async function hideFromGit(folder: string): Promise<void> {
+  try {
+    await Deno.writeTextFile(join(folder, ".gitignore"), "*\n", {
+      createNew: true,
+    });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  }
+}
+
 /**
- * Creates the folder if necessary and locks it. Throws {@link StackError} when it is not writable or another stack
+ * Creates the folder if necessary and locks it. Git ignores its contents, unless it has a `.gitignore`. Throws {@link StackError} when it is not writable or another stack
  * holds it.
  */
 export async function openDataFolder(dir: string): Promise<DataFolder> {
@@ -107,6 +118,7 @@ export async function openDataFolder(dir: string): Promise<DataFolder> {
   let file: Deno.FsFile;
   try {
     await Deno.mkdir(path, { recursive: true });
+    await hideFromGit(path);
     await Deno.mkdir(storageDir, { recursive: true, mode: 0o700 });
     await Deno.mkdir(simulatorsDir, { recursive: true, mode: 0o700 });
     file = await Deno.open(join(path, lockName), {

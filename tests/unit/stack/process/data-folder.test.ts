@@ -69,6 +69,16 @@ Deno.test("data folder: while it is locked, it names the process and its address
   assertEquals(await stopStackOf(made.dir, longGrace), "was not running");
 });
 
+Deno.test("data folder: Git ignores it, unless it has a .gitignore", async () => {
+  await using made = await folder();
+  const ignored = join(made.dir, ".data", "stack", ".gitignore");
+  for (const expected of ["*\n", "keys.json\n"]) {
+    using _ = await openDataFolder(join(made.dir, ".data", "stack"));
+    assertEquals(await Deno.readTextFile(ignored), expected);
+    await Deno.writeTextFile(ignored, "keys.json\n");
+  }
+});
+
 Deno.test("stop: a process that holds the folder itself gets an error, not a signal", async () => {
   await using made = await folder();
   using _ = await openDataFolder(made.dir);
