@@ -417,6 +417,156 @@ liveTest(
   },
 );
 
+const changeSchema = z.object({
+  eventType: z.string(),
+  new: z.record(z.string(), z.unknown()),
+  old: z.record(z.string(), z.unknown()),
+  errors: z.array(z.string()).nullable(),
+});
+
+/** The changes of a table that arrive for a connection from now on. */
+async function changesOf(
+  { client }: Awaited<ReturnType<typeof connect>>,
+  table: string,
+) {
+  const seen = new Inbox<z.output<typeof changeSchema>>();
+  const ready = new Inbox<{ status?: string }>();
+  const channel = client.channel(`changes of ${table}`)
+    .on(
+      "postgres_changes",
+      { event: "*", schema: "public", table },
+      (payload) => seen.add(changeSchema.parse(payload)),
+    )
+    .on("system", {}, ready.add);
+  await joined(join(channel));
+  await ready.first(({ status }) => status === "ok");
+  return seen;
+}
+
+liveTest(
+  "realtime: of a table with replica identity full, nulls and large values arrive, and deleted rows do not",
+  async () => {
+    const stack = running();
+    const [ann, bob] = [await signUp(stack), await signUp(stack)];
+    await stack.sql`
+      do $$ begin
+        create table public.letters (
+          id uuid primary key, user_id uuid not null, title text, body text, secret text
+        );
+        alter table public.letters replica identity full;
+        -- Outside the row, so that an update of another column does not send it.
+        alter table public.letters alter column body set storage external;
+        alter table public.letters enable row level security;
+        grant select (id, user_id, title, body) on public.letters to authenticated;
+        create policy "people read their letters" on public.letters
+          for select to authenticated using (user_id = (select auth.uid()));
+        alter publication supabase_realtime add table public.letters;
+      end $$`;
+    try {
+      await using mine = await connect(stack, ann.accessToken);
+      await using theirs = await connect(stack, bob.accessToken);
+      const seen = await changesOf(mine, "letters");
+      const foreign = await changesOf(theirs, "letters");
+      const id = crypto.randomUUID();
+      const body = "a large value ".repeat(1000);
+      await stack.sql`
+        insert into public.letters (id, user_id, body, secret)
+        values (${id}, ${ann.id}, ${body}, 'secret')`;
+      // The policies are checked at the delivery, so the row must not change before.
+      await seen.first(({ eventType }) => eventType === "INSERT");
+      await stack
+        .sql`update public.letters set title = 'Dear' where id = ${id}`;
+      await seen.first(({ eventType }) => eventType === "UPDATE");
+      await stack.sql`delete from public.letters where id = ${id}`;
+      await seen.first(({ eventType }) => eventType === "DELETE");
+      await foreign.first(({ eventType }) => eventType === "DELETE");
+      const before = { id, user_id: ann.id, title: null, body };
+      const deleted = { eventType: "DELETE", new: {}, old: { id } };
+      assertEquals(
+        seen.all.map(({ errors: _, ...change }) => change),
+        [
+          { eventType: "INSERT", new: before, old: {} },
+          {
+            eventType: "UPDATE",
+            new: { ...before, title: "Dear" },
+            old: before,
+          },
+          deleted,
+        ],
+      );
+      assertEquals(
+        foreign.all.map(({ errors: _, ...change }) => change),
+        [deleted],
+      );
+    } finally {
+      await stack.sql`drop table public.letters`;
+    }
+  },
+);
+
+liveTest(
+  "realtime: of a table without row level security, the whole deleted row arrives with replica identity full",
+  async () => {
+    const stack = running();
+    const ann = await signUp(stack);
+    await stack.sql`
+      do $$ begin
+        create table public.signs (
+          area int, id int, text text, primary key (area, id) include (text)
+        );
+        create table public.keyless (text text);
+        create table public.hidden (id int primary key, text text);
+        alter table public.keyless replica identity full;
+        grant select on public.signs, public.keyless to authenticated;
+        grant select (text) on public.hidden to authenticated;
+        alter publication supabase_realtime add table public.signs, public.keyless, public.hidden;
+      end $$`;
+    try {
+      await using mine = await connect(stack, ann.accessToken);
+      const signs = await changesOf(mine, "signs");
+      const keyless = await changesOf(mine, "keyless");
+      const hidden = await changesOf(mine, "hidden");
+      await stack.sql`insert into public.signs values (1, 1, 'one')`;
+      await stack.sql`update public.signs set id = 2`;
+      await stack.sql`delete from public.signs`;
+      await stack.sql`alter table public.signs replica identity full`;
+      await stack.sql`insert into public.signs values (1, 3, null)`;
+      await stack.sql`delete from public.signs`;
+      await signs.first(({ old }) => old["id"] === 3);
+      assertEquals(
+        signs.all.map((one) => [one.eventType, one.new, one.old]),
+        [
+          ["INSERT", { area: 1, id: 1, text: "one" }, {}],
+          ["UPDATE", { area: 1, id: 2, text: "one" }, { area: 1, id: 1 }],
+          ["DELETE", {}, { area: 1, id: 2 }],
+          ["INSERT", { area: 1, id: 3, text: null }, {}],
+          ["DELETE", {}, { area: 1, id: 3, text: null }],
+        ],
+      );
+      await stack.sql`insert into public.keyless values ('secret')`;
+      await stack.sql`update public.keyless set text = 'other'`;
+      await stack.sql`insert into public.hidden values (1, 'secret')`;
+      await stack.sql`update public.hidden set text = 'other'`;
+      for (
+        const [changes, error] of [
+          [keyless, "Error 400: Bad Request, no primary key"],
+          [hidden, "Error 401: Unauthorized"],
+        ] as const
+      ) {
+        await changes.first(({ eventType }) => eventType === "UPDATE");
+        const empty = { new: {}, old: {}, errors: [error] };
+        assertEquals(changes.all, [
+          { eventType: "INSERT", ...empty },
+          { eventType: "UPDATE", ...empty },
+        ]);
+      }
+    } finally {
+      await stack
+        .sql`drop table public.signs, public.keyless, public.hidden`;
+    }
+  },
+);
+
 liveTest(
   "realtime: without a key of the project a connection is 401, and plain HTTP is 426",
   async () => {

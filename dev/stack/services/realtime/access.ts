@@ -25,6 +25,25 @@ const typeRow = z.object({
   whole: z.string(),
 });
 
+interface TableName {
+  schema: string;
+  name: string;
+}
+
+/** What a role may read of a table, by the names of its columns. */
+export interface TableRights {
+  readable: Set<string>;
+  primaryKey: Set<string>;
+  isRowSecurityEnabled: boolean;
+}
+
+const rightRow = z.object({
+  name: z.string(),
+  isReadable: z.boolean(),
+  isPrimaryKey: z.boolean(),
+  isRowSecurityEnabled: z.boolean(),
+});
+
 const storedRow = z.object({
   id: z.uuid(),
   event: z.string(),
@@ -122,38 +141,58 @@ export class RealtimeAccess {
     return z.array(storedRow).parse(rows).reverse();
   }
 
-  /** The columns of a row that the caller may read; undefined when the policies hide the row. */
-  async readableColumns(
-    table: { schema: string; name: string },
-    key: Row,
-    caller: Caller,
-  ): Promise<Set<string> | undefined> {
+  /** What a role may read of a table. */
+  async rightsOn(table: TableName, role: string): Promise<TableRights> {
     const { rows } = await this.#sessions.query(
-      `select a.attname as name
-      from pg_catalog.pg_attribute a
-      where a.attrelid = format('%I.%I', $1::text, $2::text)::regclass
-        and a.attnum > 0 and not a.attisdropped
-        and has_column_privilege($3, a.attrelid, a.attnum, 'select')`,
-      [table.schema, table.name, caller.role],
+      `select a.attname as name,
+        has_column_privilege($3, c.oid, a.attnum, 'select') as "isReadable",
+        exists (
+          select from pg_catalog.pg_index i
+          where i.indrelid = c.oid and i.indisprimary
+            -- Behind the key are the columns of INCLUDE.
+            and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+        ) as "isPrimaryKey",
+        c.relrowsecurity as "isRowSecurityEnabled"
+      from pg_catalog.pg_class c
+      join pg_catalog.pg_attribute a on a.attrelid = c.oid
+      where c.oid = format('%I.%I', $1::text, $2::text)::regclass
+        and a.attnum > 0 and not a.attisdropped`,
+      [table.schema, table.name, role],
     );
-    const names = z.array(z.object({ name: z.string() })).parse(rows)
-      .map(({ name }) => name);
-    const where = Object.entries(key);
-    if (names.length === 0 || where.length === 0) return undefined;
-    const isVisible = await this.#probe(async (session) => {
+    const columns = z.array(rightRow).parse(rows);
+    const namesOf = (some: typeof columns) =>
+      new Set(some.map(({ name }) => name));
+    return {
+      readable: namesOf(columns.filter(({ isReadable }) => isReadable)),
+      primaryKey: namesOf(columns.filter(({ isPrimaryKey }) => isPrimaryKey)),
+      isRowSecurityEnabled: columns.some((one) => one.isRowSecurityEnabled),
+    };
+  }
+
+  /** Whether the policies show a row to the caller. False when a column of its primary key is absent. */
+  async mayReadRow(
+    table: TableName,
+    primaryKey: ReadonlySet<string>,
+    row: Row,
+    caller: Caller,
+  ): Promise<boolean> {
+    const key = [...primaryKey].map((name) => ({ name, value: row[name] }));
+    const isWhole = key.length > 0 &&
+      key.every(({ value }) => value !== undefined);
+    if (!isWhole) return false;
+    return await this.#probe(async (session) => {
       await assumeRole(session, "", caller);
-      const conditions = where.map(([name], index) =>
+      const conditions = key.map(({ name }, index) =>
         `${identifier(name)}::text = $${index + 1}`
       );
       const found = await session.query(
         `select 1 from ${identifier(table.schema)}.${
           identifier(table.name)
         } where ${conditions.join(" and ")}`,
-        where.map(([, value]) => String(value)),
+        key.map(({ value }) => value),
       );
       return found.rows.length > 0;
     });
-    return isVisible ? new Set(names) : undefined;
   }
 
   /** Columns for messages, with the short names of their types. */

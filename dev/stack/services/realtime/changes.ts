@@ -1,8 +1,8 @@
 /** `postgres_changes`: rows of published tables that a client subscribes to, under the policies of their tables. */
 import { z } from "zod";
 import type { Caller } from "../requests/caller.ts";
-import type { RealtimeAccess } from "./access.ts";
-import type { Column, Row, WrittenRow } from "./pgoutput.ts";
+import type { RealtimeAccess, TableRights } from "./access.ts";
+import { type Column, pick, type Row, type WrittenRow } from "./pgoutput.ts";
 
 /** A client's request at the join; it is echoed unchanged. */
 export const changeRequestSchema = z.looseObject({
@@ -32,7 +32,10 @@ export function readFilter(filter: string): Filter | undefined {
     : { column, value };
 }
 
-/** Whether a change matches a subscription. The filter is compared with the new row, for a DELETE with the old key. */
+/**
+ * Whether a change matches a subscription. The filter is compared with the new row, for a DELETE with the old one as far
+ * as the replica identity includes it.
+ */
 export function matches(
   { request }: ChangeSubscription,
   change: WrittenRow,
@@ -44,13 +47,14 @@ export function matches(
   if (request.filter === undefined) return true;
   const filter = readFilter(request.filter);
   const row = change.record ?? change.old;
-  return filter !== undefined && row !== null &&
-    String(row[filter.column]) === filter.value;
+  return filter !== undefined && row?.[filter.column] === filter.value;
 }
 
 /**
- * The part of a change that a caller may see, as the `data` of the message; undefined when there is none. A deleted row
- * cannot be queried any more, so every subscriber sees its key, as on a hosted project.
+ * The part of a change that a caller may see, as the `data` of the message; undefined when the policies hide the row. A
+ * deleted row cannot be queried any more: every subscriber gets its primary key, and without row level security all
+ * that the replica identity includes. A row that has no primary key, or one that the caller may not read, is an error
+ * without content. All of this is as on a hosted project (`realtime.apply_rls`).
  */
 export async function visibleData(
   access: RealtimeAccess,
@@ -58,47 +62,63 @@ export async function visibleData(
   caller: Caller,
 ): Promise<Record<string, unknown> | undefined> {
   const { schema, table, type } = change;
-  const keys = change.columns.filter(({ isKey }) => isKey);
-  const visible = type === "DELETE" ? keys : await readable(
-    access,
-    change,
-    keys,
-    caller,
-  );
-  if (visible === undefined) return undefined;
+  const place = { schema, name: table };
+  const rights = await access.rightsOn(place, caller.role);
   const common = {
     schema,
     table,
     commit_timestamp: change.committedAt.toISOString(),
     type,
+  };
+  const record = change.record ?? {};
+  if (type !== "DELETE") {
+    const refusal = refusalBy(rights);
+    if (refusal !== undefined) {
+      return {
+        ...common,
+        columns: [],
+        record: {},
+        old_record: {},
+        errors: [refusal],
+      };
+    }
+    const isVisible = !rights.isRowSecurityEnabled ||
+      await access.mayReadRow(place, rights.primaryKey, record, caller);
+    if (!isVisible) return undefined;
+  }
+  const visible = change.columns.filter(({ name }) =>
+    rights.readable.has(name)
+  );
+  const whole = {
+    ...common,
     columns: await access.describe(visible),
     errors: null,
   };
-  const json = (row: Row) => access.asJson(visible, row);
-  const old = change.old ?? pick(change.record ?? {}, keys);
-  if (type === "DELETE") return { ...common, old_record: await json(old) };
-  const record = await json(change.record ?? {});
-  return type === "INSERT"
-    ? { ...common, record }
-    : { ...common, record, old_record: await json(old) };
+  const json = (columns: readonly Column[], row: Row) =>
+    access.asJson(columns, row);
+  if (type === "DELETE") {
+    const shown = rights.isRowSecurityEnabled
+      ? visible.filter(({ name }) => rights.primaryKey.has(name))
+      : visible;
+    return { ...whole, old_record: await json(shown, change.old ?? {}) };
+  }
+  if (type === "INSERT") {
+    return { ...whole, record: await json(visible, record) };
+  }
+  const identity = change.columns.filter(({ isIdentity }) => isIdentity);
+  return {
+    ...whole,
+    record: await json(visible, record),
+    old_record: await json(visible, change.old ?? pick(record, identity)),
+  };
 }
 
-async function readable(
-  access: RealtimeAccess,
-  { schema, table, columns, record }: WrittenRow,
-  keys: readonly Column[],
-  caller: Caller,
-): Promise<readonly Column[] | undefined> {
-  const names = await access.readableColumns(
-    { schema, name: table },
-    pick(record ?? {}, keys),
-    caller,
-  );
-  return names && columns.filter(({ name }) => names.has(name));
-}
-
-function pick(row: Row, columns: readonly Column[]): Row {
-  return Object.fromEntries(
-    columns.map(({ name }) => [name, row[name] ?? null]),
-  );
+/** The hosted server's words for a row that cannot be checked. */
+function refusalBy(
+  { primaryKey, readable }: TableRights,
+): string | undefined {
+  if (primaryKey.size === 0) return "Error 400: Bad Request, no primary key";
+  return primaryKey.isSubsetOf(readable)
+    ? undefined
+    : "Error 401: Unauthorized";
 }

@@ -7,11 +7,14 @@
 export interface Column {
   name: string;
   typeId: number;
-  /** Whether it belongs to the replica identity: the primary key by default. */
-  isKey: boolean;
+  /** Whether it belongs to the replica identity: the primary key by default, every column with `full`. */
+  isIdentity: boolean;
 }
 
-/** A row of texts and nulls. A large value that an update did not change is absent. */
+/**
+ * A row of texts and nulls. A large value that an update did not change is absent, unless the replica identity includes
+ * it.
+ */
 export type Row = Record<string, string | null>;
 
 /** A row that a transaction wrote. */
@@ -128,8 +131,12 @@ export class PgOutputReader {
     reader.byte();
     const columns: Column[] = [];
     for (let count = reader.int16(); count > 0; count--) {
-      const isKey = (reader.byte() & 1) === 1;
-      columns.push({ isKey, name: reader.name(), typeId: reader.int32() });
+      const isIdentity = (reader.byte() & 1) === 1;
+      columns.push({
+        isIdentity,
+        name: reader.name(),
+        typeId: reader.int32(),
+      });
       reader.int32();
     }
     this.#relations.set(id, { schema, table, columns });
@@ -145,12 +152,29 @@ export class PgOutputReader {
     let old: Row | null = null;
     let kind = reader.letter();
     if (kind === "K" || kind === "O") {
-      old = readRow(reader, relation.columns);
+      const { columns } = relation;
+      // A key has a null for each column that does not belong to it.
+      old = pick(
+        readRow(reader, columns),
+        columns.filter(({ isIdentity }) => isIdentity),
+      );
       kind = type === "UPDATE" ? reader.letter() : "";
     }
-    if (kind === "N") record = readRow(reader, relation.columns);
+    if (kind === "N") {
+      record = { ...old, ...readRow(reader, relation.columns) };
+    }
     return { type, ...relation, committedAt: this.#committedAt, record, old };
   }
+}
+
+/** The part of a row in some columns; absent ones stay absent. */
+export function pick(row: Row, columns: readonly Column[]): Row {
+  const part: Row = {};
+  for (const { name } of columns) {
+    const value = row[name];
+    if (value !== undefined) part[name] = value;
+  }
+  return part;
 }
 
 function readRow(reader: Reader, columns: readonly Column[]): Row {
