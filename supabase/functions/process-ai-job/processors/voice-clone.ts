@@ -7,6 +7,7 @@ import {
 } from "../../_shared/contracts/voice-clone.ts";
 import type { Database } from "../../_shared/database.types.ts";
 import { JobFailure } from "../../_shared/failures/job-failure.ts";
+import { unpaid } from "../../_shared/failures/provider-failure.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
 import type { Processor } from "../../_shared/jobs/job-context.ts";
 import { snoozeOnOutage } from "../../_shared/jobs/provider-outcome.ts";
@@ -48,15 +49,21 @@ export function createVoiceCloneProcessor(deps: {
         remove_background_noise,
       } = metadata;
 
-      progress(10, "fetching_input");
-      const recording = await asSound(
-        await downloadInput(deps.supabase, inputUrl, {
-          name: "recording",
-          consumer: job.job_type,
-          maxBytes: MAX_RECORDING_BYTES,
-          signal,
-        }),
-      );
+      const fetchRecording = async (signal: AbortSignal) =>
+        await asSound(
+          await downloadInput(deps.supabase, inputUrl, {
+            name: "recording",
+            consumer: job.job_type,
+            maxBytes: MAX_RECORDING_BYTES,
+            signal,
+          }),
+        );
+      let recording: Blob | undefined;
+      // A voice that was created, or may have been, needs no recording.
+      if (job.spend === "none") {
+        progress(10, "fetching_input");
+        recording = await fetchRecording(signal);
+      }
 
       const marker = `job:${job.id}`;
       let isFromEarlier = true;
@@ -68,9 +75,10 @@ export function createVoiceCloneProcessor(deps: {
         units: 1,
         isLast: true,
         prepare: () => deps.voices.prepare(),
-        send: (signal) => {
+        send: async (signal) => {
           isFromEarlier = false;
-          return deps.voices.create({
+          recording ??= await unpaid(() => fetchRecording(signal));
+          return await deps.voices.create({
             name: voice_name,
             description,
             labels,
