@@ -320,6 +320,29 @@ Deno.test("removals: an object is kept until the last row that needs it is delet
   });
 });
 
+Deno.test("removals: what its owner deletes is removed, also when an ended job had queued it before", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const anna = (await db.createUser()).id;
+    const job = await insertClaimedJob(bench, { user_id: anna });
+    const { id, path } = await addAvatar(db, anna, { job_id: job.id });
+    await bench.queue.completeWithOutput(job, {}, path);
+    await db.sql`
+      insert into private.storage_removals (object_path, user_id, reason)
+      values (${path}, ${anna}, 'job_leftovers')`;
+    assertEquals(await storageRemovals(db, anna, "due"), []);
+    await db.sql`delete from public.avatars where id = ${id}`;
+    assertEquals(await storageRemovals(db, anna, "due"), [
+      { object_path: path, reason: "avatars" },
+    ]);
+    // The deletion of the job asks for less.
+    await db.sql`delete from public.ai_jobs where id = ${job.id}`;
+    assertEquals(await storageRemovals(db, anna, "due"), [
+      { object_path: path, reason: "avatars" },
+    ]);
+  });
+});
+
 Deno.test("removals: a path that is used again after its object was removed, and deleted again, is queued again", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;

@@ -567,6 +567,25 @@ Deno.test("provider scans: one at a time; interrupted ones resume, failed ones r
   });
 });
 
+Deno.test("provider scans: one whose rows cannot be queried continues for an interval, then reads the list again", async () => {
+  await withQueue(async ({ db }) => {
+    const scan = await beginScan(db.sql);
+    assertEquals(await recordPage(db.sql, scan, [], null), true);
+    await endScan(db.sql, scan, "provider_unauthorized");
+    const second = await beginScan(db.sql);
+    assertEquals(second?.is_listed, true);
+    await endScan(db.sql, second, "provider_unauthorized");
+    await db.sql`
+      update private.provider_scans
+      set started_at = started_at - interval '7 hours', listed_at = listed_at - interval '7 hours'`;
+    const third = await beginScan(db.sql);
+    assertEquals([third?.is_listed, third?.page_cursor], [false, null]);
+    const [row] = await db.sql<{ is_new: boolean; pages: number }[]>`
+      select started_at > now() - interval '1 minute' as is_new, pages from private.provider_scans`;
+    assertEquals({ ...row }, { is_new: true, pages: 0 });
+  });
+});
+
 Deno.test("record_provider_page: only orphans are queued, and only when seen again after the grace", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;

@@ -326,6 +326,20 @@ Deno.test("health: a due job that is not claimed is stuck, unless it has a reaso
   });
 });
 
+Deno.test("health: a stuck job is counted also behind 200 older ones of a paused user", async () => {
+  await withHealthy(async ({ db }) => {
+    const jobs = await insertJobs(db, 210);
+    await db.sql`
+      update public.ai_jobs set created_at = now() - interval '10 minutes', scheduled_at = now() - interval '9 minutes'
+      where id = any (${jobs})`;
+    await db.sql`select private.ready_due_ai_jobs(1000)`;
+    const { user_id } = await insertUnclaimed(db);
+    await db.sql`
+      update public.ai_limits set paused_at = now() where user_id is not null and user_id <> ${user_id}`;
+    assertEquals(await failingChecks(db), { stuck_jobs: "failing" });
+  });
+});
+
 Deno.test("health: a due job of a provider without room is not stuck", async () => {
   await withHealthy(async (bench) => {
     const { db } = bench;

@@ -198,6 +198,29 @@ Deno.test("resolve_unknown_ai_job: several calls get one answer each, and the jo
   });
 });
 
+Deno.test("resolve_unknown_ai_job: an answered job that cannot run leaves its object to the janitor, not to nobody", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    await db.sql`
+      update private.janitor_settings set failed_grace_seconds = 0, orphan_grace_seconds = 0`;
+    const job = await park(bench);
+    const looked = async () => {
+      const [row] = await db.sql<{ count: number }[]>`
+        select private.queue_job_leftovers(10) as count`;
+      return row?.count;
+    };
+    await looked();
+    await db.sql`
+      update public.ai_limits set max_active_jobs = 0 where user_id = ${job.user_id}`;
+    assertEquals(await resolveWith(db.sql, job.id, "voice-of-the-call"), true);
+    assertEquals((await readJob(db, job.id)).status, "failed");
+    assertEquals(await looked(), 1);
+    const removals = await db.sql<{ id: string }[]>`
+      select provider_object_id as id from private.provider_removals where job_id = ${job.id}`;
+    assertEquals(removals.map(({ id }) => id), ["voice-of-the-call"]);
+  });
+});
+
 Deno.test("a parked job is not retried either when another of its calls has succeeded", async (t) => {
   await withQueue(async (bench) => {
     const { db } = bench;

@@ -121,6 +121,23 @@ const obstacles: Obstacle[] = [
     spoil: (db) => db.sql`update public.ai_job_types set cache_ttl_seconds = 0`,
   },
   {
+    name: "an output that will be removed, because its owner deleted it",
+    spoil: async (db, source) => {
+      const output = await db.putObject({
+        bucket: "outputs",
+        path: `${source.user_id}/speech.mp3`,
+        mimetype: "audio/mpeg",
+        size: 1,
+      });
+      await db
+        .sql`update public.ai_jobs set output_url = ${output} where id = ${source.id}`;
+      await db.sql`
+        insert into public.media (user_id, media_type, storage_path, file_name, content_type, size_bytes)
+        values (${source.user_id}, 'audio', ${output}, 'a.mp3', 'audio/mpeg', 1)`;
+      await db.sql`delete from public.media where storage_path = ${output}`;
+    },
+  },
+  {
     name: "an output that is gone",
     spoil: (db, source) =>
       db.sql`
@@ -155,6 +172,22 @@ const reusable: Partial<Obstacle>[] = [
         set created_at = now() - interval '2 days', started_at = now() - interval '2 days',
           completed_at = now() - interval '23 hours 59 minutes'
         where id = ${source.id}`,
+  },
+  {
+    name: "an output whose removal waits, because a job still has it",
+    spoil: async (db, source) => {
+      const output = await db.putObject({
+        bucket: "outputs",
+        path: `${source.user_id}/shared.mp3`,
+        mimetype: "audio/mpeg",
+        size: 1,
+      });
+      await db
+        .sql`update public.ai_jobs set output_url = ${output} where id = ${source.id}`;
+      await db.sql`
+        insert into private.storage_removals (object_path, user_id, reason)
+        values (${output}, ${source.user_id}, 'ai_jobs')`;
+    },
   },
   {
     name: "an output that still exists",

@@ -315,6 +315,45 @@ Deno.test("scan_stored_files: reads an index, however many files there are", asy
   });
 });
 
+Deno.test("is_object_referenced: reads no more of an owner with very many jobs", async () => {
+  await withDatabase(async (db) => {
+    const { id } = await db.createUser();
+    const admin = postgres(db.adminUrl, { max: 1, onnotice: () => {} });
+    try {
+      await admin.begin(async (sql) => {
+        await sql`set local session_replication_role = replica`;
+        await sql`
+          insert into public.ai_jobs (user_id, job_type, provider, status, progress_percentage, started_at, completed_at, output_url, result_data, metadata)
+          select ${id}, 'text_to_speech', 'elevenlabs', 'completed', 100, now(), now(), 'outputs/' || ${id} || '/' || n || '.mp3', '{}', '{}'
+          from generate_series(1, 2000) as n`;
+      });
+      await admin`analyze public.ai_jobs`;
+    } finally {
+      await admin.end();
+    }
+    const rowsRead = async () => {
+      await db.sql`select pg_stat_force_next_flush()`;
+      const [row] = await db.sql<{ rows: number }[]>`
+        select (seq_tup_read + idx_tup_fetch)::int as rows
+        from pg_stat_all_tables where relid = 'public.ai_jobs'::regclass`;
+      assert(row !== undefined);
+      return row.rows;
+    };
+    const before = await rowsRead();
+    const [found] = await db.sql<{ referenced: number }[]>`
+      select count(*) filter (where private.is_object_referenced(r))::int as referenced
+      from (
+        select (jsonb_populate_record(null::private.storage_removals, jsonb_build_object(
+          'object_path', 'outputs/' || ${id} || '/' || n || '.mp3', 'user_id', ${id}::text, 'reason', 'job_leftovers'
+        ))).*
+        from generate_series(1991, 2010) as n
+      ) as r`;
+    assertEquals(found?.referenced, 10);
+    const read = await rowsRead() - before;
+    assert(read < 200, `${read} rows read for 20 files`);
+  });
+});
+
 /** The number of sequential scans of the table. */
 async function readsOf(db: TestDatabase): Promise<{ whole: number }> {
   await db.sql`select pg_stat_force_next_flush()`;

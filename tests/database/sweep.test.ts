@@ -217,6 +217,25 @@ Deno.test("sweep_ai_jobs: dispatches the 200 longest waiting jobs, in calls of 2
   });
 });
 
+Deno.test("sweep_ai_jobs: a kind with more than 200 due jobs does not keep the others from being dispatched", async () => {
+  await withDatabase(async (db) => {
+    await setVault(db);
+    await db.sql`
+      insert into public.ai_job_types (job_type, provider, input_buckets, input_mime_types, is_input_required)
+      values ('a_first', 'elevenlabs', '{}', '{}', false), ('z_last', 'elevenlabs', '{}', '{}', false)`;
+    const { id: userId } = await db.createUser();
+    await insertJobs(db, 230);
+    const others = await db.sql<{ id: string }[]>`
+      insert into public.ai_jobs (user_id, job_type, metadata)
+      select ${userId}, t, '{}' from unnest(array['a_first', 'z_last']) as t
+      returning id`;
+    const { dispatched, calls } = await sweep(db);
+    assertEquals(dispatched, 200);
+    const missing = others.filter(({ id }) => !calls.flat().includes(id));
+    assertEquals(missing, []);
+  });
+});
+
 Deno.test("sweep_ai_jobs: no more jobs are dispatched than their provider has room for", async () => {
   await withDatabase(async (db) => {
     await setVault(db);

@@ -48,7 +48,8 @@ const ROWS_AT_ONCE = 20;
 const MAX_FOUND = 5;
 
 /**
- * Runs until nothing is due or no time is left.
+ * Runs until nothing is due or no time is left. A scan of the buckets that fails does not keep what is due from being
+ * removed; its error is thrown at the end.
  *
  * @throws {AppError} when the database cannot be reached. Failures of providers and Storage are recorded, not thrown.
  */
@@ -68,7 +69,11 @@ export async function runJanitor(deps: JanitorDeps): Promise<JanitorSummary> {
   const usable = new Map(
     deps.inventories.map((inventory) => [inventory.provider, inventory]),
   );
-  await scanFiles(deps, summary);
+  let scanError: unknown;
+  await scanFiles(deps, summary).catch((error) => {
+    deps.log.warn("files_not_scanned", { error });
+    scanError = error;
+  });
   await removeDueFiles(deps, summary);
   await removeObjects(deps, usable, summary);
   for (const inventory of [...usable.values()]) {
@@ -76,6 +81,7 @@ export async function runJanitor(deps: JanitorDeps): Promise<JanitorSummary> {
   }
   // The scan may have queued more.
   await removeObjects(deps, usable, summary);
+  if (scanError !== undefined) throw scanError;
   return summary;
 }
 
@@ -255,10 +261,11 @@ async function readList(
 }
 
 /**
- * Queries each object that a row names but the list did not show: it counts as missing only if the provider says so.
+ * Queries each object that a row names but the list did not show: it counts as missing only if the provider says so. An
+ * id that the provider does not accept is passed over, so that it does not keep the scan from its end.
  */
 async function checkUnseen(
-  { repository, signal, hasTime }: JanitorDeps,
+  { repository, signal, hasTime, log }: JanitorDeps,
   inventory: ProviderInventory,
   begun: Scan,
   summary: JanitorSummary,
@@ -273,7 +280,15 @@ async function checkUnseen(
     const missing: string[] = [];
     const present: string[] = [];
     for (const id of ids) {
-      (await inventory.has(id, signal) ? present : missing).push(id);
+      const isPresent = await inventory.has(id, signal).catch((error) => {
+        if (!isRefusedId(error)) throw error;
+        log.warn("object_not_checked", {
+          provider: inventory.provider,
+          error,
+        });
+        return true;
+      });
+      (isPresent ? present : missing).push(id);
     }
     const isLeased = await repository.noteRows(inventory.provider, begun, {
       missing,
@@ -284,6 +299,9 @@ async function checkUnseen(
   }
   return false;
 }
+
+const isRefusedId = (error: unknown) =>
+  error instanceof ProviderFailure && error.code === "provider_rejected_input";
 
 /** Whether the provider fails for every object, so that this run sends it nothing more. */
 function isProviderUnusable({ code, httpStatus }: ProviderFailure): boolean {

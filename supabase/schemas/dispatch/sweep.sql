@@ -28,28 +28,33 @@ begin
   for v_chunk in
     select array_agg(due.id order by due.position)
     from (
-      select j.id, row_number() over () as position
-      from public.ai_job_types as t
-      cross join public.ai_providers as p
-      cross join lateral (
-        select p.max_concurrent - count(*) as room
-        from public.ai_jobs as r
-        where r.status = 'processing' and r.provider = p.provider
-      ) as k
-      cross join lateral (
-        select w.id
-        from public.ai_jobs as w
-        where w.job_type = t.job_type and w.provider = p.provider and w.status = 'pending' and w.queue_key is not null
-          and w.attempt < w.max_attempts
-          -- No worker could claim them, and each call has a cost. In coalesce for the planner's sake, as in claim_ai_jobs.
-          and coalesce(w.user_id <> all (v_blocked_users), true)
-        order by w.scheduled_at
-        -- More could not be claimed, and each call has a cost.
-        limit least(greatest(k.room, 0), 200)
-      ) as j
-      where t.is_enabled and t.paused_at is null and p.paused_at is null
-        and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp())
-      limit 200
+      select chosen.id, row_number() over (order by chosen.worker, chosen.place, chosen.id) as position
+      from (
+        select j.id, j.place, t.worker
+        from public.ai_job_types as t
+        cross join public.ai_providers as p
+        cross join lateral (
+          select p.max_concurrent - count(*) as room
+          from public.ai_jobs as r
+          where r.status = 'processing' and r.provider = p.provider
+        ) as k
+        cross join lateral (
+          select w.id, row_number() over (order by w.scheduled_at) as place
+          from public.ai_jobs as w
+          where w.job_type = t.job_type and w.provider = p.provider and w.status = 'pending' and w.queue_key is not null
+            and w.attempt < w.max_attempts
+            -- No worker could claim them, and each call has a cost. In coalesce for the planner's sake, as in claim_ai_jobs.
+            and coalesce(w.user_id <> all (v_blocked_users), true)
+          order by w.scheduled_at
+          -- More could not be claimed, and each call has a cost.
+          limit least(greatest(k.room, 0), 200)
+        ) as j
+        where t.is_enabled and t.paused_at is null and p.paused_at is null
+          and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp())
+        -- The oldest of each kind first, so that a kind with many cannot keep the jobs of the others from their worker.
+        order by j.place
+        limit 200
+      ) as chosen
     ) as due
     group by (due.position - 1) / 20
     order by min(due.position)

@@ -79,8 +79,7 @@ as $$
             j.status = 'failed'
             and (
               -- Parked: only an operator can find out the outcome of the call.
-              j.error_code = 'outcome_unknown'
-              or exists (
+              exists (
                 select 1 from public.ai_provider_calls as o where o.job_id = j.id and o.outcome in ('sent', 'unknown')
               )
               or j.completed_at > clock_timestamp() - make_interval(

@@ -1,5 +1,18 @@
 -- The comparison of a provider's list with our rows.
 
+create function private.is_scan_continued(p_scan private.provider_scans, p_interval interval)
+returns boolean
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select p_scan.finished_at is null and coalesce(p_scan.listed_at > clock_timestamp() - p_interval, true);
+$$;
+comment on function private.is_scan_continued(private.provider_scans, interval) is
+  'Whether the next scan of a provider continues this one, which did not finish. Not when its list is older than the '
+  'interval between scans: otherwise one row that cannot be queried would keep the list from being read ever again.';
+
 create function public.begin_provider_scan(p_provider text, p_lease_seconds integer default 120)
 returns table (lease_token uuid, page_cursor text, is_listed boolean)
 language plpgsql
@@ -23,10 +36,10 @@ begin
   insert into private.provider_scans as s (provider, started_at, lease_token, lease_expires_at)
   values (p_provider, clock_timestamp(), gen_random_uuid(), clock_timestamp() + make_interval(secs => p_lease_seconds))
   on conflict (provider) do update
-  set started_at = case when s.finished_at is null then s.started_at else excluded.started_at end,
-      page_cursor = case when s.finished_at is null then s.page_cursor end,
-      pages = case when s.finished_at is null then s.pages else 0 end,
-      listed_at = case when s.finished_at is null then s.listed_at end,
+  set started_at = case when private.is_scan_continued(s, v_interval) then s.started_at else excluded.started_at end,
+      page_cursor = case when private.is_scan_continued(s, v_interval) then s.page_cursor end,
+      pages = case when private.is_scan_continued(s, v_interval) then s.pages else 0 end,
+      listed_at = case when private.is_scan_continued(s, v_interval) then s.listed_at end,
       finished_at = null,
       last_error_code = null,
       lease_token = excluded.lease_token,
@@ -41,7 +54,7 @@ end;
 $$;
 comment on function public.begin_provider_scan(text, integer) is
   'Leases the scan of a provider''s list: a new one if the last is old enough, otherwise an interrupted one, from its '
-  'next page on. 0 rows: nothing to do, or another run holds the lease. service_role only; security definer because '
+  'next page on, unless its list is older than the interval between scans. 0 rows: nothing to do, or another run holds the lease. service_role only; security definer because '
   'the table is in schema private.';
 revoke execute on function public.begin_provider_scan(text, integer) from public, anon, authenticated;
 grant execute on function public.begin_provider_scan(text, integer) to service_role;

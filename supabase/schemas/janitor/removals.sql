@@ -119,11 +119,13 @@ declare
   v_path text := to_jsonb(old) ->> v_column;
 begin
   if v_path is not null and (tg_op = 'DELETE' or v_path is distinct from to_jsonb(new) ->> v_column) then
-    insert into private.storage_removals (object_path, user_id, reason)
+    insert into private.storage_removals as r (object_path, user_id, reason)
     values (v_path, old.user_id, tg_table_name)
-    -- Requested again: the reason to keep it may no longer apply, and the object to remove is the current one.
+    -- Requested again: the reason to keep it may no longer apply, and the object to remove is the current one. A job that
+    -- ends or is deleted removes less than the owner, who deletes what it made.
     on conflict (object_path) where done_at is null do update
-    set requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at;
+    set requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at,
+        reason = case when r.reason in ('ai_jobs', 'job_leftovers') then excluded.reason else r.reason end;
   end if;
   return null;
 end;

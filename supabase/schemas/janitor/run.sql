@@ -45,17 +45,15 @@ begin
     ) as d;
     continue when v_jobs is null;
 
-    -- A parked job keeps everything: an operator may let it continue. Once resolved it ends again and is picked up then.
+    -- A parked job keeps everything: an operator may let it continue. The answer makes it run, or ends it again, and it
+    -- is picked up then.
     select array_agg(j.id) into v_jobs
     from public.ai_jobs as j
     where j.id = any (v_jobs)
       and (
         j.status = 'cancelled'
-        or (
-          j.error_code <> 'outcome_unknown'
-          and not exists (
-            select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome in ('sent', 'unknown')
-          )
+        or not exists (
+          select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome in ('sent', 'unknown')
         )
       );
 

@@ -13,23 +13,38 @@ as $$
       select 1 from public.voices as v where v.user_id = p_removal.user_id and v.sample_url = p_removal.object_path
     )
     or private.is_object_in_registered_row(p_removal.user_id, p_removal.object_path)
+    -- One condition for each index: an owner may have very many jobs.
     or exists (
       select 1 from public.ai_jobs as j
-      where j.user_id = p_removal.user_id
-        and (
-          -- A failed job may be retried.
-          (
-            p_removal.object_path in (j.input_url, j.metadata ->> 'audio_url')
-            and j.status in ('pending', 'processing', 'failed')
-          )
-          -- Jobs answered from the cache share an output.
-          or (j.output_url = p_removal.object_path and p_removal.reason in ('ai_jobs', 'job_leftovers'))
-          -- It was retried: the files in its folder are in use again.
-          or (
-            p_removal.reason = 'job_leftovers' and j.id::text = split_part(p_removal.object_path, '/', 3)
-            and j.status not in ('failed', 'cancelled')
-          )
-        )
+      where j.user_id = p_removal.user_id and j.status in ('pending', 'processing')
+        and p_removal.object_path in (j.input_url, j.metadata ->> 'audio_url')
+    )
+    -- A failed job may be retried.
+    or exists (
+      select 1 from public.ai_jobs as j
+      where j.user_id = p_removal.user_id and j.status = 'failed'
+        and p_removal.object_path in (j.input_url, j.metadata ->> 'audio_url')
+    )
+    -- Jobs answered from the cache share an output.
+    or (
+      p_removal.reason in ('ai_jobs', 'job_leftovers')
+      and exists (
+        select 1 from public.ai_jobs as j
+        where j.output_url = p_removal.object_path and j.user_id = p_removal.user_id
+      )
+    )
+    -- It was retried: the files in its folder are in use again.
+    or (
+      p_removal.reason = 'job_leftovers'
+      and exists (
+        select 1 from public.ai_jobs as j
+        where j.id = case
+            when split_part(p_removal.object_path, '/', 3) ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+            then split_part(p_removal.object_path, '/', 3)::uuid
+          end
+          and j.user_id = p_removal.user_id
+          and j.status not in ('failed', 'cancelled')
+      )
     );
 $$;
 comment on function private.is_object_referenced(private.storage_removals) is

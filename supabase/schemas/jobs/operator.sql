@@ -206,8 +206,9 @@ begin
   perform private.record_call_change(p_job_id);
   if v_status = 'failed' and not exists (
     select 1 from public.ai_provider_calls as c where c.job_id = p_job_id and c.outcome = 'unknown'
-  ) then
-    perform private.retry_failed_ai_job(p_job_id);
+  ) and not private.retry_failed_ai_job(p_job_id) then
+    -- It ends now, and not when it was parked: from now on the janitor waits for a retry, and then removes what it made.
+    update public.ai_jobs as j set completed_at = clock_timestamp() where j.id = p_job_id;
   end if;
   return true;
 end;
@@ -216,7 +217,7 @@ comment on function public.resolve_unknown_ai_job(uuid, boolean, text, uuid) is
   'Records what the operator found out at the provider about a parked job''s paid call: the provider''s id of what it '
   'created, or that it created nothing; the cost follows from that. An id that cannot be of this call is refused (AJ098, '
   'AJ099). A failed job then runs again, with that object or with a new call, unless its owner has no room for another '
-  'active job: then the owner can retry it later. A cancelled job stays cancelled. Of several such calls p_call_id names '
+  'active job: then it ends now, and the owner can retry it later. A cancelled job stays cancelled. Of several such calls p_call_id names '
   'the one that is meant; without it, that is the one sent first. The job runs again after the last. False, and nothing '
   'changes: the job has no such call, or the named one was already resolved. service_role only; security definer for the '
   'retry in schema private.';

@@ -39,6 +39,10 @@ begin
           where o.bucket_id = split_part(p_source.output_url, '/', 1)
             and o.name = substr(p_source.output_url, strpos(p_source.output_url, '/') + 1)
         )
+      )
+      and not exists (
+        select 1 from private.storage_removals as r
+        where r.object_path = p_source.output_url and r.done_at is null and not private.is_object_referenced(r)
       ),
       false
     )
@@ -49,7 +53,7 @@ end;
 $$;
 comment on function private.is_ai_job_result_reusable(public.ai_jobs, uuid, text) is
   'True if the source job is completed, belongs to this owner, has exactly this input, is not older than the type '
-  'allows, and its product still exists. This decides, not the cache: a wrong cache entry only costs time.';
+  'allows, and its product still exists and will not be removed. This decides, not the cache: a wrong cache entry only costs time.';
 
 create function public.reuse_ai_job_result(p_job_id uuid, p_lease_token uuid, p_source_job_id uuid)
 returns boolean

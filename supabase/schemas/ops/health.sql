@@ -44,10 +44,11 @@ begin
       from public.ai_jobs as w
       where w.job_type = l.job_type and w.provider = l.provider and w.status = 'pending' and w.queue_key is not null
         and w.scheduled_at < statement_timestamp() - interval '2 minutes'
+        -- Before the limit: the oldest jobs may all be of one user who is paused.
+        and coalesce(w.user_id <> all (v_blocked_users), true)
       order by w.scheduled_at
       limit 200
     ) as w
-    where w.user_id <> all (v_blocked_users)
   ) + case
     when v_is_sweeping then 0
     -- Without the sweep nothing else finds these.

@@ -1,5 +1,5 @@
 /** A run of the janitor with fake queues and providers: its calls, and when it stops. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
 import { ProviderFailure } from "../../../supabase/functions/_shared/failures/provider-failure.ts";
@@ -230,6 +230,54 @@ Deno.test("runJanitor: a provider that fails for one row leaves the rows unchang
   assertEquals(calls.filter((call) => /^(note|end)/.test(call)), [
     "end elevenlabs provider_timeout",
   ]);
+});
+
+Deno.test("runJanitor: a row whose id the provider does not accept does not keep the scan from its end", async () => {
+  const { calls, repository } = lists();
+  const noted: unknown[] = [];
+  const unseen = [["v_1", "v_2", "v_3"]];
+  await run(
+    {
+      ...repository,
+      unseenRows: () => Promise.resolve(unseen.shift() ?? []),
+      noteRows: (_provider, _scan, rows) => {
+        noted.push(rows);
+        return Promise.resolve(true);
+      },
+    },
+    [
+      inventory("elevenlabs", {
+        has: (id) =>
+          id === "v_2"
+            ? Promise.reject(
+              ProviderFailure.rejected("provider_rejected_input"),
+            )
+            : Promise.resolve(id === "v_1"),
+      }),
+    ],
+  );
+  assertEquals(noted, [{ missing: ["v_3"], present: ["v_1", "v_2"] }]);
+  assertEquals(calls.filter((call) => /^end/.test(call)), [
+    "end elevenlabs null",
+  ]);
+});
+
+Deno.test("runJanitor: a scan of the buckets that fails keeps nothing from being removed, and is reported", async () => {
+  const { calls, repository } = lists([[removal(1)]]);
+  const failure = new Error("canceling statement due to statement timeout");
+  const thrown = await assertRejects(() =>
+    run(
+      { ...repository, scanFiles: () => Promise.reject(failure) },
+      [inventory("elevenlabs")],
+    )
+  );
+  assertEquals(thrown, failure);
+  assertEquals(
+    ["files", "1 removed", "end elevenlabs null"].filter((call) =>
+      !calls.includes(call)
+    ),
+    [],
+  );
 });
 
 Deno.test("runJanitor: scans the buckets until nothing is left, or no time", async () => {

@@ -344,6 +344,45 @@ Deno.test("elevenlabs: a speech is removed by its request id, and cannot be sear
   }
 });
 
+Deno.test("elevenlabs: a speech is found though an account made thousands of others in the minutes after it", async () => {
+  const madeAt = new Date("2026-11-01T10:00:00Z");
+  const sentAtUnix = madeAt.getTime() / 1000;
+  // Ten a second, for ten minutes.
+  const all = Array.from({ length: 6000 }, (_, n) => ({
+    history_item_id: `h${n}`,
+    request_id: `r${n}`,
+    date_unix: sentAtUnix + Math.floor(n / 10),
+  })).reverse();
+  let requests = 0;
+  const inventory = createElevenLabsInventory({
+    apiKey: KEY,
+    baseUrl: "https://provider.test",
+    timeoutSeconds: 10,
+    fetch: (input) => {
+      requests++;
+      const query = new URL(input instanceof Request ? input.url : input)
+        .searchParams;
+      const last = query.get("start_after_history_item_id");
+      const matching = all.filter(({ date_unix }) =>
+        date_unix >= Number(query.get("date_after_unix")) &&
+        date_unix <= Number(query.get("date_before_unix"))
+      );
+      const from = last === null
+        ? 0
+        : 1 + matching.findIndex((item) => item.history_item_id === last);
+      return Promise.resolve(Response.json({
+        history: matching.slice(from, from + 100),
+        has_more: from + 100 < matching.length,
+      }));
+    },
+  });
+  const found = await inventory.inspect(
+    { id: "r20", objectType: "text_to_speech:1", madeAt },
+    signal(),
+  );
+  assertEquals([found?.id, requests], ["r20", 6]);
+});
+
 Deno.test("markedJob: a marker must be the whole text", () => {
   const job = crypto.randomUUID();
   for (

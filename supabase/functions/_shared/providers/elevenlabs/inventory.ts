@@ -16,10 +16,16 @@ import {
   removeVoice,
 } from "./voice-list.ts";
 
-/** Pages of the history to read for one item. */
+/** Pages of the history to read for one item, in each window. */
 const MAX_PAGES = 20;
-/** How long after its call, or how much before by another clock, the history may date a speech. */
-const HISTORY_WINDOW_SECONDS = 900;
+/**
+ * When the history may date a speech, in seconds since its call was sent: during the call, or earlier or later by another
+ * clock. The likely time is read first, so that a busy account has few speeches to read through.
+ */
+const HISTORY_WINDOWS = [[-15, 60], [60, 300], [300, 900], [-300, -15], [
+  -900,
+  -300,
+]] as const;
 
 /** The voices, speeches and transcripts of an ElevenLabs account. */
 export function createElevenLabsInventory(
@@ -95,13 +101,16 @@ async function findHistoryItem(
   { id, madeAt }: RemovableObject,
   signal: AbortSignal,
 ): Promise<HistoryItem | null> {
-  const madeAtUnix = madeAt === null ? null : madeAt.getTime() / 1000;
-  const query = madeAtUnix === null ? {} : {
-    date_after_unix: `${Math.floor(madeAtUnix - HISTORY_WINDOW_SECONDS)}`,
-    date_before_unix: `${Math.ceil(madeAtUnix + HISTORY_WINDOW_SECONDS)}`,
-  };
-  for await (const item of readHistory(wire, query, MAX_PAGES, signal)) {
-    if (hasId(item, id)) return item;
+  const queries = madeAt === null
+    ? [{}]
+    : HISTORY_WINDOWS.map(([after, before]) => ({
+      date_after_unix: `${Math.floor(madeAt.getTime() / 1000 + after)}`,
+      date_before_unix: `${Math.ceil(madeAt.getTime() / 1000 + before)}`,
+    }));
+  for (const query of queries) {
+    for await (const item of readHistory(wire, query, MAX_PAGES, signal)) {
+      if (hasId(item, id)) return item;
+    }
   }
   return null;
 }
