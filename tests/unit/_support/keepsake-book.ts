@@ -116,6 +116,7 @@ async function store(
       colors: look.png.colors,
       palette: encodePalette(returned.palette),
       mask: returned.mask,
+      profile: returned.profile && { object, ...returned.profile },
       alpha: returned.alpha &&
         { object: `${object}.alpha`, size: returned.alpha.length },
     },

@@ -40,6 +40,10 @@ export const imageSchema = z.discriminatedUnion("kind", [
     palette: z.string().nullable(),
     /** The transparent colour: the lowest and the highest value of each sample. */
     mask: z.array(z.number()).nullable(),
+    /** Its ICC profile: zlib bytes of the photo's own file, and a hash that identifies the profile. */
+    profile: rangeSchema.extend({ object: z.string(), hash: z.string() })
+      // A book that was begun by an earlier version has none.
+      .nullable().default(null),
     /** Transparency in the same form, with one sample of 8 bits. */
     alpha: z.object({ object: z.string(), size: z.number() }).nullable(),
   }),
@@ -72,7 +76,7 @@ export function assembleBook(
     const id = pages.imageIds[index];
     if (id === undefined) throw new TypeError(`no object for photo ${index}`);
     if (image.kind === "jpeg") addJpeg(update, id, image, profiles);
-    else addPng(update, id, image);
+    else addPng(update, id, image, profiles);
   }
   return [
     { object: pages.object, from: 0, to: pages.pdf.length },
@@ -218,6 +222,30 @@ function imageEntries(
     `/BitsPerComponent ${bits} /ColorSpace ${colorSpace}`;
 }
 
+/** The colour space of an image: that of its profile, which the book contains once, or else of the device. */
+function addColorSpace(
+  update: Update,
+  colors: 1 | 3 | 4,
+  profiles: Map<string, number>,
+  profile: { hash: string; parts: readonly Segment[]; filter: string } | null,
+): string {
+  const device = { 1: "/DeviceGray", 3: "/DeviceRGB", 4: "/DeviceCMYK" }[
+    colors
+  ];
+  if (profile === null) return device;
+  let id = profiles.get(profile.hash);
+  if (id === undefined) {
+    id = update.newId();
+    profiles.set(profile.hash, id);
+    update.stream(
+      id,
+      `/N ${colors} /Alternate ${device}${profile.filter}`,
+      profile.parts,
+    );
+  }
+  return `[/ICCBased ${id} 0 R]`;
+}
+
 function addJpeg(
   update: Update,
   id: number,
@@ -225,25 +253,16 @@ function addJpeg(
   profiles: Map<string, number>,
 ): void {
   const { object, colors, profile } = image;
-  const device = colors === 1
-    ? "/DeviceGray"
-    : colors === 3
-    ? "/DeviceRGB"
-    : "/DeviceCMYK";
-  let colorSpace = device;
-  if (profile !== null) {
-    let profileId = profiles.get(profile.hash);
-    if (profileId === undefined) {
-      profileId = update.newId();
-      profiles.set(profile.hash, profileId);
-      update.stream(
-        profileId,
-        `/N ${colors} /Alternate ${device}`,
-        profile.ranges.map((range) => ({ object, ...range })),
-      );
-    }
-    colorSpace = `[/ICCBased ${profileId} 0 R]`;
-  }
+  const colorSpace = addColorSpace(
+    update,
+    colors,
+    profiles,
+    profile && {
+      hash: profile.hash,
+      parts: profile.ranges.map((range) => ({ object, ...range })),
+      filter: "",
+    },
+  );
   update.stream(
     id,
     imageEntries(image, colorSpace) + " /Filter /DCTDecode" +
@@ -256,15 +275,26 @@ function addPng(
   update: Update,
   id: number,
   image: Extract<BookImage, { kind: "png" }>,
+  profiles: Map<string, number>,
 ): void {
-  let colorSpace = image.colors === 1 ? "/DeviceGray" : "/DeviceRGB";
+  const { profile } = image;
+  let colorSpace = addColorSpace(
+    update,
+    image.palette === null ? image.colors : 3,
+    profiles,
+    profile && {
+      hash: profile.hash,
+      parts: [{ object: profile.object, from: profile.from, to: profile.to }],
+      filter: " /Filter /FlateDecode",
+    },
+  );
   if (image.palette !== null) {
     const table = Uint8Array.from(
       atob(image.palette),
       (character) => character.charCodeAt(0),
     );
     const hex = [...table].map((byte) => byte.toString(16).padStart(2, "0"));
-    colorSpace = `[/Indexed /DeviceRGB ${table.length / 3 - 1} <${
+    colorSpace = `[/Indexed ${colorSpace} ${table.length / 3 - 1} <${
       hex.join("")
     }>]`;
   }

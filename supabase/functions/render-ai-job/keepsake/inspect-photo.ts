@@ -1,4 +1,5 @@
 /** Identifies the format of a file from its first and last bytes. */
+import { MAX_PROFILE_BYTES, profileHash } from "./color-profile.ts";
 import { findJpegEnd, isJpeg, JpegError, readJpegHead } from "./jpeg.ts";
 import type { BookImage } from "./book-file.ts";
 import {
@@ -26,8 +27,6 @@ export type ReadPart = (from: number, to: number) => Promise<Uint8Array>;
 const HEAD_BYTES = { first: 131_072, most: 8_388_608 };
 /** Last bytes in which the end of a JPEG is searched. */
 const TAIL_BYTES = 65_536;
-/** Longer profiles are for printing presses; cameras write shorter ones. */
-const MAX_PROFILE_BYTES = 4_194_304;
 
 /** Formats that errors name, by a text and its position. */
 const OTHERS: readonly (readonly [at: number, text: string, name: string])[] = [
@@ -72,12 +71,12 @@ export async function inspectPhoto(
       head = await read(0, Math.min(size, head.length * 8, HEAD_BYTES.most));
       jpeg = readJpegHead(head);
     }
-    const from = Math.max(0, size - TAIL_BYTES);
+    const { takenOn, profile, scanAt, ...image } = jpeg;
+    const from = Math.max(scanAt, size - TAIL_BYTES);
     const tail = size <= head.length
       ? head.subarray(from, size)
       : await read(from, size);
     const end = findJpegEnd(tail);
-    const { takenOn, profile, ...image } = jpeg;
     return {
       takenOn,
       image: {
@@ -118,10 +117,5 @@ async function hashProfile(
     whole.set(bytes.subarray(from, to), at);
     at += to - from;
   }
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", whole));
-  return {
-    ranges: [...ranges],
-    hash: [...hash.subarray(0, 16)]
-      .map((byte) => byte.toString(16).padStart(2, "0")).join(""),
-  };
+  return { ranges: [...ranges], hash: await profileHash(whole) };
 }

@@ -2,6 +2,7 @@
  * Reads the head of a JPEG file (ITU-T T.81), with Exif and the colour profile (ICC.1, annex B.4), so that the file can be
  * embedded unchanged.
  */
+import { isProfileFor } from "./color-profile.ts";
 import { type Exif, readExif } from "./exif.ts";
 
 /** A file that is not a printable JPEG. The message completes the sentence "the photo …". */
@@ -26,6 +27,8 @@ export interface JpegHead extends Exif {
   isInverted: boolean;
   /** The ICC profile, in pieces; empty when there is none that fits. */
   profile: readonly ByteRange[];
+  /** Where the data of the first scan begins. */
+  scanAt: number;
 }
 type Frame = Pick<JpegHead, "width" | "height" | "bits" | "colors">;
 
@@ -44,12 +47,6 @@ const OTHER_FRAMES = [
   0xcf,
 ];
 const SCAN = 0xda, APP1 = 0xe1, APP2 = 0xe2, APP14 = 0xee;
-/** The colour space that a profile names at byte 16. */
-const PROFILE_COLORS: Readonly<Record<JpegHead["colors"], string>> = {
-  1: "GRAY",
-  3: "RGB ",
-  4: "CMYK",
-};
 /** Bytes before a piece of the profile in its segment: a name, the number of the piece, and how many there are. */
 const PROFILE_HEAD = 14;
 
@@ -103,6 +100,7 @@ export function readJpegHead(bytes: Uint8Array): JpegHead | null {
         ...exif,
         isInverted: isAdobe && frame.colors === 4,
         profile: profileOf(bytes, pieces, frame.colors),
+        scanAt: at + 2 + length,
       };
     }
     at += 2 + length;
@@ -129,10 +127,7 @@ function profileOf(
   const [first] = sorted;
   if (!isWhole || first === undefined) return [];
   const begin = first.from + PROFILE_HEAD;
-  const isFitting =
-    text(bytes, begin + 16, begin + 20) === PROFILE_COLORS[colors] &&
-    text(bytes, begin + 36, begin + 40) === "acsp";
-  return isFitting
+  return isProfileFor(colors, bytes.subarray(begin))
     ? sorted.map(({ from, to }) => ({ from: from + PROFILE_HEAD, to }))
     : [];
 }
@@ -151,7 +146,8 @@ function readFrame(segment: Uint8Array): Frame {
 
 /**
  * The end of the picture: after the last end marker in the last bytes of a file, or null when there is none. What follows,
- * such as padding, is not part of the picture. Takes linear time for any bytes.
+ * such as padding, is not part of the picture. Takes linear time for any bytes, which must be of the scan or after it: the
+ * preview in the Exif data of a file that was cut off has an end marker, too.
  */
 export function findJpegEnd(tail: Uint8Array): number | null {
   for (let at = tail.length - 1; at > 0; at--) {

@@ -7,8 +7,13 @@
  * callback, which would end the isolate.
  */
 import { pipeline, Readable } from "node:stream";
-import { createDeflate, createInflate } from "node:zlib";
+import { createDeflate, createInflate, inflateSync } from "node:zlib";
 import { z } from "zod";
+import {
+  isProfileFor,
+  MAX_PROFILE_BYTES,
+  profileHash,
+} from "./color-profile.ts";
 import { Channels, CHUNK_BYTES, QUICK, toBytes } from "./png-channels.ts";
 import {
   INDEXED,
@@ -24,6 +29,8 @@ export interface PngImage {
   bits: number;
   /** RGB triplets if pixels are indexes; at most 256. */
   palette: Uint8Array | null;
+  /** The zlib bytes of the ICC profile in the file, and its hash; null when there is none that fits. */
+  profile: { from: number; to: number; hash: string } | null;
   /** The transparent colour, as the lowest and the highest value of each sample; null if there is none. */
   mask: number[] | null;
   /** The transparency, zlib, one channel of 8 bits with the PNG predictor; null if all pixels are opaque. */
@@ -47,7 +54,12 @@ export async function* preparePng(
   const chunks = new Chunks(input);
   if (!head.hasAlpha) {
     yield* chunks.pixels();
-    return { ...chunks.end(head), bits: head.bits, alpha: null };
+    return {
+      ...chunks.end(head),
+      profile: await chunks.profileOf(head),
+      bits: head.bits,
+      alpha: null,
+    };
   }
   const channels = new Channels(head);
   let failure: unknown;
@@ -65,7 +77,13 @@ export async function* preparePng(
     throw asPngError(failure ?? error);
   }
   const { mask: _, ...image } = chunks.end(head);
-  return { ...image, mask: null, bits: 8, alpha: await channels.endAlpha() };
+  return {
+    ...image,
+    profile: await chunks.profileOf(head),
+    mask: null,
+    bits: 8,
+    alpha: await channels.endAlpha(),
+  };
 }
 
 /** Errors of zlib, which have codes with this prefix, are faults of the file. */
@@ -83,9 +101,15 @@ function asPngError(error: unknown): unknown {
 class Input {
   readonly #source: AsyncIterator<Uint8Array>;
   #held: Uint8Array = new Uint8Array(0);
+  #at = 0;
 
   constructor(source: AsyncIterable<Uint8Array>) {
     this.#source = source[Symbol.asyncIterator]();
+  }
+
+  /** The number of bytes read so far. */
+  get at(): number {
+    return this.#at;
   }
 
   /** The next bytes: at least one and up to `most`; none at the end. */
@@ -97,6 +121,7 @@ class Input {
     }
     const bytes = this.#held.subarray(0, most);
     this.#held = this.#held.subarray(bytes.length);
+    this.#at += bytes.length;
     return bytes;
   }
 
@@ -116,11 +141,18 @@ class Input {
 /** Largest palette, or transparency of one. */
 const MAX_SMALL_BYTES = 768;
 
+/** Longest profile, compressed: those of screens and cameras have some kilobytes. */
+const MAX_PACKED_PROFILE_BYTES = 1_048_576;
+/** Longest name of a profile. */
+const MAX_PROFILE_NAME = 79;
+
 /** The chunks after the header. */
 class Chunks {
   readonly #input: Input;
   readonly #small = new Map<string, Uint8Array>();
   #hasPixels = false;
+  /** Where the zlib bytes of the profile begin in the file, and the bytes. */
+  #profile: { from: number; packed: Uint8Array } | null = null;
 
   constructor(input: Input) {
     this.#input = input;
@@ -141,6 +173,19 @@ class Chunks {
         this.#small.set(name, await this.#input.take(left));
         left = 0;
       }
+      if (name === "iCCP" && left <= MAX_PACKED_PROFILE_BYTES) {
+        const from = this.#input.at;
+        const data = await this.#input.take(left);
+        // A name, a zero, the method (0 is zlib), and the bytes.
+        const end = data.indexOf(0);
+        if (end > 0 && end <= MAX_PROFILE_NAME && data[end + 1] === 0) {
+          this.#profile = {
+            from: from + end + 2,
+            packed: data.subarray(end + 2),
+          };
+        }
+        left = 0;
+      }
       for (let rest = left; rest > 0;) {
         const bytes = await this.#input.some(rest);
         if (bytes.length === 0) throw new PngError("ends too early");
@@ -150,6 +195,25 @@ class Chunks {
       await this.#input.take(4);
     }
     if (!this.#hasPixels) throw new PngError("ends too early");
+  }
+
+  /** The profile, or null when there is none for these colours, or a broken one: the colours are then the device's. */
+  async profileOf(head: PngHead): Promise<PngImage["profile"]> {
+    if (this.#profile === null) return null;
+    const { from, packed } = this.#profile;
+    let profile: Uint8Array;
+    try {
+      profile = inflateSync(packed, { maxOutputLength: MAX_PROFILE_BYTES });
+    } catch {
+      return null;
+    }
+    const colors = head.colorType === INDEXED ? 3 : head.colors;
+    if (!isProfileFor(colors, profile)) return null;
+    return {
+      from,
+      to: from + packed.length,
+      hash: await profileHash(packed),
+    };
   }
 
   /** The content of the other chunks. */

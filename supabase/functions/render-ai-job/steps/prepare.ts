@@ -134,6 +134,7 @@ async function prepare(
     colors: head.colors,
     palette: encodePalette(image.palette),
     mask: image.mask,
+    profile: image.profile && { object: photo.object, ...image.profile },
     alpha: alpha && { object: alpha.outputUrl, size: alpha.bytes },
   };
 }

@@ -133,6 +133,23 @@ Deno.test("inspectPhoto: a JPEG without end marker is accepted and noted; bytes 
   ]);
 });
 
+Deno.test("inspectPhoto: the end of the preview in a JPEG that was cut off is not its end", async () => {
+  const file = await readPhoto("progressive.jpg");
+  const preview = Uint8Array.of(0xff, 0xd8, 0xff, 0xd9);
+  const exif = new Uint8Array(4 + 6 + preview.length);
+  exif.set([0xff, 0xe1, 0, 2 + 6 + preview.length]);
+  exif.set(new TextEncoder().encode("Exif\0\0"), 4);
+  exif.set(preview, 10);
+  const cut = await new Blob([
+    file.subarray(0, 2),
+    exif,
+    file.subarray(2, file.length - 200),
+  ]).bytes();
+  const found = await look(cut);
+  assert("image" in found);
+  assertEquals([found.image.hasEnd, found.image.size], [false, cut.length]);
+});
+
 Deno.test("inspectPhoto: reads the beginning and the last 64 KiB of a large file, each once", async () => {
   const file = new Uint8Array(20_000_000).fill(0xd9);
   const photo = await readPhoto("progressive.jpg");

@@ -6,7 +6,9 @@ import {
   assertRejects,
 } from "@std/assert";
 import { extractText, getDocumentProxy, getResolvedPDFJS } from "unpdf";
+import { deflateSync, inflateSync } from "node:zlib";
 import { sizeOf } from "../../../../supabase/functions/render-ai-job/keepsake/book-file.ts";
+import { PNG_HEAD_BYTES } from "../../../../supabase/functions/render-ai-job/keepsake/png-head.ts";
 import { PAGE_FORMATS } from "../../../../supabase/functions/render-ai-job/keepsake/page-size.ts";
 import {
   makeBook,
@@ -307,6 +309,61 @@ Deno.test("keepsake: every supported kind of JPEG and PNG can be rendered", asyn
     assertEquals(argsArray[at].slice(1, 3), [60, 40], name);
   }
   await document.loadingTask.destroy();
+});
+
+/** A PNG with a colour profile: only what a reader checks of it. */
+async function withProfile(
+  name: string,
+  space: "RGB " | "GRAY",
+): Promise<{ photo: Uint8Array<ArrayBuffer>; profile: Uint8Array }> {
+  const png = await readPhoto(name);
+  const profile = new Uint8Array(400).fill(7);
+  profile.set(new TextEncoder().encode(space), 16);
+  profile.set(new TextEncoder().encode("acsp"), 36);
+  const data = await new Blob([
+    new TextEncoder().encode("Display P3\0\0"),
+    new Uint8Array(deflateSync(profile)),
+  ]).bytes();
+  const head = new Uint8Array(8);
+  new DataView(head.buffer).setUint32(0, data.length);
+  head.set(new TextEncoder().encode("iCCP"), 4);
+  const photo = await new Blob([
+    png.slice(0, PNG_HEAD_BYTES),
+    head,
+    data,
+    new Uint8Array(4),
+    png.slice(PNG_HEAD_BYTES),
+  ]).bytes();
+  return { photo, profile };
+}
+
+Deno.test("keepsake: PNGs keep their colour profile, which the book contains once; one that does not fit is left out", async () => {
+  const rgb = await withProfile("rgb.png", "RGB ");
+  const book = await makeBook([
+    { photo: rgb.photo },
+    { photo: (await withProfile("translucent.png", "RGB ")).photo },
+    { photo: (await withProfile("palette.png", "RGB ")).photo },
+    { photo: (await withProfile("rgb-16bit.png", "GRAY")).photo },
+  ]);
+  const bytes = await book.whole();
+  const whole = latin1.decode(bytes);
+  const spaces = [...whole.matchAll(
+    /\/BitsPerComponent \d+ \/ColorSpace (.+?) \/Filter/g,
+  )].map(([, space = ""]) => space.replace(/ \d+ <.*>/, " …"));
+  const id = /ICCBased (\d+) 0 R/.exec(whole)?.[1];
+  assertEquals(spaces, [
+    `[/ICCBased ${id} 0 R]`,
+    "/DeviceGray",
+    `[/ICCBased ${id} 0 R]`,
+    `[/Indexed [/ICCBased ${id} 0 R] …]`,
+    "/DeviceRGB",
+  ]);
+  const begin = whole.indexOf("stream\n", whole.indexOf(`\n${id} 0 obj\n`)) + 7;
+  const end = whole.indexOf("\nendstream", begin);
+  assertEquals(
+    new Uint8Array(inflateSync(bytes.subarray(begin, end))),
+    rgb.profile,
+  );
 });
 
 Deno.test("keepsake: a title without printable characters leaves its place empty", async () => {
