@@ -335,7 +335,7 @@ Deno.test("removals: what its owner deletes is removed, also when an ended job h
     assertEquals(await storageRemovals(db, anna, "due"), [
       { object_path: path, reason: "avatars" },
     ]);
-    // The deletion of the job asks for less.
+    // The deletion of the job removes less.
     await db.sql`delete from public.ai_jobs where id = ${job.id}`;
     assertEquals(await storageRemovals(db, anna, "due"), [
       { object_path: path, reason: "avatars" },

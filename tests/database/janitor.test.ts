@@ -567,7 +567,7 @@ Deno.test("provider scans: one at a time; interrupted ones resume, failed ones r
   });
 });
 
-Deno.test("provider scans: one whose rows cannot be queried continues for an interval, then reads the list again", async () => {
+Deno.test("provider scans: one whose rows cannot be queried reads the list again after an interval", async () => {
   await withQueue(async ({ db }) => {
     const scan = await beginScan(db.sql);
     assertEquals(await recordPage(db.sql, scan, [], null), true);

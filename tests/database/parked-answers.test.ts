@@ -198,7 +198,7 @@ Deno.test("resolve_unknown_ai_job: several calls get one answer each, and the jo
   });
 });
 
-Deno.test("resolve_unknown_ai_job: an answered job that cannot run leaves its object to the janitor, not to nobody", async () => {
+Deno.test("resolve_unknown_ai_job: an answered job that cannot run leaves its object to the janitor", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await db.sql`

@@ -337,7 +337,7 @@ async function withProfile(
   return { photo, profile };
 }
 
-Deno.test("keepsake: PNGs keep their colour profile, which the book contains once; one that does not fit is left out", async () => {
+Deno.test("keepsake: PNGs keep their colour profile, once in the book; one that does not fit is left out", async () => {
   const rgb = await withProfile("rgb.png", "RGB ");
   const book = await makeBook([
     { photo: rgb.photo },
