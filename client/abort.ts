@@ -26,21 +26,35 @@ export function onAbort(
   return () => signal?.removeEventListener("abort", aborted);
 }
 
-/** Resolves after `ms`; rejects with the signal's reason as soon as it is aborted. */
+/** Settles as `work` does; rejects with the signal's reason as soon as it is aborted. */
+export function orAbort<T>(
+  work: T | PromiseLike<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  let unsubscribe = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    unsubscribe = onAbort(signal, () => reject(reasonOf(signal)));
+  });
+  return Promise.race([work, aborted]).finally(unsubscribe);
+}
+
+/**
+ * Resolves after `ms`, or when what `begun` receives is called; rejects with the signal's reason as soon as it is
+ * aborted.
+ */
 export function pause(
   ms: number,
   signal: AbortSignal | undefined,
+  begun?: (end: () => void) => void,
 ): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      unsubscribe();
-      resolve();
-    }, ms);
-    const unsubscribe = onAbort(signal, () => {
-      clearTimeout(timer);
-      reject(reasonOf(signal));
-    });
-  });
+  let timer: ReturnType<typeof setTimeout>;
+  return orAbort(
+    new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+      begun?.(resolve);
+    }),
+    signal,
+  ).finally(() => clearTimeout(timer));
 }
 
 /** A signal that follows another and ends by itself after a time. */

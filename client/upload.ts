@@ -1,11 +1,11 @@
 /** Uploads to Storage: in one request to a signed URL, or in resumable pieces where the project offers them. */
-import { deadline, onAbort, pause, throwIfAborted } from "./abort.ts";
+import { deadline, onAbort, orAbort, pause, throwIfAborted } from "./abort.ts";
 import {
   type AiJobsError,
   RequestInvalid,
   ServiceUnavailable,
 } from "./errors.ts";
-import { isFields, noResponse } from "./server.ts";
+import { type Fields, noResponse } from "./server.ts";
 
 /** The signed upload URL, as create-upload-url returns it. */
 export interface UploadTarget {
@@ -76,17 +76,17 @@ async function sendInOneRequest(
     "cache-control": "max-age=3600",
   };
   const response = await send(
+    "PUT",
     target.upload_url,
-    { method: "PUT", headers, body: file },
+    headers,
     signal,
-    file.size,
+    file,
     // fetch reports no upload progress; browsers and React Native have XMLHttpRequest.
     onProgress && typeof XMLHttpRequest !== "undefined"
       ? (url, { signal }) => sendByXhr(url, headers, file, onProgress, signal)
       : fetch,
   );
-  if (response === undefined) throw noResponse();
-  if (!response.ok) throw refused(response);
+  if (!response?.ok) throw refused(response);
   onProgress?.(1);
 }
 
@@ -101,21 +101,27 @@ interface Received extends Pick<Response, "ok" | "status" | "headers"> {
 }
 
 /**
- * The response; undefined when it did not arrive in the time that a request with `bytes` has. Throws the signal's reason
- * once it is aborted.
+ * The response; undefined when it did not arrive in the time that a request with this body has. Throws the signal's
+ * reason once it is aborted.
  */
 async function send(
+  method: string,
   url: string,
-  init: RequestInit,
+  headers: Record<string, string>,
   signal: AbortSignal | undefined,
-  bytes = 0,
+  body: Blob | null = null,
   by: (url: string, init: Sent) => Promise<Response> = fetch,
 ): Promise<Received | undefined> {
-  const limit = deadline(signal, 60_000 + bytes / 4);
+  const limit = deadline(signal, 60_000 + (body?.size ?? 0) / 4);
   try {
-    const response = await by(url, { ...init, signal: limit.signal });
-    const { ok, status, headers } = response;
-    return { ok, status, headers, text: await response.text() };
+    const response = await by(url, {
+      method,
+      headers,
+      body,
+      signal: limit.signal,
+    });
+    const { ok, status, headers: received } = response;
+    return { ok, status, headers: received, text: await response.text() };
   } catch {
     throwIfAborted(signal);
     return undefined;
@@ -163,43 +169,48 @@ async function sendInPieces(
   file: Blob,
   { contentType, onProgress, signal, pause: paused }: SendOptions,
 ): Promise<boolean> {
-  const base = target.upload_url.split("/object/upload/sign/", 1)[0] ?? "";
   const tus = { "tus-resumable": "1.0.0", "x-signature": target.token };
-  const created = await send(`${base}/upload/resumable/sign`, {
-    method: "POST",
-    headers: {
-      ...tus,
-      "upload-length": String(file.size),
-      // All ASCII: the project chooses the name of the object.
-      "upload-metadata": Object.entries({
-        bucketName: target.bucket,
-        objectName: target.path,
-        contentType,
-        cacheControl: "3600",
-      }).map(([name, value]) => `${name} ${btoa(value)}`).join(","),
-    },
-  }, signal);
+  const sign = target.upload_url
+    .replace(/\/object\/upload\/sign\/.*/, "/upload/resumable/sign");
+  let failures = 0;
+  const retryLater = (failed: Received | undefined): Promise<void> => {
+    if (++failures > RESUMES) throw refused(failed);
+    return pause(250 * 2 ** failures, signal);
+  };
+  let created: Received | undefined;
+  while (
+    isOutage(
+      created = await send("POST", sign, {
+        ...tus,
+        "upload-length": String(file.size),
+        // All ASCII: the project chooses the name of the object.
+        "upload-metadata": Object.entries({
+          bucketName: target.bucket,
+          objectName: target.path,
+          contentType,
+          cacheControl: "3600",
+        }).map(([name, value]) => `${name} ${btoa(value)}`).join(","),
+      }, signal),
+    )
+  ) await retryLater(created);
   const location = created?.headers.get("location");
   if (created?.status !== 201 || !location) return false;
-  const url = new URL(location, `${base}/upload/resumable/sign`).href;
+  const url = new URL(location, sign).href;
 
   let offset = 0;
-  let failures = 0;
+  failures = 0;
   while (offset < file.size) {
-    await paused?.();
+    await orAbort(paused?.(), signal);
     const sent = await send(
+      "PATCH",
       url,
       {
-        method: "PATCH",
-        headers: {
-          ...tus,
-          "upload-offset": String(offset),
-          "content-type": "application/offset+octet-stream",
-        },
-        body: file.slice(offset, offset + PIECE_BYTES),
+        ...tus,
+        "upload-offset": String(offset),
+        "content-type": "application/offset+octet-stream",
       },
       signal,
-      PIECE_BYTES,
+      file.slice(offset, offset + PIECE_BYTES),
     );
     if (sent?.ok) {
       offset = Number(sent.headers.get("upload-offset"));
@@ -207,29 +218,32 @@ async function sendInPieces(
       onProgress?.(offset / file.size);
       continue;
     }
-    const isFinal = sent !== undefined && sent.status < 500 &&
-      sent.status !== 409 && sent.status !== 423;
-    if (isFinal) throw refused(sent);
-    failures += 1;
-    if (failures > RESUMES) throw noResponse();
-    await pause(500 * 2 ** (failures - 1), signal);
-    const known = await send(url, { method: "HEAD", headers: tus }, signal);
-    const arrived = known?.headers.get("upload-offset");
-    if (known?.ok && arrived) offset = Number(arrived);
+    if (!isOutage(sent) && sent?.status !== 409 && sent?.status !== 423) {
+      throw refused(sent);
+    }
+    await retryLater(sent);
+    const known = await send("HEAD", url, tus, signal);
+    const arrived = known?.ok && known.headers.get("upload-offset");
+    if (arrived) offset = Number(arrived);
   }
   return true;
 }
 
-function refused({ status, text }: Received): AiJobsError {
+/** Whether a request without a response, or with this one, may succeed later. */
+function isOutage({ status }: { status: number } = { status: 500 }): boolean {
+  return status === 429 || status >= 500;
+}
+
+function refused(received: Received | undefined): AiJobsError {
+  if (received === undefined) return noResponse();
+  const { status, text } = received;
   let message = `Storage refused the file: ${status}.`;
   try {
-    const body: unknown = JSON.parse(text);
-    if (isFields(body)) message = String(body["message"] ?? message);
+    const body: Fields = JSON.parse(text);
+    message = String(body["message"] ?? message);
   } catch {
     // Not JSON: only the status is known.
   }
-  const Refusal = status === 429 || status >= 500
-    ? ServiceUnavailable
-    : RequestInvalid;
+  const Refusal = isOutage(received) ? ServiceUnavailable : RequestInvalid;
   return new Refusal(message, { code: "upload_refused" });
 }

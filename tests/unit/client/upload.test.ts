@@ -143,6 +143,73 @@ Deno.test("client: a resumable upload without an answer is resumed, and ends wit
   assertEquals(methods.filter((one) => one === "PATCH").length, 6);
 });
 
+Deno.test("client: a resumable upload is offered again after a passing failure, and ends with a lasting one", async () => {
+  using time = heldTimers();
+  for (
+    const [answers, name, sent] of [
+      [[undefined, 503, 429, 201], "none", "POST POST POST POST PATCH PATCH"],
+      [[404], "none", "POST PUT"],
+      [[429, 429, 429, 429, 429, 429], "ServiceUnavailable", null],
+      [Array(6).fill(undefined), "NetworkError", null],
+    ] as const
+  ) {
+    const methods: string[] = [];
+    const left = [...answers];
+    let offset = 0;
+    using _fetch = replaceFetch((_input, init) => {
+      const method = init?.method ?? "";
+      methods.push(method);
+      if (method === "PATCH" && init?.body instanceof Blob) {
+        offset += init.body.size;
+        return Promise.resolve(
+          new Response(null, {
+            status: 204,
+            headers: { "upload-offset": String(offset) },
+          }),
+        );
+      }
+      if (method === "PUT") return Promise.resolve(new Response("{}"));
+      const status: number | undefined = left.shift();
+      return status === undefined
+        ? Promise.reject(new TypeError("connection reset"))
+        : Promise.resolve(
+          new Response(null, { status, headers: { location: "/tus/1" } }),
+        );
+    });
+    let error: { name: string } | undefined;
+    const sending = failure(7_000_000).then((result) => error = result);
+    while (error === undefined) await time.pass(1000);
+    await sending;
+    assertEquals(error.name, name);
+    assertEquals(methods.join(" "), sent ?? Array(6).fill("POST").join(" "));
+  }
+});
+
+Deno.test("client: an abort ends an upload that is paused, and the failure of a pause is the upload's", async () => {
+  using _fetch = replaceFetch(() =>
+    Promise.resolve(
+      new Response(null, { status: 201, headers: { location: "/tus/1" } }),
+    )
+  );
+  const stop = new AbortController();
+  const reached = Promise.withResolvers<void>();
+  const sending = failure(7_000_000, {
+    signal: stop.signal,
+    pause() {
+      reached.resolve();
+      return new Promise(() => {});
+    },
+  });
+  await reached.promise;
+  stop.abort(new Error("left"));
+  assertEquals((await sending).message, "left");
+  const failed = await failure(7_000_000, {
+    signal: new AbortController().signal,
+    pause: () => Promise.reject(new Error("no battery")),
+  });
+  assertEquals(failed.message, "no battery");
+});
+
 Deno.test("client: an upload by XMLHttpRequest reports progress, a refusal, an abort and a missing answer", async () => {
   using time = heldTimers();
   await withXhr(async () => {
