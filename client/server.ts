@@ -103,14 +103,6 @@ export function noResponse(cause?: unknown): NetworkError {
   });
 }
 
-/** The platform refuses a missing or ended session itself, with several codes and as an “Invalid JWT”. */
-function noSession(cause: unknown): NotSignedIn {
-  return new NotSignedIn("Sign in first, or refresh the session.", {
-    code: "unauthenticated",
-    cause,
-  });
-}
-
 /** Converts an error of functions-js. */
 async function toFailure(error: unknown): Promise<AiJobsError> {
   const context = isFields(error) ? error["context"] : undefined;
@@ -123,7 +115,13 @@ async function toFailure(error: unknown): Promise<AiJobsError> {
   const text = (name: string) =>
     typeof problem[name] === "string" ? problem[name] : undefined;
   const detail = text("detail");
-  if (status === 401 && detail === undefined) return noSession(error);
+  // The platform refuses a missing or ended session itself, with several codes and as an “Invalid JWT”.
+  if (status === 401 && detail === undefined) {
+    return new NotSignedIn("Sign in first, or refresh the session.", {
+      code: "unauthenticated",
+      cause: error,
+    });
+  }
   const message = detail ?? text("message") ??
     `The service answered with ${status}.`;
   const details = {
@@ -131,24 +129,23 @@ async function toFailure(error: unknown): Promise<AiJobsError> {
     requestId: text("request_id"),
     // Not a number when it is a date, which the functions never send.
     retryAfterMs: Number(headers.get("retry-after")) * 1000 || undefined,
+    fields: fieldsOf(problem["errors"]),
   };
   // 409 for a limit that time does not lift; 403 for an account that is too new.
   if (status === 429 || /_(exceeded|established)$/.test(details.code)) {
     return new LimitReached(message, details);
   }
-  const Refusal = REFUSALS[status];
-  if (Refusal !== undefined) return new Refusal(message, details);
-  return status < 500
-    ? new RequestInvalid(message, {
-      ...details,
-      fields: fieldsOf(problem["errors"]),
-    })
-    : new ServiceUnavailable(message, details);
+  const Refusal = REFUSALS[status] ??
+    (status < 500 ? RequestInvalid : ServiceUnavailable);
+  return new Refusal(message, details);
 }
 
-const REFUSALS: Readonly<Record<number, typeof AiJobsError>> = {
+const REFUSALS: Readonly<
+  Record<number, typeof AiJobsError | typeof RequestInvalid>
+> = {
   401: NotSignedIn,
   404: NotFound,
+  408: ServiceUnavailable,
   409: Conflict,
 };
 
@@ -225,8 +222,8 @@ interface Query {
 /**
  * The rows that a query finds.
  *
- * @throws {NotSignedIn} when the session is refused; {@link NetworkError} when the table cannot be read now; the
- *   signal's reason once it is aborted.
+ * @throws {AiJobsError} of the class that fits the response, as {@link callFunction} does: one that is not `retryable`
+ *   when the read is refused for good; the signal's reason once it is aborted.
  */
 export async function readRows(
   query: Query,
@@ -237,7 +234,11 @@ export async function readRows(
   limit.clear();
   throwIfAborted(signal);
   if (error === null) return listOf(data);
-  throw status === 401 ? noSession(error) : noResponse(error);
+  throw await toFailure(
+    status
+      ? { context: new Response(JSON.stringify(error), { status }) }
+      : error,
+  );
 }
 
 /**

@@ -172,6 +172,11 @@ liveTest(
     assertEquals(missing.code, "not_found");
     await assertRejects(() => jobs.job(crypto.randomUUID()).wait(), NotFound);
     await assertRejects(
+      () => jobs.job("undefined").wait(),
+      RequestInvalid,
+      "uuid",
+    );
+    await assertRejects(
       () => jobs.upload(new Blob(["x"])),
       RequestInvalid,
       "contentType",

@@ -206,6 +206,59 @@ Deno.test("watch: after a few reads that the table refuses, the error is NotSign
   assertEquals(project.count("ai_job_events"), 4);
 });
 
+Deno.test("wait, watchAll: a read that the tables refuse for good is an error, and is not repeated", async () => {
+  using time = new VirtualTime();
+  const project = new FakeProject();
+  for (
+    const [status, code, name] of [
+      [400, "22P02", "RequestInvalid"],
+      [403, "42501", "RequestInvalid"],
+      [404, "PGRST205", "NotFound"],
+    ] as const
+  ) {
+    project.requests.length = 0;
+    project.intercept = (path) =>
+      path.includes("/rest/v1/")
+        ? Response.json({ code, message: "Because." }, { status })
+        : undefined;
+    const reads = [
+      () => project.jobs.job("undefined").wait(),
+      () => project.jobs.watchAll().next(),
+    ];
+    for (const read of reads) {
+      const error = await time.passUntil(
+        Promise.race([
+          read().catch((error) => error),
+          new Promise((resolve) => setTimeout(resolve, 600_000)),
+        ]),
+      );
+      assert(isAiJobsError(error), "it settles");
+      assertEquals([error.name, error.code, error.message], [
+        name,
+        code,
+        "Because.",
+      ]);
+    }
+    assertEquals(project.requests.length, 2);
+  }
+});
+
+Deno.test("wait: a read that the tables refuse only for now is repeated", async () => {
+  using time = new VirtualTime();
+  const project = new FakeProject();
+  const id = project.add();
+  project.complete(id);
+  const refusals = [408, 429, 500, 503];
+  project.intercept = (path) => {
+    const status = path.includes("ai_job_events") ? refusals.pop() : undefined;
+    return status === undefined
+      ? undefined
+      : Response.json({ message: "Later." }, { status });
+  };
+  const job = await time.passUntil(project.jobs.job(id).wait());
+  assertEquals([job.status, refusals], ["completed", []]);
+});
+
 Deno.test("client: each refusal of a session by the platform says with one code to sign in", async () => {
   const project = new FakeProject();
   for (
