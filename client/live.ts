@@ -4,15 +4,13 @@
  */
 import type { RealtimeChannel, SupabaseClient } from "@supabase/supabase-js";
 import type { JobEvent } from "./job-types.ts";
-import { isFields, readEvent } from "./server.ts";
+import { type Fields, readEvent } from "./server.ts";
 
-/** Receives the messages of the channel. */
-export interface LiveListener {
-  /** Events, those of one job in order; null when events may have been missed and the tables must be read. */
-  onEvents(events: readonly JobEvent[] | null): void;
-  /** Called when the channel may have been joined or lost. */
-  onChange(): void;
-}
+/**
+ * Receives the events of the channel, those of one job in order; null when it may have been joined or lost, so that
+ * events may have been missed and the tables must be read.
+ */
+export type LiveListener = (events: readonly JobEvent[] | null) => void;
 
 /** The channel stays open this long without watchers, so that a page that mounts twice opens only one. */
 const LINGER_MS = 1000;
@@ -26,7 +24,6 @@ export class Live {
   readonly #listeners = new Set<LiveListener>();
   #channel: RealtimeChannel | undefined;
   #isOpening = false;
-  #isJoined = false;
   #isClosed = false;
   #reopenMs = INITIAL_REOPEN_MS;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -38,7 +35,7 @@ export class Live {
 
   /** Whether the channel is joined, so that events arrive without polling. */
   get isJoined(): boolean {
-    return this.#isJoined;
+    return this.#channel?.state === "joined";
   }
 
   /** Whether {@link close} was called. */
@@ -46,7 +43,21 @@ export class Live {
     return this.#isClosed;
   }
 
-  /** Opens the channel, if it is not open, and keeps it open until the returned function is called. */
+  /** The user of the socket's token; undefined while there is none. */
+  get userId(): string | undefined {
+    const [, part = ""] =
+      this.#supabase.realtime.accessTokenValue?.split(".") ?? [];
+    try {
+      const { sub }: Fields = JSON.parse(
+        atob(part.replaceAll("-", "+").replaceAll("_", "/")),
+      );
+      return typeof sub === "string" ? sub : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Opens the channel of the current user, if it is not open, and keeps it open until the returned function is called. */
   listen(listener: LiveListener): () => void {
     this.#listeners.add(listener);
     clearTimeout(this.#timer);
@@ -77,20 +88,20 @@ export class Live {
     clearTimeout(this.#timer);
     const channel = this.#channel;
     this.#channel = undefined;
-    this.#isJoined = false;
     if (channel !== undefined) await this.#supabase.removeChannel(channel);
   }
 
   async #open(): Promise<void> {
-    if (this.#channel !== undefined || this.#isOpening || this.#isClosed) {
-      return;
-    }
+    if (this.#isOpening) return;
     this.#isOpening = true;
     try {
       // The join carries the socket's current token.
       await this.#supabase.realtime.setAuth();
-      const userId = subjectOf(this.#supabase.realtime.accessTokenValue);
-      if (this.#isClosed || this.#listeners.size === 0) return;
+      const { userId } = this;
+      if (
+        this.#isClosed || this.#listeners.size === 0 ||
+        this.#channel?.subTopic === `ai_jobs:${userId}`
+      ) return;
       if (userId === undefined) this.#reopenLater();
       else this.#join(userId);
     } catch {
@@ -101,60 +112,37 @@ export class Live {
   }
 
   #join(userId: string): void {
+    void this.#leave();
     const channel = this.#supabase.channel(`ai_jobs:${userId}`, {
       config: { private: true },
     });
     this.#channel = channel;
     channel.on("broadcast", { event: "ai_job_events" }, ({ payload }) => {
-      if (channel === this.#channel) this.#receive(payload);
+      if (channel !== this.#channel) return;
+      const events: unknown = payload?.events;
+      this.#notify(
+        Array.isArray(events)
+          ? events.flatMap((row) => readEvent(row) ?? [])
+          : null,
+      );
     }).subscribe((status) => {
       if (channel !== this.#channel) return;
-      this.#isJoined = status === "SUBSCRIBED";
-      if (this.#isJoined) {
-        this.#reopenMs = INITIAL_REOPEN_MS;
-        // Events written before the join did not arrive.
-        this.#notify(null);
-      }
-      for (const { onChange } of this.#listeners) onChange();
+      if (this.isJoined) this.#reopenMs = INITIAL_REOPEN_MS;
+      // Events written before the join, or after the loss, did not arrive.
+      this.#notify(null);
       // supabase-js rejoins after errors and timeouts, but not when the server closes the channel.
-      if (status === "CLOSED") {
-        void this.#leave();
-        this.#reopenLater();
-      }
+      if (status === "CLOSED") this.#reopenLater();
     });
   }
 
   #reopenLater(): void {
-    if (this.#isClosed || this.#listeners.size === 0) return;
-    clearTimeout(this.#timer);
+    void this.#leave();
+    if (this.#listeners.size === 0) return;
     this.#timer = setTimeout(() => void this.#open(), this.#reopenMs);
     this.#reopenMs = Math.min(this.#reopenMs * 2, MAX_REOPEN_MS);
   }
 
-  #receive(payload: unknown): void {
-    const events = isFields(payload) ? payload["events"] : undefined;
-    this.#notify(
-      Array.isArray(events)
-        ? events.flatMap((row) => readEvent(row) ?? [])
-        : null,
-    );
-  }
-
   #notify(events: readonly JobEvent[] | null): void {
-    for (const { onEvents } of this.#listeners) onEvents(events);
-  }
-}
-
-/** The user of an access token; undefined for an API key or no token. */
-function subjectOf(token: string | null): string | undefined {
-  const [, part = ""] = token?.split(".") ?? [];
-  try {
-    const claims: unknown = JSON.parse(
-      atob(part.replaceAll("-", "+").replaceAll("_", "/")),
-    );
-    const sub = isFields(claims) ? claims["sub"] : undefined;
-    return typeof sub === "string" ? sub : undefined;
-  } catch {
-    return undefined;
+    for (const listener of this.#listeners) listener(events);
   }
 }

@@ -3,7 +3,7 @@
  * event is accepted only if it is the next one.
  */
 import type { SupabaseClient } from "@supabase/supabase-js";
-import { onAbort, throwIfAborted } from "./abort.ts";
+import { pause, throwIfAborted } from "./abort.ts";
 import { isAiJobsError, NotSignedIn } from "./errors.ts";
 import { isFinal, type JobEvent } from "./job-types.ts";
 import type { Live } from "./live.ts";
@@ -53,16 +53,16 @@ class Follower {
     throwIfAborted(options.signal);
     this.#deps = deps;
     this.#options = options;
-    this.release = deps.live.listen({
-      onEvents: this.add,
-      onChange: () => this.#reportConnection(),
-    });
+    this.release = deps.live.listen(this.add);
   }
 
   /** Adds events, or null for a read of the tables. */
   readonly add = (batch: readonly JobEvent[] | null): void => {
-    // Reading the tables covers everything before.
-    if (batch === null) this.#batches.length = 0;
+    if (batch === null) {
+      // Reading the tables covers everything before.
+      this.#batches.length = 0;
+      this.#reportConnection();
+    }
     this.#batches.push(batch);
     this.#wake?.();
   };
@@ -75,16 +75,7 @@ class Follower {
     const { signal } = this.#options;
     throwIfAborted(signal);
     if (this.#batches.length === 0) {
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      let unsubscribe = () => {};
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        timer = setTimeout(resolve, this.#nextReadMs);
-        unsubscribe = onAbort(signal, resolve);
-      });
-      clearTimeout(timer);
-      unsubscribe();
-      throwIfAborted(signal);
+      await pause(this.#nextReadMs, signal, (wake) => this.#wake = wake);
     }
     return this.#deps.live.isClosed ? undefined : this.#batches.shift() ?? null;
   }

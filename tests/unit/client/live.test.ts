@@ -4,23 +4,34 @@ import { createClient } from "@supabase/supabase-js";
 import { createAiJobs } from "../../../client/mod.ts";
 import { liveTest } from "../../_support/live-test.ts";
 
-/** A server that accepts every message of every channel. `closed` resolves when a socket was closed. */
+/**
+ * A server that accepts every message of every channel. `closed` resolves when a socket was closed. `events` are those of
+ * the channels, and “read” for each read of a table.
+ */
 function serveRealtime() {
   const closed = Promise.withResolvers<void>();
   const events: string[] = [];
+  const joined: string[] = [];
   let received = Promise.withResolvers<void>();
+  let last: WebSocket | undefined;
+  const happen = (event: string) => {
+    events.push(event);
+    received.resolve();
+    received = Promise.withResolvers<void>();
+  };
   const server = Deno.serve({ port: 0, onListen() {} }, (request) => {
     if (request.headers.get("upgrade") !== "websocket") {
+      happen("read");
       return Response.json([]);
     }
     const { socket, response } = Deno.upgradeWebSocket(request);
+    last = socket;
     socket.onmessage = ({ data }) => {
       const [joinRef, ref, topic, event] = JSON.parse(data);
-      events.push(event);
       const payload = { status: "ok", response: { postgres_changes: [] } };
       socket.send(JSON.stringify([joinRef, ref, topic, "phx_reply", payload]));
-      received.resolve();
-      received = Promise.withResolvers<void>();
+      if (event === "phx_join") joined.push(topic);
+      happen(event);
     };
     socket.onclose = () => closed.resolve();
     return response;
@@ -29,6 +40,10 @@ function serveRealtime() {
     url: `http://127.0.0.1:${server.addr.port}`,
     closed: closed.promise,
     events,
+    /** The topics of the channels that were joined. */
+    joined,
+    /** Closes the socket that was opened last. */
+    drop: () => last?.close(),
     /** Resolves when the event has arrived this number of times. */
     async until(event: string, times: number) {
       while (events.filter((one) => one === event).length < times) {
@@ -39,16 +54,19 @@ function serveRealtime() {
   };
 }
 
-function signedIn(url: string) {
+function tokenOf(user: string): string {
   const part = (value: object) =>
     btoa(JSON.stringify(value)).replaceAll("=", "");
-  const token = [
+  return [
     part({ alg: "none" }),
-    part({ sub: crypto.randomUUID(), exp: 9_999_999_999 }),
+    part({ sub: user, exp: 9_999_999_999 }),
     "x",
   ].join(".");
+}
+
+function signedIn(url: string, userOf = () => "ann") {
   return createClient(url, "sb_publishable_x", {
-    accessToken: () => Promise.resolve(token),
+    accessToken: () => Promise.resolve(tokenOf(userOf())),
   });
 }
 
@@ -63,7 +81,10 @@ liveTest(
     jobs.close();
     assertEquals((await next).done, true);
     await server.closed;
-    assertEquals(server.events, ["phx_join", "phx_leave"]);
+    assertEquals(
+      server.events.filter((event) => event !== "read"),
+      ["phx_join", "phx_leave"],
+    );
   },
 );
 
@@ -95,5 +116,54 @@ liveTest(
       [true, 1],
     );
     await supabase.removeAllChannels();
+  },
+);
+
+liveTest(
+  "watch: after the loss of the channel the tables are read before it is joined again",
+  async () => {
+    await using server = serveRealtime();
+    const jobs = createAiJobs(signedIn(server.url), { pollMs: 60_000 });
+    const live = Promise.withResolvers<void>();
+    const next = jobs.watchAll({
+      onConnection: (connection) => connection === "live" && live.resolve(),
+    }).next();
+    await server.until("phx_join", 1);
+    await live.promise;
+    // One when it began, one after the join.
+    await server.until("read", 2);
+    const { length } = server.events;
+    server.drop();
+    await server.until("phx_join", 2);
+    assertEquals(server.events.slice(length), ["read", "phx_join"]);
+    jobs.close();
+    assertEquals((await next).done, true);
+    await server.closed;
+  },
+);
+
+liveTest(
+  "watch: after another user has signed in, the next watch joins their channel and leaves the one before",
+  async () => {
+    await using server = serveRealtime();
+    let user = "ann";
+    const supabase = signedIn(server.url, () => user);
+    const jobs = createAiJobs(supabase);
+    const anns = jobs.watchAll().next();
+    await server.until("phx_join", 1);
+    assertEquals(jobs.userId, "ann");
+    user = "bob";
+    const bobs = jobs.watchAll().next();
+    await server.until("phx_leave", 1);
+    await server.until("phx_join", 2);
+    assertEquals(server.joined, [
+      "realtime:ai_jobs:ann",
+      "realtime:ai_jobs:bob",
+    ]);
+    assertEquals(jobs.userId, "bob");
+    jobs.close();
+    assertEquals((await anns).done, true);
+    assertEquals((await bobs).done, true);
+    await server.closed;
   },
 );
