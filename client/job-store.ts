@@ -1,9 +1,10 @@
 /** The state of one job, for components that show it. */
 import type { AiJobs } from "./ai-jobs.ts";
-import { isFinal, type Job, type JobEvent, type JobType } from "./job-types.ts";
+import type { Job, JobEvent, JobType } from "./job-types.ts";
 import {
   type Following,
   followPlaces,
+  isInRow,
   Store,
   Stores,
   withEvent,
@@ -48,8 +49,12 @@ export class JobStore extends Store<AiJobState> {
   /** Runs a failed job again and follows it. */
   retry(): Promise<void> {
     return this.act(async () => {
-      await this.#jobs.retry(this.#id);
-      this.restart();
+      try {
+        await this.#jobs.retry(this.#id);
+      } finally {
+        // A refusal, or no response, may mean that it runs already.
+        this.restart();
+      }
     });
   }
 
@@ -87,8 +92,7 @@ export class JobStore extends Store<AiJobState> {
     for await (const event of events) {
       this.#events = [...this.#events, event];
       this.#show(this.#job && withEvent(this.#job, event));
-      // Only the row has the result.
-      if (isFinal(event.event)) await this.#read(signal);
+      if (isInRow(event)) await this.#read(signal);
     }
   }
 

@@ -12,6 +12,7 @@ import {
   type Following,
   followPlaces,
   isGone,
+  isInRow,
   Store,
   Stores,
   withEvent,
@@ -175,10 +176,7 @@ export class ListStore extends Store<AiJobsState> {
       }
       const isNew = row === undefined &&
         (event.event === "created" || event.status === this.#wanted.status);
-      // Only the row has the result of a job, its place, and its fields that a list omits.
-      const isInRow = isFinal(event.event) || event.event === "unblocked" ||
-        event.event === "retry_requested";
-      if (!isReading && (isNew || isInRow)) {
+      if (!isReading && (isNew || isInRow(event))) {
         this.#readJob(event, signal).catch((error: unknown) => {
           if (!signal.aborted) this.fail(error);
         });

@@ -5,7 +5,7 @@
 import { pause } from "./abort.ts";
 import type { AiJobs } from "./ai-jobs.ts";
 import { isAiJobsError } from "./errors.ts";
-import type { Job, JobEvent, JobType } from "./job-types.ts";
+import { isFinal, type Job, type JobEvent, type JobType } from "./job-types.ts";
 import type { Connection } from "./watch.ts";
 
 /** How long a store stays active without a component, because StrictMode and page changes remount immediately. */
@@ -45,6 +45,7 @@ export abstract class Store<S extends Following> {
   #frame: ReturnType<typeof setTimeout> | undefined;
   #linger: ReturnType<typeof setTimeout> | undefined;
   #run: AbortController | undefined;
+  #isStopped = false;
   /** Why the last action was refused. */
   #refusal: Error | null = null;
 
@@ -87,8 +88,10 @@ export abstract class Store<S extends Following> {
     };
   }
 
-  /** Resumes following from the current position, and clears the error. */
+  /** Resumes following from the current position, and clears the error. Does nothing once the store has stopped. */
   readonly restart = (): void => {
+    // Nothing would ever stop it again.
+    if (this.#isStopped) return;
     this.#run?.abort();
     const run = this.#run = new AbortController();
     if (this.#next.error !== null) this.fail(null);
@@ -161,6 +164,7 @@ export abstract class Store<S extends Following> {
   }
 
   #stop(): void {
+    this.#isStopped = true;
     this.#run?.abort();
     clearTimeout(this.#frame);
     if (typeof document !== "undefined") {
@@ -232,7 +236,7 @@ export async function followPlaces(
 /** The job updated by an event; the job unchanged when it was read after the event. */
 export function withEvent<T extends JobType>(
   job: Job<T>,
-  { status, progress, stage, error_code, created_at }: JobEvent,
+  { event, attempt, status, progress, stage, error_code, created_at }: JobEvent,
 ): Job<T> {
   if (
     status === undefined || Date.parse(created_at) < Date.parse(job.updated_at)
@@ -244,7 +248,24 @@ export function withEvent<T extends JobType>(
     stage: stage ?? null,
     error_code: error_code ?? null,
     jobs_ahead: status === "pending" ? job.jobs_ahead : null,
+    attempt: attempt || job.attempt,
+    spend: event === "submitted" && job.spend === "none"
+      ? "unknown"
+      : job.spend,
+    cancel_requested_at: event === "cancel_requested"
+      ? created_at
+      : job.cancel_requested_at,
   };
+}
+
+/**
+ * Whether the row has what an event does not report: the result, the place in the queue, fields that a list omits, or
+ * whether a paid call that had no success was the only one.
+ */
+export function isInRow({ event, outcome }: JobEvent): boolean {
+  return isFinal(event) || event === "unblocked" ||
+    event === "retry_requested" ||
+    (event === "settled" && (outcome === "rejected" || outcome === "absent"));
 }
 
 /** Whether the job no longer exists. */

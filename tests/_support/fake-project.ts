@@ -104,6 +104,13 @@ export class FakeProject {
     });
   }
 
+  /** Writes the outcome of a job's only paid call, which has cost nothing. */
+  settle(id: string, outcome: string): void {
+    this.write(id, "settled", { status: "processing", spend: "none" });
+    const { data } = this.#row(id).events.at(-1) ?? {};
+    Object.assign(data ?? {}, { outcome });
+  }
+
   /** Ends a job with a voice. */
   complete(id: string): void {
     this.write(id, "completed", {

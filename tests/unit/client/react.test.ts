@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { createElement, type ReactNode } from "react";
 import {
   isAiJobsError,
+  type Job,
   type JobType,
   NetworkError,
   NotSignedIn,
@@ -18,6 +19,7 @@ import {
   type UseCreateAiJob,
   useCreateAiJob,
 } from "../../../client/react.ts";
+import { jobStores } from "../../../client/job-store.ts";
 import { FakeProject } from "../../_support/fake-project.ts";
 import { becomeVisible, showPage } from "../../_support/react-page.ts";
 
@@ -261,6 +263,86 @@ pageTest(
     assertEquals(view.now().error, null);
     await view.now().cancel();
     await page.until("cancelled", () => view.now().job?.status === "cancelled");
+  },
+);
+
+pageTest(
+  "useAiJob: a retry whose response is lost, or that is refused because the job runs, shows that it runs",
+  async () => {
+    const lost = () => new Response("{}", { status: 503 });
+    const conflict = () => Response.json({ code: "conflict" }, { status: 409 });
+    for (const answer of [lost, conflict]) {
+      const project = new FakeProject();
+      const id = project.add();
+      project.write(id, "failed", { status: "failed" });
+      const view = jobView(project);
+      await using page = await showPage(view.of(id));
+      await page.until(
+        "the failure",
+        () => view.now().job?.status === "failed",
+      );
+      project.intercept = (path) => {
+        if (!path.includes("retry-ai-job")) return undefined;
+        project.write(id, "retry_requested", { status: "pending" });
+        return answer();
+      };
+      await view.now().retry();
+      await page.until("pending", () => view.now().job?.status === "pending");
+      assert(view.now().error !== null);
+    }
+  },
+);
+
+pageTest(
+  "useAiJob: a retry that ends after the job was unmounted does not follow it again",
+  async () => {
+    const project = new FakeProject();
+    const id = project.add();
+    project.write(id, "failed", { status: "failed" });
+    const view = jobView(project);
+    const page = await showPage(view.of(id));
+    await page.until("the failure", () => view.now().job?.status === "failed");
+    const store = jobStores.source(project.jobs, id);
+    assert(store.find() !== undefined);
+    const answered = Promise.withResolvers<Response>();
+    project.intercept = (path) =>
+      path.includes("retry-ai-job") ? answered.promise : undefined;
+    const retried = view.now().retry();
+    await page.unmount();
+    await page.until("stopped", () => store.find() === undefined);
+    const { length } = project.requests;
+    answered.resolve(Response.json({ status: "pending", spend: "none" }));
+    await retried;
+    assertEquals(project.requests.length, length);
+  },
+);
+
+pageTest(
+  "useAiJob, useAiJobs: what a job may cost, and that it is stopping, is shown without another read",
+  async () => {
+    const project = new FakeProject();
+    const id = project.add();
+    const [list, job] = [listView(project), jobView(project)];
+    await using listPage = await showPage(list.of({}));
+    await using jobPage = await showPage(job.of(id));
+    const both = () => [list.now().jobs[0], job.now().job];
+    const all = (holds: (job: Job) => boolean) =>
+      both().every((one) => !!one && holds(one));
+    await listPage.until("the list", () => all(({ status }) => !!status));
+    const reads = project.count("get-ai-job");
+    const now = (event: string) =>
+      project.write(id, event, { status: "processing" });
+    now("submitted");
+    await jobPage.until("spend", () => all(({ spend }) => spend === "unknown"));
+    now("cancel_requested");
+    await jobPage.until(
+      "stopping",
+      () => all((one) => one.cancel_requested_at !== null),
+    );
+    assertEquals(project.count("get-ai-job"), reads);
+    // Whether another call was paid for is only in the row.
+    project.settle(id, "rejected");
+    await jobPage.until("none", () => all(({ spend }) => spend === "none"));
   },
 );
 
