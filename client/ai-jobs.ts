@@ -466,16 +466,24 @@ export class AiJobs {
     object: string,
     options: CallOptions & { expiresIn?: number } = {},
   ): Promise<string> {
-    const slash = object.indexOf("/");
+    const [bucket, ...path] = object.split("/");
     const answer = await callFunction(this.#supabase, "create-download-url", {
       body: {
-        bucket: object.slice(0, slash),
-        path: object.slice(slash + 1),
+        bucket,
+        path: path.join("/"),
         expires_in: options.expiresIn,
       },
       signal: options.signal,
     });
     return String(answer["download_url"]);
+  }
+
+  /**
+   * The user who is signed in; undefined while nobody is. With the option `accessToken` of `createClient`, the user at
+   * the last time that the channel was opened.
+   */
+  get userId(): string | undefined {
+    return this.#deps.live.userId;
   }
 
   /** Whether {@link close} was called. */
@@ -489,7 +497,10 @@ export class AiJobs {
   }
 }
 
-/** A client for the user who is signed in at `supabase`. One for each Supabase client is enough. */
+/**
+ * A client for the user who is signed in at `supabase`. One for each Supabase client is enough, unless that has the
+ * option `accessToken`: then one for each user.
+ */
 export function createAiJobs(
   supabase: SupabaseClient,
   options: AiJobsOptions = {},

@@ -104,7 +104,7 @@ export function useAiJob<T extends JobType = JobType>(
 ): UseAiJob<T> {
   const source = useMemo(
     () => id === null ? NOTHING : jobStores.source(jobs, id),
-    [jobs, id],
+    [jobs, jobs.userId, id],
   );
   const state: object = useSyncExternalStore(
     source.subscribe,
@@ -157,7 +157,7 @@ export function useAiJobs<T extends JobType = JobType>(
   const { status, job_type, limit } = wanted;
   const source = useMemo(
     () => listStores.source(jobs, { status, job_type, limit }),
-    [jobs, status, job_type, limit],
+    [jobs, jobs.userId, status, job_type, limit],
   );
   const state: object = useSyncExternalStore(
     source.subscribe,

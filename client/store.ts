@@ -178,7 +178,7 @@ export abstract class Store<S extends Following> {
   };
 }
 
-/** The active stores of one kind, by client and by what they follow. */
+/** The active stores of one kind, by client, and by user and what they follow. */
 export class Stores<K, S extends Following, M extends Store<S>> {
   readonly #atWork = new WeakMap<AiJobs, Map<string, M>>();
   readonly #initial: S;
@@ -190,11 +190,12 @@ export class Stores<K, S extends Following, M extends Store<S>> {
   }
 
   /**
-   * All sources of equal keys share one store. Creating a source costs nothing: the store starts with the first
-   * subscriber.
+   * All sources of equal keys that one user created share one store. Creating a source costs nothing: the store starts
+   * with the first subscriber.
    */
   source(jobs: AiJobs, key: K): Source<S, M> {
-    const name = JSON.stringify(key);
+    // When another user signs in, the store of the one before may still be active.
+    const name = JSON.stringify([jobs.userId, key]);
     const find = () => this.#atWork.get(jobs)?.get(name);
     return {
       find,

@@ -111,3 +111,57 @@ Deno.test({
     }
   },
 });
+
+Deno.test({
+  name:
+    "react: when another user signs in, a new page shows only their jobs, over their own channel",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    const ann = await signUp(running());
+    const { client } = ann;
+    const jobs = createAiJobs(client);
+    const seen: string[] = [];
+    let list: UseAiJobs | undefined;
+    function View({ user }: { user: string }): ReactNode {
+      list = useAiJobs(jobs);
+      seen.push(...list.jobs.map(({ id }) => `${user} ${id}`));
+      return list.connection;
+    }
+    const pageOf = (user: string) => createElement(View, { user, key: user });
+    const speak = async (text: string) =>
+      (await jobs.create({
+        job_type: "text_to_speech",
+        metadata: { text, voice_id: "21m00Tcm4TlvDq8ikWAM" },
+      })).id;
+    await using page = await showPage(pageOf("ann"));
+    const annsJob = await speak("Only for Ann.");
+    await page.until("Ann's job", () => seen.includes(`ann ${annsJob}`));
+    await page.until("live", () => list?.connection === "live");
+
+    const { data: { user: bob } } = await client.auth.signUp({
+      email: `bob-${crypto.randomUUID()}@example.com`,
+      password: crypto.randomUUID(),
+    });
+    assert(bob !== null);
+    assertEquals(jobs.userId, bob.id);
+    await page.show(pageOf("bob"));
+    await page.until("an empty list", () => list?.isLoading === false);
+    await page.until(
+      "Bob's channel",
+      () =>
+        list?.connection === "live" &&
+        client.getChannels().map(({ topic }) => topic).join() ===
+          `realtime:ai_jobs:${bob.id}`,
+    );
+    const bobsJob = await speak("Only for Bob.");
+    await page.until("Bob's job", () => seen.includes(`bob ${bobsJob}`));
+    assertEquals(
+      [...new Set(seen)],
+      [`ann ${annsJob}`, `bob ${bobsJob}`],
+    );
+    await page.unmount();
+    jobs.close();
+    await client.realtime.disconnect();
+  },
+});
