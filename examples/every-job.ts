@@ -1,7 +1,7 @@
 /**
  * Every job type with the client, in Node 22.18 or newer, which runs TypeScript:
  *
- *   npm install edge-ai-jobs @supabase/supabase-js
+ *   npm install "./$(npm pack --silent ../edge-ai-jobs/dist/client)" @supabase/supabase-js
  *   node --env-file=.env.local every-job.ts recording.mp3 portrait.jpg
  *
  * `deno task start --write-env .env.local` writes the file with the addresses.

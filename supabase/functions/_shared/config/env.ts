@@ -76,7 +76,7 @@ export const envSchema = z.object({
     "Base URL of the ElevenLabs API.",
   ),
   ELEVENLABS_WEBHOOK_SECRET: z.string().min(16).optional().describe(
-    "Secret of the webhook registered at ElevenLabs. Without it, webhooks are refused and jobs poll.",
+    "Secret of the webhook registered at ElevenLabs. Without it, webhooks are refused and recordings over TRANSCRIPT_WAIT_MAX_BYTES fail.",
   ),
   DID_API_KEY: z.string().min(1).optional().describe(
     "API key of D-ID: talking photos.",
