@@ -23,10 +23,14 @@ const UNUSED_MODULES = [
 ];
 const STAND_IN = "shell/unused.js";
 
-/** What stands in for WebSocket, which every browser that the page supports has. */
+/**
+ * What stands in for WebSocket, which every browser that the page supports has; and what the page does not call, but has
+ * the name of something that is called.
+ */
 const UNUSED_MEMBERS: ReadonlySet<string> = new Set([
   "LongPoll",
   "Ajax.request",
+  "GoTrueClient.resend",
 ]);
 
 /** The page cannot be bundled; the message is the bundler's. */
