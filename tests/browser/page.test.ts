@@ -614,13 +614,15 @@ browserTest(
     try {
       await speak(page, "The first.");
       await settled(page, "The first.", "Working");
+      const card = cardOf(page, "The first.");
+      const warning = card.locator(".job-foot").getByText(
+        "Cancelling does not refund what is already being made.",
+      );
+      await warning.waitFor();
       await page.reload();
       await settled(page, "The first.", "Working");
-      const card = cardOf(page, "The first.");
       await card.getByRole("progressbar").waitFor();
-      await card.locator(".job-foot").getByText(
-        "Cancelling does not refund what is already being made.",
-      ).waitFor();
+      await warning.waitFor();
       await card.getByRole("button", { name: "Timeline" }).click();
       await card.getByText("Sent to the AI service").waitFor();
       await card.getByRole("button", { name: "Cancel" }).focus();
@@ -660,8 +662,15 @@ browserTest(
     await page.getByText("The credit at the AI service is used up.")
       .waitFor();
     await assertAccessibleInAll(page, "job-failed", "li.job");
+    const card = cardOf(page, "One more story.");
+    await card.getByRole("button", { name: "Timeline" }).click();
+    const entries = card.locator(".timeline li");
+    await entries.getByText("Failed", { exact: true }).waitFor();
     await page.getByRole("button", { name: "Try again" }).click();
     await settled(page, "One more story.");
+    // An open timeline continues with the job.
+    await entries.getByText("Tried again").waitFor();
+    await entries.last().getByText("Ready", { exact: true }).waitFor();
   },
 );
 
@@ -1178,6 +1187,40 @@ browserTest(
     await anna.page.locator("summary", { hasText: "@" }).click();
     await anna.page.getByRole("button", { name: "Sign out" }).click();
     await second.getByRole("heading", { name: "Sign in" }).waitFor();
+  },
+);
+
+browserTest(
+  "tabs and users: after another user has signed in elsewhere, only their jobs are shown, and live",
+  async () => {
+    await using ann = await visit(site());
+    await using bob = await visit(site());
+    const { page } = ann;
+    await signUp(page);
+    await speak(page, "Only for Ann.");
+    await settled(page, "Only for Ann.");
+    const email = await signUp(bob.page);
+    await speak(bob.page, "Only for Bob.");
+    await settled(bob.page, "Only for Bob.");
+    const session = await bob.page.evaluate(() => {
+      const key = Object.keys(localStorage).find((name) =>
+        name.endsWith("-auth-token")
+      ) ?? "";
+      return { key, text: localStorage.getItem(key) ?? "" };
+    });
+    // As supabase-js reports a sign-in of another tab.
+    await page.evaluate(({ key, text }) => {
+      localStorage.setItem(key, text);
+      new BroadcastChannel(key).postMessage({
+        event: "SIGNED_IN",
+        session: JSON.parse(text),
+      });
+    }, session);
+    await page.locator("summary", { hasText: email }).waitFor();
+    await settled(page, "Only for Bob.");
+    assertEquals(await cardOf(page, "Only for Ann.").count(), 0);
+    await speak(bob.page, "Also for Bob.");
+    await settled(page, "Also for Bob.");
   },
 );
 

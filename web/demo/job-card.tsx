@@ -33,12 +33,16 @@ import { draftAgain, hasForm } from "./drafts.ts";
 import { Result } from "./results.tsx";
 import { useStudio } from "./studio.ts";
 
-function Timeline({ id }: { id: string }) {
+function Timeline({ id, isOver }: { id: string; isOver: boolean }) {
   const { backend } = useStudio();
-  const [{ events, error }] = useSource(
+  const [{ events, error }, source] = useSource(
     () => jobStores.source(backend.jobs, id),
     [id],
   );
+  // A timeline that has ended with its job does not begin again by itself.
+  useEffect(() => {
+    if (!isOver) source.find()?.restart();
+  }, [isOver]);
   if (error !== null && events.length === 0) {
     return <p class="hint">It cannot be read now.</p>;
   }
@@ -245,7 +249,7 @@ export function JobCard({ job }: { job: Job }) {
           )}
         </div>
       </div>
-      {hasTimeline.value && <Timeline id={id} />}
+      {hasTimeline.value && <Timeline id={id} isOver={isOver} />}
     </li>
   );
 }
