@@ -851,6 +851,7 @@ export type Database = {
           "currency": string;
           "description": string;
           "id": string;
+          "is_pdf_deleted": boolean;
           "line_total_minor": number;
           "order_id": string;
           "pdf_id": string | null;
@@ -866,6 +867,7 @@ export type Database = {
           "currency"?: string;
           "description"?: string;
           "id"?: string;
+          "is_pdf_deleted"?: boolean;
           "line_total_minor"?: never;
           "order_id": string;
           "pdf_id"?: string | null;
@@ -880,6 +882,7 @@ export type Database = {
           "currency"?: string;
           "description"?: string;
           "id"?: string;
+          "is_pdf_deleted"?: boolean;
           "line_total_minor"?: never;
           "order_id"?: string;
           "pdf_id"?: string | null;

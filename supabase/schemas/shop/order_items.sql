@@ -13,6 +13,7 @@ create table public.order_items (
   line_total_minor bigint not null generated always as (quantity * unit_price_minor) stored,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  is_pdf_deleted boolean not null default false,
   constraint order_items_pkey primary key (id),
   constraint order_items_order_fkey foreign key (order_id, vendor_id, currency)
     references public.orders (id, vendor_id, currency) on delete cascade,
@@ -29,7 +30,9 @@ comment on column public.order_items.vendor_id is 'The order''s vendor, repeated
 comment on column public.order_items.currency is 'The order''s currency, repeated for the foreign keys; set by trigger.';
 comment on column public.order_items.pdf_id is
   'The keepsake to print; it belongs to the order''s customer (trigger). It cannot be deleted while the order is '
-  'placed and not yet shipped; from a draft the item is removed with it.';
+  'placed and not yet shipped.';
+comment on column public.order_items.is_pdf_deleted is
+  'Whether the item had a keepsake that was deleted since; set by trigger. An order with such an item cannot be placed.';
 comment on column public.order_items.description is 'Name of the product as ordered; set by trigger.';
 comment on column public.order_items.unit_price_minor is
   'Minor units. Copied from the price list at every write while the order is a draft, and fixed once the order is '

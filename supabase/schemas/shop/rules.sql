@@ -11,18 +11,12 @@ declare
   v_order public.orders;
   v_product public.vendor_products;
 begin
-  -- Deleting a keepsake leaves the item unchanged, in any state of the order.
+  -- Deleting a keepsake changes nothing else of the item, in any state of the order.
   if tg_op = 'UPDATE' and old.pdf_id is not null and new.pdf_id is null
     and (new.order_id, new.product_id, new.quantity) is not distinct from (old.order_id, old.product_id, old.quantity)
     and not exists (select 1 from public.pdfs as p where p.id = old.pdf_id) then
+    new.is_pdf_deleted := true;
     return new;
-  end if;
-
-  -- Before the order, as the deletion of the keepsake locks them: otherwise the two could deadlock.
-  if tg_op = 'INSERT' or (tg_op = 'UPDATE' and new.pdf_id is distinct from old.pdf_id) then
-    perform 1 from public.pdfs as p
-    where p.id = new.pdf_id and (not v_is_customer or p.user_id = auth.uid())
-    for key share;
   end if;
 
   -- Locked, so that no item can be added to an order that is being placed at the same moment. The policy sees the row
@@ -63,6 +57,7 @@ begin
     raise exception 'product_id must name a product that this vendor sells in %', v_order.currency
       using errcode = 'AJ061', detail = 'product_id';
   end if;
+  new.is_pdf_deleted := tg_op = 'UPDATE' and old.is_pdf_deleted and new.pdf_id is null;
   new.vendor_id := v_product.vendor_id;
   new.currency := v_product.currency;
   new.description := v_product.name;
@@ -208,6 +203,16 @@ begin
       raise exception 'an item is no longer sold at its price; update it to get the current price, or remove it'
         using errcode = 'AJ062', detail = 'order_items';
     end if;
+    -- Locked, so that no keepsake is deleted at the same moment: the deletion then waits, and is refused.
+    perform 1
+    from public.pdfs as p
+    where p.id in (select i.pdf_id from public.order_items as i where i.order_id = new.id)
+    order by p.id
+    for key share;
+    if exists (select 1 from public.order_items as i where i.order_id = new.id and i.is_pdf_deleted) then
+      raise exception 'the keepsake of an item was deleted; remove the item, or give it another keepsake'
+        using errcode = 'AJ062', detail = 'order_items';
+    end if;
     new.placed_at := now();
   elsif new.status = 'paid' then
     if v_captured < v_total then
@@ -238,7 +243,7 @@ $$;
 comment on function private.guard_order() is
   'Row trigger: an order begins as an empty draft with an active vendor, keeps customer, vendor and currency, and '
   'changes only along its transitions. Only a draft can be deleted. To become placed it needs items at current prices '
-  'and an address; paid: captured payments that cover the total; cancelled or refunded: all money refunded; shipped or '
+  'whose keepsakes exist, and an address; paid: captured payments that cover the total; cancelled or refunded: all money refunded; shipped or '
   'delivered: deliveries. A customer may place and cancel. When the account is deleted, name and address are removed. '
   'Security definer because it reads payments, deliveries and items that the caller may not see.';
 
@@ -412,35 +417,20 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- Everything is deleted together with its owner's account.
-  if not exists (select 1 from auth.users as u where u.id = old.user_id) then
-    return old;
-  end if;
-  -- Locked, so that no order is placed with the keepsake while it is deleted: the items first, as a change of one does.
-  perform 1 from public.order_items as i where i.pdf_id = old.id order by i.id for update;
-  perform 1 from public.orders as o
-  where o.status in ('draft', 'placed', 'paid', 'in_production')
-    and o.id in (select i.order_id from public.order_items as i where i.pdf_id = old.id)
-  order by o.id
-  for update;
   if exists (
     select 1
     from public.order_items as i
     join public.orders as o on o.id = i.order_id
     where i.pdf_id = old.id and o.status in ('placed', 'paid', 'in_production')
-  ) then
+  ) and exists (select 1 from auth.users as u where u.id = old.user_id) then
     raise exception 'the keepsake is in an order that is not shipped yet; delete it after the order is shipped or cancelled' using errcode = 'AJ065', detail = 'pdf_id';
   end if;
-  delete from public.order_items as i
-  using public.orders as o
-  where o.id = i.order_id and o.status = 'draft' and i.pdf_id = old.id;
   return old;
 end;
 $$;
 comment on function private.guard_pdf() is
   'Row trigger: a keepsake that is ordered but not yet shipped cannot be deleted, except together with its owner''s '
-  'account. From drafts its items are removed, because an order for a keepsake that is gone could not be printed. '
-  'Security definer because it checks whether the account still exists.';
+  'account. Security definer because it checks whether the account still exists.';
 
 create trigger order_items_fill
 before insert or update or delete on public.order_items
