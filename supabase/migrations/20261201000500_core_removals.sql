@@ -1,8 +1,9 @@
 -- Removals: a file that will be removed answers no new job; the check that nothing needs a file reads indexes; a scan of a
 -- provider's list begins again after a row that cannot be queried; an answered job that cannot run ends again. Replaces
--- functions, and creates two indexes on ai_jobs: writes to it wait until they are built.
+-- functions, and creates three indexes on ai_jobs: writes to it wait until they are built.
 
-create index ai_jobs_user_failed_idx on public.ai_jobs (user_id, id) where status = 'failed';
+create index ai_jobs_failed_input_idx on public.ai_jobs (input_url) where status = 'failed';
+create index ai_jobs_failed_audio_idx on public.ai_jobs ((metadata ->> 'audio_url')) where status = 'failed';
 create index ai_jobs_output_url_idx on public.ai_jobs (output_url) where output_url is not null;
 
 create or replace function private.record_storage_removal()
@@ -37,6 +38,9 @@ language sql
 stable
 security invoker
 set search_path = ''
+-- While few jobs have failed, a sequential scan looks cheaper.
+set enable_seqscan = off
+set jit = off
 as $$
   select
     exists (select 1 from public.media as m where m.storage_path = p_removal.object_path)
@@ -53,8 +57,11 @@ as $$
     -- A failed job may be retried.
     or exists (
       select 1 from public.ai_jobs as j
-      where j.user_id = p_removal.user_id and j.status = 'failed'
-        and p_removal.object_path in (j.input_url, j.metadata ->> 'audio_url')
+      where j.status = 'failed' and j.input_url = p_removal.object_path and j.user_id = p_removal.user_id
+    )
+    or exists (
+      select 1 from public.ai_jobs as j
+      where j.status = 'failed' and j.metadata ->> 'audio_url' = p_removal.object_path and j.user_id = p_removal.user_id
     )
     -- Jobs answered from the cache share an output.
     or (
@@ -124,7 +131,9 @@ begin
       )
       and not exists (
         select 1 from private.storage_removals as r
-        where r.object_path = p_source.output_url and r.done_at is null and not private.is_object_referenced(r)
+        where r.object_path = p_source.output_url and r.done_at is null
+          -- What its owner has deleted is removed as soon as nothing reads it any more.
+          and not (r.reason in ('ai_jobs', 'job_leftovers') and private.is_object_referenced(r))
       ),
       false
     )

@@ -58,6 +58,7 @@ async function answer(
   job: ClaimedJob,
   outcome: "rejected" | "unknown" | "succeeded",
   code: string | null = null,
+  httpStatus = 400,
 ): Promise<void> {
   const call = await queue.begin(job);
   assert(call?.decision === "send", call?.decision);
@@ -65,6 +66,7 @@ async function answer(
     settleCall(sql, job, call.call_id, outcome, {
       objectId: outcome === "succeeded" ? crypto.randomUUID() : null,
       errorCode: code,
+      ...(outcome === "rejected" && httpStatus > 0 ? { httpStatus } : {}),
     })
   );
 }
@@ -160,9 +162,12 @@ Deno.test("breaker: failures that are not the provider's do not count, and a nor
     for (const code of ["provider_rejected_input", "provider_unauthorized"]) {
       await answer(bench, await insertClaimedJob(bench), "rejected", code);
     }
-    for (const code of ["lease_expired", "provider_concurrency_limited"]) {
-      await answer(bench, await insertClaimedJob(bench), "rejected", code);
-    }
+    await answer(
+      bench,
+      await insertClaimedJob(bench),
+      "rejected",
+      "provider_concurrency_limited",
+    );
     await bench.queue.fail(await insertClaimedJob(bench), {
       code: "storage_unavailable",
     });
@@ -189,14 +194,19 @@ Deno.test("breaker: a refusal because of our own load, or without a response, pr
     await set(bench, { breaker_threshold: 3 });
     const after: Record<string, number> = {};
     for (const code of ERROR_CODES.filter((one) => isOnJobs(one))) {
-      await set(bench, { breaker_failures: 1 });
-      await answer(bench, await insertClaimedJob(bench), "rejected", code);
-      after[code] = (await stateOf(bench)).failures_in_a_row;
+      for (
+        const [of, status] of [["response", 400], ["no response", 0]] as const
+      ) {
+        await set(bench, { breaker_failures: 1 });
+        const job = await insertClaimedJob(bench);
+        await answer(bench, job, "rejected", code, status);
+        after[`${code}, ${of}`] = (await stateOf(bench)).failures_in_a_row;
+      }
     }
     assertEquals(
       after,
       Object.fromEntries(
-        Object.keys(after).map((code) => [code, failuresAfter(code)]),
+        Object.keys(after).map((key) => [key, failuresAfter(key)]),
       ),
     );
   });
@@ -208,12 +218,13 @@ function isOnJobs(code: ErrorCode): boolean {
 }
 
 /** How many failures in a row the breaker has counted when a call is refused after one failure. */
-function failuresAfter(code: string): number {
+function failuresAfter(key: string): number {
+  const [code, of] = key.split(", ");
   const known = ERROR_CODES.find((one) => one === code);
   assert(known !== undefined);
   if (isProviderFailing(known)) return 2;
-  // A call whose worker stopped has no response.
-  const provesNothing = known === "lease_expired" ||
+  // Its worker stopped, or our own Storage failed.
+  const provesNothing = of === "no response" ||
     ERROR_CATALOGUE[known].transience === "own_load";
   return provesNothing ? 1 : 0;
 }

@@ -407,17 +407,26 @@ Deno.test("complete_ai_jobs: a product never links to another user's rows, and i
       const rows = await db.sql`select voice_id, photo_id from public.avatars`;
       assertEquals([...rows], [{ voice_id: null, photo_id: null }]);
     });
-    await t.step("a transcript whose call was deleted is kept", async () => {
-      const last = await insertClaimedJob(bench);
-      assert(
-        await queue.completeWithProduct(last, {
-          kind: "transcript",
-          call_id: crypto.randomUUID(),
-          transcript: "Good morning.",
-        }),
-      );
-      assertEquals((await readJob(db, last.id)).status, "completed");
-    });
+    await t.step(
+      "a transcript whose call was deleted completes its job",
+      async () => {
+        const last = await insertClaimedJob(bench);
+        const { call } = await insertReferenced(
+          db,
+          last.user_id,
+          last.input_url ?? "",
+        );
+        await db.sql`delete from public.calls where id = ${call}`;
+        assert(
+          await queue.completeWithProduct(last, {
+            kind: "transcript",
+            call_id: call,
+            transcript: "Good morning.",
+          }),
+        );
+        assertEquals((await readJob(db, last.id)).status, "completed");
+      },
+    );
   });
 });
 

@@ -329,7 +329,6 @@ Deno.test("pending uploads: users record and read their own, and cannot change t
       const change of [
         (sql: postgres.ISql) =>
           sql`update public.pending_uploads set size_bytes = 0`,
-        (sql: postgres.ISql) => sql`delete from public.pending_uploads`,
         (sql: postgres.ISql) =>
           sql`
             insert into public.pending_uploads (object_path, size_bytes, stored_at)
@@ -339,5 +338,15 @@ Deno.test("pending uploads: users record and read their own, and cannot change t
       const { code } = await refusalOf(() => db.asUser(id, change));
       assertEquals(code, "42501");
     }
+    // A URL that is not used may be discarded, but not the record of a stored file.
+    const discard = async (by: string) =>
+      (await db.asUser(by, (sql) => sql`delete from public.pending_uploads`))
+        .count;
+    await db.sql`update public.pending_uploads set stored_at = now()`;
+    await reserve(db, id, 1);
+    assertEquals([await discard(other), await discard(id)], [0, 1]);
+    const left = await db.sql<{ is_stored: boolean }[]>`
+      select stored_at is not null as is_stored from public.pending_uploads`;
+    assertEquals(left.map(({ is_stored }) => is_stored), [true]);
   });
 });

@@ -289,6 +289,8 @@ Deno.test("rescue_stalled_ai_jobs: a last attempt that died with a paid result i
       update public.ai_jobs set
         created_at = created_at - interval '100 days', started_at = started_at - interval '100 days'
       where id = ${job.id}`;
+    await db.sql`
+      update public.ai_provider_calls set sent_at = sent_at - interval '100 days' where job_id = ${job.id}`;
     assertEquals(await die(bench, job.id), "failed");
     const failed = await readJob(db, job.id);
     assertEquals([failed.error_code, failed.billable_calls], [

@@ -306,6 +306,8 @@ Deno.test("ai_jobs: a job that is too old to wait again fails, and keeps its las
             const begun = await queue.begin(job);
             assert(begun !== undefined);
             await queue.settle(job, begun.call_id, "unknown");
+            await db.sql`
+              update public.ai_provider_calls set sent_at = sent_at - interval '2 days' where id = ${begun.call_id}`;
           }
           await db.sql`
           update public.ai_jobs as j
@@ -330,6 +332,34 @@ Deno.test("ai_jobs: a job that is too old to wait again fails, and keeps its las
         }),
     );
   }
+});
+
+Deno.test("ai_jobs: the age of a job that paid late counts from its paid call, not from a refused one", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    for (const outcome of ["succeeded", "rejected"] as const) {
+      const job = await insertClaimedJob(bench);
+      await db.sql`
+        update public.ai_jobs as j
+        set created_at = j.created_at - interval '2 days',
+          started_at = clock_timestamp() - make_interval(secs => t.max_age_seconds + 1)
+        from public.ai_job_types as t where t.job_type = j.job_type and j.id = ${job.id}`;
+      const begun = await queue.begin(job);
+      assert(begun !== undefined);
+      await queue.settle(
+        job,
+        begun.call_id,
+        outcome,
+        outcome === "succeeded" ? "voice-1" : undefined,
+      );
+      await queue.snooze(job);
+      const { status, error_code } = await readJob(db, job.id);
+      assertEquals(
+        [status, error_code],
+        outcome === "succeeded" ? ["pending", null] : ["failed", "job_expired"],
+      );
+    }
+  });
 });
 
 Deno.test("fail_ai_job: without a cause no job fails, and a missing isRetryable means false", async () => {

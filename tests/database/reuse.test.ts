@@ -138,6 +138,28 @@ const obstacles: Obstacle[] = [
     },
   },
   {
+    name: "an output that its owner deleted, and that another job still reads",
+    spoil: async (db, source) => {
+      const output = await db.putObject({
+        bucket: "outputs",
+        path: `${source.user_id}/speech.mp3`,
+        mimetype: "audio/mpeg",
+        size: 1,
+      });
+      await db
+        .sql`update public.ai_jobs set output_url = ${output} where id = ${source.id}`;
+      await db.sql`
+        insert into private.storage_removals (object_path, user_id, reason)
+        values (${output}, ${source.user_id}, 'media')`;
+      await insertJob(db, {
+        user_id: source.user_id,
+        job_type: "transcription",
+        input_url: output,
+        metadata: {},
+      });
+    },
+  },
+  {
     name: "an output that is gone",
     spoil: (db, source) =>
       db.sql`

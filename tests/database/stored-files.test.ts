@@ -326,6 +326,11 @@ Deno.test("is_object_referenced: reads no more of an owner with very many jobs",
           insert into public.ai_jobs (user_id, job_type, provider, status, progress_percentage, started_at, completed_at, output_url, result_data, metadata)
           select ${id}, 'text_to_speech', 'elevenlabs', 'completed', 100, now(), now(), 'outputs/' || ${id} || '/' || n || '.mp3', '{}', '{}'
           from generate_series(1, 2000) as n`;
+        await sql`
+          insert into public.ai_jobs (user_id, job_type, provider, status, completed_at, error_code, error_message, input_url, metadata)
+          select ${id}, 'avatar_video', 'd-id', 'failed', now(), 'job_expired', 'Expired.', 'uploads/' || ${id} || '/' || n || '.jpg',
+            jsonb_build_object('audio_url', 'uploads/' || ${id} || '/' || n || '.mp3')
+          from generate_series(1, 2000) as n`;
       });
       await admin`analyze public.ai_jobs`;
     } finally {
@@ -347,10 +352,15 @@ Deno.test("is_object_referenced: reads no more of an owner with very many jobs",
           'object_path', 'outputs/' || ${id} || '/' || n || '.mp3', 'user_id', ${id}::text, 'reason', 'job_leftovers'
         ))).*
         from generate_series(1991, 2010) as n
+        union all
+        select (jsonb_populate_record(null::private.storage_removals, jsonb_build_object(
+          'object_path', 'uploads/' || ${id} || '/' || n || e, 'user_id', ${id}::text, 'reason', 'media'
+        ))).*
+        from generate_series(1991, 2010) as n, unnest(array['.jpg', '.mp3']) as e
       ) as r`;
-    assertEquals(found?.referenced, 10);
+    assertEquals(found?.referenced, 30);
     const read = await rowsRead() - before;
-    assert(read < 200, `${read} rows read for 20 files`);
+    assert(read < 200, `${read} rows read for 60 files`);
   });
 });
 

@@ -127,6 +127,33 @@ Deno.test("upload limits: a URL counts until a row names its file, the file is r
   assertEquals((await requestAddress(user, 9)).status, 201);
 });
 
+Deno.test("upload limits: a URL that could not be signed does not count", async () => {
+  const stack = running();
+  const user = await userWithLimits({ files: 1 });
+  await stack.sql`create table public.refused (id uuid)`;
+  await stack.sql`insert into public.refused values (${user.id})`;
+  await stack.sql`
+    create function public.refuse() returns trigger language plpgsql security definer as $$
+    begin
+      if split_part(new.name, '/', 1) in (select r.id::text from public.refused as r) then
+        raise exception 'Storage is out of order';
+      end if;
+      return new;
+    end $$`;
+  await stack.sql`
+    create trigger objects_refuse before insert on storage.objects
+    for each row execute function public.refuse()`;
+  try {
+    const { status } = await requestAddress(user, 9);
+    assert(status >= 500, String(status));
+  } finally {
+    await stack.sql`drop trigger objects_refuse on storage.objects`;
+    await stack.sql`drop function public.refuse()`;
+    await stack.sql`drop table public.refused`;
+  }
+  assertEquals((await requestAddress(user, 9)).status, 201);
+});
+
 Deno.test("upload limits: a file without a signed URL counts as well; one too many is 403 and leaves nothing", async () => {
   const stack = running();
   const user = await userWithLimits({ bytes: 10_000 });

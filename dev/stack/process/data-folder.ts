@@ -98,6 +98,9 @@ async function inUse(path: string): Promise<StackError> {
 
 /** In the folder of another project nothing else keeps Git from adding the keys and the database. */
 async function hideFromGit(folder: string): Promise<void> {
+  const names = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
+  // A folder with other files is not only ours: Git would no longer add those.
+  if (names.length > 0 && !names.includes("keys.json")) return;
   try {
     await Deno.writeTextFile(join(folder, ".gitignore"), "*\n", {
       createNew: true,
@@ -108,8 +111,8 @@ async function hideFromGit(folder: string): Promise<void> {
 }
 
 /**
- * Creates the folder if necessary and locks it. Git ignores its contents, unless it has a `.gitignore`. Throws {@link StackError} when it is not writable or another stack
- * holds it.
+ * Creates the folder if necessary and locks it. Git ignores the contents of a new folder, and of one of a stack that has no
+ * `.gitignore`. Throws {@link StackError} when it is not writable or another stack holds it.
  */
 export async function openDataFolder(dir: string): Promise<DataFolder> {
   const path = resolve(dir);

@@ -78,7 +78,12 @@ export function createHandler(
       const { data, error } = await context.supabase.storage.from(
         request.bucket,
       ).createSignedUploadUrl(path);
-      if (error) throw storageFailure(error);
+      if (error) {
+        // Nobody has a URL to use, so it must not count: the caller would soon be refused. Best effort: it expires.
+        await context.supabase.from("pending_uploads").delete()
+          .eq("object_path", `${request.bucket}/${path}`);
+        throw storageFailure(error);
+      }
       const body: CreateUploadUrlResponse = {
         upload_url: publicUrl(data.signedUrl, deps.env),
         token: data.token,

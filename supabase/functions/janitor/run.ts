@@ -41,7 +41,7 @@ export interface JanitorSummary {
 
 const FILES_AT_ONCE = 100;
 const SCANNED_AT_ONCE = 5000;
-/** Small: each is a request to a provider, and all must end within the lease. */
+/** Small: each is a few requests to a provider, and all should end within the lease. */
 const REMOVALS_AT_ONCE = 8;
 const ROWS_AT_ONCE = 20;
 /** Maximum number of objects with the marker of one job: a repeated call may have created two. */

@@ -6,6 +6,9 @@ language sql
 stable
 security invoker
 set search_path = ''
+-- While few jobs have failed, a sequential scan looks cheaper.
+set enable_seqscan = off
+set jit = off
 as $$
   select
     exists (select 1 from public.media as m where m.storage_path = p_removal.object_path)
@@ -22,8 +25,11 @@ as $$
     -- A failed job may be retried.
     or exists (
       select 1 from public.ai_jobs as j
-      where j.user_id = p_removal.user_id and j.status = 'failed'
-        and p_removal.object_path in (j.input_url, j.metadata ->> 'audio_url')
+      where j.status = 'failed' and j.input_url = p_removal.object_path and j.user_id = p_removal.user_id
+    )
+    or exists (
+      select 1 from public.ai_jobs as j
+      where j.status = 'failed' and j.metadata ->> 'audio_url' = p_removal.object_path and j.user_id = p_removal.user_id
     )
     -- Jobs answered from the cache share an output.
     or (

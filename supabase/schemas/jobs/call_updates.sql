@@ -120,7 +120,9 @@ begin
             )
             -- An absent object only proves that the provider's listing works.
             else n.outcome in ('succeeded', 'adopted')
-              or (n.outcome = 'rejected' and n.error_code not in ('lease_expired', 'provider_concurrency_limited'))
+              -- Without a status nothing came from the provider: the request did not reach it, or we could not read our own
+              -- input.
+              or (n.outcome = 'rejected' and n.http_status is not null and n.error_code <> 'provider_concurrency_limited')
           end
       ) as c
       join public.ai_providers as p on p.provider = c.provider

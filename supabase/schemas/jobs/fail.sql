@@ -209,7 +209,15 @@ begin
     new.error_message := private.cancellation_message(new.spend);
     new.last_event := 'cancelled';
   else
-    select old.started_at < clock_timestamp() - make_interval(secs => t.max_age_seconds) into v_is_too_old
+    select old.started_at < clock_timestamp() - make_interval(secs => t.max_age_seconds)
+      -- What was paid for late, after an outage or a pause, still gets its time: otherwise it would be paid for without a result.
+      and not exists (
+        select 1
+        from public.ai_provider_calls as c
+        where c.job_id = new.id and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null
+          and c.sent_at >= clock_timestamp() - make_interval(secs => t.max_age_seconds)
+      )
+    into v_is_too_old
     from public.ai_job_types as t
     where t.job_type = new.job_type;
     if not v_is_too_old then
@@ -232,5 +240,6 @@ end;
 $$;
 comment on function private.finish_instead_of_requeue() is
   'Row trigger: a running job that is released, snoozed, retried or rescued ends instead of waiting again if its owner '
-  'has cancelled it, or if it is older than its type allows. So no job is requeued forever. Security definer because '
+  'has cancelled it, or if it is older than its type allows, counted from its start and from its last paid call. So no '
+  'job is requeued forever. Security definer because '
   'it reads the type''s policy for every role that requeues a job.';

@@ -222,7 +222,8 @@ create index ai_jobs_voice_clones_at_work_idx on public.ai_jobs (provider)
 create index ai_jobs_provider_job_id_idx on public.ai_jobs (provider_job_id)
   where status = 'pending' and provider_job_id is not null;
 -- Serve the check that no job needs a file which is to be removed; the owner of the file may have very many jobs.
-create index ai_jobs_user_failed_idx on public.ai_jobs (user_id, id) where status = 'failed';
+create index ai_jobs_failed_input_idx on public.ai_jobs (input_url) where status = 'failed';
+create index ai_jobs_failed_audio_idx on public.ai_jobs ((metadata ->> 'audio_url')) where status = 'failed';
 create index ai_jobs_output_url_idx on public.ai_jobs (output_url) where output_url is not null;
 -- Serves the janitor's search for objects of cancelled jobs; ai_jobs_failed_idx serves those of failed ones.
 create index ai_jobs_cancelled_idx on public.ai_jobs (completed_at) where status = 'cancelled';

@@ -42,7 +42,9 @@ begin
       )
       and not exists (
         select 1 from private.storage_removals as r
-        where r.object_path = p_source.output_url and r.done_at is null and not private.is_object_referenced(r)
+        where r.object_path = p_source.output_url and r.done_at is null
+          -- What its owner has deleted is removed as soon as nothing reads it any more.
+          and not (r.reason in ('ai_jobs', 'job_leftovers') and private.is_object_referenced(r))
       ),
       false
     )

@@ -46,8 +46,12 @@ create policy "users can record their own uploads"
 on public.pending_uploads for insert to authenticated
 with check (user_id = (select auth.uid()));
 
+create policy "users can discard their own unused upload URLs"
+on public.pending_uploads for delete to authenticated
+using (user_id = (select auth.uid()) and stored_at is null);
+
 revoke all on public.pending_uploads from public, anon, authenticated, service_role;
-grant select on public.pending_uploads to authenticated;
+grant select, delete on public.pending_uploads to authenticated;
 grant insert (object_path, user_id, size_bytes) on public.pending_uploads to authenticated;
 grant select on public.pending_uploads to service_role;
 

@@ -315,7 +315,7 @@ export const EXPECTED: Declaration = {
     },
 
     pending_uploads: {
-      rows: { address: { owner: "select" } },
+      rows: { address: { owner: "select delete" } },
       columns: {
         "select insert": ["object_path", "user_id", "size_bytes"],
         select: ["stored_at", "expires_at", "created_at"],
@@ -604,6 +604,7 @@ export const EXPECTED: Declaration = {
           "description",
           "unit_price_minor",
           "line_total_minor",
+          "is_pdf_deleted",
           "created_at",
           "updated_at",
         ],

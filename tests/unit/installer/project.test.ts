@@ -84,7 +84,13 @@ Deno.test("init: after SIGKILL while it writes a file, the next run adds that fi
        const steps = [{ action: "add", path: "${path}", text }];
        // Only the test ends this process.
        setInterval(() => {}, 60_000);
-       await applyPlan(${JSON.stringify(project.dir)}, { steps });`,
+       const manifest = ${
+        JSON.stringify({
+          ...JSON.parse(manifestOf({ [path]: text })),
+          version: TEMPLATE.version,
+        })
+      };
+       await applyPlan(${JSON.stringify(project.dir)}, { steps, manifest });`,
     ],
     cwd: repository,
     stdin: "null",

@@ -135,13 +135,19 @@ export function toJobResponse(
   };
 }
 
+/**
+ * The id of an account. Any UUID: imported accounts may have ids without the version and variant of RFC 9562, which
+ * Postgres accepts.
+ */
+export const userIdSchema = z.guid();
+
 /** Seconds that the result cache keeps an entry. The job type's `cache_ttl_seconds` may shorten how long it counts. */
 export const CACHE_TTL_SECONDS = 24 * 60 * 60;
 
 /** A claimed job. `lease_token` must accompany every later write. */
 export const claimedJobSchema = z.object({
   id: z.uuid(),
-  user_id: z.uuid(),
+  user_id: userIdSchema,
   job_type: z.string(),
   provider: z.string(),
   input_url: z.string().nullable(),

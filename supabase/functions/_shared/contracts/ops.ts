@@ -3,7 +3,7 @@
  * a US dollar (`…_micros`), times are ISO 8601 with an offset, durations say their unit.
  */
 import { z } from "zod";
-import { jobStatusSchema, spendSchema } from "./jobs.ts";
+import { jobStatusSchema, spendSchema, userIdSchema } from "./jobs.ts";
 
 const timestamp = z.string().min(1);
 const count = z.number().int().min(0);
@@ -36,7 +36,7 @@ const redriveFilterSchema = z.strictObject({
   job_type: jobType.optional(),
   provider: provider.optional(),
   error_code: errorCode.optional(),
-  user_id: z.uuid().optional(),
+  user_id: userIdSchema.optional(),
   failed_since: z.iso.datetime({ offset: true }).optional(),
 });
 export type RedriveFilter = z.infer<typeof redriveFilterSchema>;
@@ -52,7 +52,7 @@ const action = <
 const pauseTarget = {
   job_type: jobType.optional(),
   provider: provider.optional(),
-  user_id: z.uuid().optional(),
+  user_id: userIdSchema.optional(),
 };
 const namesOne = (target: Record<string, unknown>) =>
   ["job_type", "provider", "user_id"]
@@ -69,7 +69,7 @@ export const opsRequestSchema = z.discriminatedUnion("action", [
   action("budgets", { limit, cursor }),
   action("search", {
     job_id: z.uuid().optional(),
-    user_id: z.uuid().optional(),
+    user_id: userIdSchema.optional(),
     user_email: z.string().min(3).max(320).optional(),
     job_type: jobType.optional(),
     provider: provider.optional(),
@@ -113,7 +113,7 @@ export const opsRequestSchema = z.discriminatedUnion("action", [
   action("cancel", { job_id: z.uuid() }),
   action("retry", { job_id: z.uuid() }),
   action("set_budget", {
-    user_id: z.uuid().optional(),
+    user_id: userIdSchema.optional(),
     provider: provider.optional(),
     budget_micros: budget,
   }).refine(
@@ -283,7 +283,7 @@ export type OpsProviders = z.infer<typeof providersResponseSchema>;
 /** A call with an unknown outcome, as the database lists it. */
 export const parkedCallSchema = z.object({
   job_id: z.uuid(),
-  user_id: z.uuid(),
+  user_id: userIdSchema,
   job_type: z.string(),
   provider: z.string(),
   status: z.enum(["failed", "cancelled"]),
@@ -305,7 +305,7 @@ export const parkedCallSchema = z.object({
 const parkedResponseSchema = z.object({
   jobs: z.array(z.object({
     job_id: z.uuid(),
-    user_id: z.uuid(),
+    user_id: userIdSchema,
     job_type: z.string(),
     provider: z.string(),
     status: z.enum(["failed", "cancelled"]),
@@ -349,7 +349,7 @@ export const budgetsSchema = z.object({
     remaining_micros: micros.nullable(),
   })),
   users: z.array(z.object({
-    user_id: z.uuid(),
+    user_id: userIdSchema,
     email: z.string().nullable(),
     budget_micros: micros.nullable(),
     spent_micros: micros,
@@ -364,7 +364,7 @@ export type OpsBudgets = z.infer<typeof budgetsResponseSchema>;
 /** A job in a list, without its input and output. */
 export const opsJobRowSchema = z.object({
   job_id: z.uuid(),
-  user_id: z.uuid(),
+  user_id: userIdSchema,
   job_type: z.string(),
   provider: z.string(),
   status: jobStatusSchema,
@@ -391,7 +391,7 @@ export type OpsSearch = z.infer<typeof searchResponseSchema>;
 const jobResponseSchema = z.object({
   job: z.object({
     id: z.uuid(),
-    user_id: z.uuid(),
+    user_id: userIdSchema,
     user_email: z.string().nullable(),
     job_type: z.string(),
     provider: z.string(),

@@ -1,4 +1,4 @@
-/** createJobRepository: the request of complete, and its errors when the database refuses. */
+/** createJobRepository: what it accepts of a claim, the request of complete, and its errors when the database refuses. */
 import { createClient } from "@supabase/supabase-js";
 import { assertEquals, assertRejects } from "@std/assert";
 import type { Database } from "../../../../supabase/functions/_shared/database.types.ts";
@@ -31,6 +31,29 @@ function repositoryWith(status: number, answer: unknown) {
   });
   return { repository: createJobRepository(dataApi(supabase)), sent };
 }
+
+Deno.test("claim: the owner of a job may be an imported account, whose id is any UUID", async () => {
+  const job = {
+    ...LEASE,
+    user_id: "11111111-1111-1111-1111-111111111111",
+    job_type: "voice_clone",
+    provider: "elevenlabs",
+    input_url: null,
+    metadata: {},
+    spend: "none",
+    attempt: 1,
+    max_attempts: 5,
+    input_hash: null,
+    depends_on_job_id: null,
+    cached_from_job_id: null,
+    lease_expires_at: "2026-12-01T12:00:10Z",
+    started_at: "2026-12-01T12:00:00Z",
+    updated_at: "2026-12-01T12:00:00Z",
+  };
+  const { repository } = repositoryWith(200, [job]);
+  const claimed = await repository.claimDue(1);
+  assertEquals(claimed.map(({ user_id }) => user_id), [job.user_id]);
+});
 
 Deno.test("complete: result, output and product are sent in one call", async () => {
   const { repository, sent } = repositoryWith(200, [{

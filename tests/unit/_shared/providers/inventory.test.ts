@@ -376,11 +376,13 @@ Deno.test("elevenlabs: a speech is found though an account made thousands of oth
       }));
     },
   });
-  const found = await inventory.inspect(
-    { id: "r20", objectType: "text_to_speech:1", madeAt },
-    signal(),
-  );
-  assertEquals([found?.id, requests], ["r20", 6]);
+  const inspect = (id: string) =>
+    inventory.inspect(
+      { id, objectType: "text_to_speech:1", madeAt },
+      signal(),
+    );
+  assertEquals([(await inspect("r20"))?.id, requests], ["r20", 6]);
+  assertEquals(await inspect("gone"), null, "a proof, not an error");
 });
 
 Deno.test("markedJob: a marker must be the whole text", () => {

@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import {
   defaultDataDir,
@@ -77,6 +77,12 @@ Deno.test("data folder: Git ignores it, unless it has a .gitignore", async () =>
     assertEquals(await Deno.readTextFile(ignored), expected);
     await Deno.writeTextFile(ignored, "keys.json\n");
   }
+  const shared = join(made.dir, "shared");
+  await Deno.mkdir(shared);
+  await Deno.writeTextFile(join(shared, "notes.txt"), "");
+  using _ = await openDataFolder(shared);
+  const names = await Array.fromAsync(Deno.readDir(shared), ({ name }) => name);
+  assert(!names.includes(".gitignore"), "its other files stay visible");
 });
 
 Deno.test("stop: a process that holds the folder itself gets an error, not a signal", async () => {

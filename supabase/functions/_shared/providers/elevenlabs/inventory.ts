@@ -17,7 +17,7 @@ import {
 } from "./voice-list.ts";
 
 /** Pages of the history to read for one item, in each window. */
-const MAX_PAGES = 20;
+const MAX_PAGES = 100;
 /**
  * When the history may date a speech, in seconds since its call was sent: during the call, or earlier or later by another
  * clock. The likely time is read first, so that a busy account has few speeches to read through.
