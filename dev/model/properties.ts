@@ -111,6 +111,9 @@ function violatedInJob(job: Job): string | undefined {
       return "a job whose owner has cancelled does not wait for another run";
     }
   }
+  if (job.status === "failed" && job.isCancelRequested) {
+    return "a job whose owner has cancelled does not fail, so that nobody runs it again";
+  }
   if (job.call === "sent" && job.status !== "processing") {
     return "after the end of a run, its call without a response has an unknown outcome";
   }

@@ -95,6 +95,8 @@ export interface Job {
   readonly spend: Spend;
   /** It was first started longer ago than its type allows. */
   readonly isExpired: boolean;
+  /** Its call was sent since then, or is younger than that. Only explored where jobs age. */
+  readonly isCallRecent: boolean;
   /** How often an owner or operator retried it. */
   readonly retries: number;
   /** All paid objects that the provider ever created for this job. */
@@ -137,6 +139,7 @@ export function newJob(maxAttempts: number): Job {
     isReconcileOver: false,
     spend: "none",
     isExpired: false,
+    isCallRecent: false,
     retries: 0,
     created: 0,
     isListed: false,
@@ -173,7 +176,8 @@ function bit(flag: boolean): number {
 }
 
 function encodeJob(job: Job): string {
-  const first = ordinal(statusOrdinals, job.status) * 1024 +
+  const first = bit(job.isCallRecent) * 8192 +
+    ordinal(statusOrdinals, job.status) * 1024 +
     job.attempt * 128 + job.maxAttempts * 16 + bit(job.isDue) * 8 +
     bit(job.isLeaseExpired) * 4 + bit(job.isCancelRequested) * 2 +
     bit(job.isReconcileOver);

@@ -73,6 +73,7 @@ export const MUTATIONS = [
   "rescue takes a valid lease",
   "cancelling a waiting job leaves it waiting",
   "requeueing ignores a cancellation",
+  "failing ignores a cancellation",
   "requeueing ignores the maximum age",
   "retry ignores the journal",
   "cancelling a running job writes no event",

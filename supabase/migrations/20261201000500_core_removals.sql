@@ -1,5 +1,6 @@
 -- Removals: a file that will be removed answers no new job; the check that nothing needs a file reads indexes; a scan of a
--- provider's list begins again after a row that cannot be queried; an answered job that cannot run ends again. Replaces
+-- provider's list begins again after a row that cannot be queried; an answered job that cannot run ends again; what a failed job
+-- depends on stays, and its deleted input stays for the grace period. Replaces
 -- functions, and creates three indexes on ai_jobs: writes to it wait until they are built.
 
 create index ai_jobs_failed_input_idx on public.ai_jobs (input_url) where status = 'failed';
@@ -32,6 +33,24 @@ comment on function private.record_storage_removal() is
   'Row trigger: queues the removal of the object that the column (first argument) of a deleted or changed row named. '
   'Security definer because no role has rights in schema private.';
 
+create function private.is_input_kept(p_job public.ai_jobs)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select p_job.completed_at > clock_timestamp() - make_interval(
+      secs => (select s.failed_grace_seconds from private.janitor_settings as s)
+    )
+    or exists (
+      select 1 from public.ai_provider_calls as c where c.job_id = p_job.id and c.outcome in ('sent', 'unknown')
+    );
+$$;
+comment on function private.is_input_kept(public.ai_jobs) is
+  'Whether a file that its owner has deleted is kept for a failed job that reads it: while the grace period of failed jobs '
+  'lasts (janitor_settings.failed_grace_seconds), and while the job is parked.';
+
 create or replace function private.is_object_referenced(p_removal private.storage_removals)
 returns boolean
 language sql
@@ -54,14 +73,16 @@ as $$
       where j.user_id = p_removal.user_id and j.status in ('pending', 'processing')
         and p_removal.object_path in (j.input_url, j.metadata ->> 'audio_url')
     )
-    -- A failed job may be retried.
+    -- A failed job may be retried; later it fails without cost, because its input is gone.
     or exists (
       select 1 from public.ai_jobs as j
       where j.status = 'failed' and j.input_url = p_removal.object_path and j.user_id = p_removal.user_id
+        and private.is_input_kept(j)
     )
     or exists (
       select 1 from public.ai_jobs as j
       where j.status = 'failed' and j.metadata ->> 'audio_url' = p_removal.object_path and j.user_id = p_removal.user_id
+        and private.is_input_kept(j)
     )
     -- Jobs answered from the cache share an output.
     or (
@@ -408,3 +429,82 @@ comment on function public.resolve_unknown_ai_job(uuid, boolean, text, uuid) is
   'the one that is meant; without it, that is the one sent first. The job runs again after the last. False, and nothing '
   'changes: the job has no such call, or the named one was already resolved. service_role only; security definer for the '
   'retry in schema private.';
+
+create or replace function public.delete_ended_ai_jobs(
+  p_user_id uuid default null,
+  p_ended_before timestamptz default null,
+  p_limit integer default 1000
+)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+  v_ids uuid[];
+begin
+  if p_user_id is null and p_ended_before is null then
+    raise exception 'give p_user_id, p_ended_before or both' using errcode = '22023';
+  end if;
+  if not isfinite(p_ended_before) or p_ended_before > clock_timestamp() then
+    raise exception 'p_ended_before must be a time in the past' using errcode = '22023', detail = 'p_ended_before';
+  end if;
+  if p_limit is null or p_limit not between 1 and 10000 then
+    raise exception 'p_limit must be between 1 and 10000' using errcode = '22023', detail = 'p_limit';
+  end if;
+  if p_user_id is not null and not exists (select 1 from auth.users as u where u.id = p_user_id) then
+    raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'p_user_id';
+  end if;
+
+  if p_user_id is not null then
+    select array_agg(d.id) into v_ids
+    from (
+      select j.id
+      from public.ai_jobs as j
+      where j.user_id = p_user_id and j.status in ('completed', 'failed', 'cancelled')
+        and j.completed_at < coalesce(p_ended_before, 'infinity')
+        and not exists (
+          select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome in ('sent', 'unknown')
+        )
+        and not exists (
+          select 1 from public.ai_jobs as d where d.depends_on_job_id = j.id and d.status in ('pending', 'processing', 'failed')
+        )
+      order by j.created_at, j.id
+      limit p_limit
+      for update skip locked
+    ) as d;
+  else
+    select array_agg(d.id) into v_ids
+    from (
+      select j.id
+      from public.ai_jobs as j
+      -- In the order of the primary key, which is that of creation: younger jobs are not read.
+      where j.id < private.first_uuid_v7_at(p_ended_before) and j.status in ('completed', 'failed', 'cancelled')
+        and j.completed_at < p_ended_before
+        and not exists (
+          select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome in ('sent', 'unknown')
+        )
+        and not exists (
+          select 1 from public.ai_jobs as d where d.depends_on_job_id = j.id and d.status in ('pending', 'processing', 'failed')
+        )
+      order by j.id
+      limit p_limit
+      for update skip locked
+    ) as d;
+  end if;
+  if v_ids is null then
+    return 0;
+  end if;
+  delete from public.ai_jobs as j where j.id = any (v_ids);
+  return cardinality(v_ids);
+end;
+$$;
+comment on function public.delete_ended_ai_jobs(uuid, timestamptz, integer) is
+  'Deletes up to p_limit ended jobs, the oldest first, and returns how many: those of a user (AJ075 if there is none), those '
+  'that ended before a time, or both. Their timelines and journals are deleted with them, and the janitor removes the files '
+  'and provider objects that no other row refers to. A job with a paid call of unknown outcome stays, and so does one that a '
+  'job depends on which waits, runs, or has failed and may be retried. For the operator; security definer because it reads accounts.';

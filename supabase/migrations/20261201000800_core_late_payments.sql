@@ -1,6 +1,7 @@
--- A job that paid late gets the time of its type from its paid call on. A refusal that did not come from the provider says
--- nothing to its breaker. Owners may discard upload URLs that they have not used. Replaces functions; locks no table but
--- pending_uploads, for an instant.
+-- A job that paid late gets the time of its type from its paid call on, and a job that its owner has cancelled does not
+-- fail. A refusal that did not come from the provider says
+-- nothing to its breaker. Owners may discard upload URLs that they have not used. Replaces functions and a
+-- trigger; locks ai_jobs and pending_uploads for an instant.
 
 create or replace function private.finish_instead_of_requeue()
 returns trigger
@@ -47,8 +48,8 @@ begin
 end;
 $$;
 comment on function private.finish_instead_of_requeue() is
-  'Row trigger: a running job that is released, snoozed, retried or rescued ends instead of waiting again if its owner '
-  'has cancelled it, or if it is older than its type allows, counted from its start and from its last paid call. So no '
+  'Row trigger: a running job that fails is cancelled if its owner has requested that: nobody may run it again. One that is '
+  'released, snoozed, retried or rescued ends instead of waiting again if its owner has cancelled it, or if it is older than its type allows, counted from its start and from its last paid call. So no '
   'job is requeued forever. Security definer because '
   'it reads the type''s policy for every role that requeues a job.';
 
@@ -249,3 +250,12 @@ on public.pending_uploads for delete to authenticated
 using (user_id = (select auth.uid()) and stored_at is null);
 
 grant delete on public.pending_uploads to authenticated;
+
+create or replace trigger ai_jobs_finish_instead_of_requeue
+before update on public.ai_jobs
+for each row
+when (
+  old.status = 'processing'
+  and (new.status = 'pending' or (new.status = 'failed' and new.cancel_requested_at is not null))
+)
+execute function private.finish_instead_of_requeue();

@@ -234,6 +234,14 @@ Deno.test("removals: an object is kept until the last row that needs it is delet
         assertEquals((await readJob(db, id)).status, status);
         await db.sql`delete from public.media where user_id = ${anna}`;
         assertEquals(await due(anna), []);
+        if (status === "failed") {
+          await db.sql`
+            update public.ai_jobs
+            set created_at = created_at - interval '8 days', started_at = started_at - interval '8 days',
+              completed_at = completed_at - interval '8 days'
+            where id = ${id}`;
+          assertEquals(await due(anna), [input_url], "after the grace period");
+        }
         await db.sql`delete from public.ai_jobs where id = ${id}`;
         assertEquals(await due(anna), [input_url]);
       });

@@ -113,6 +113,28 @@ Deno.test("delete_ended_ai_jobs: a parked job stays, and one that another job ne
   });
 });
 
+Deno.test("delete_ended_ai_jobs: what a failed job depends on stays as long as the failed job does", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const needed = await insertCompletedJob(bench);
+    const dependent = await insertClaimedJob(bench, {
+      user_id: needed.user_id,
+      depends_on_job_id: needed.id,
+    });
+    await queue.fail(dependent, { isRetryable: false });
+    const old = await age(db, needed.id, 40);
+    await db.sql.begin(async (sql) => {
+      await sql`set local session_replication_role = replica`;
+      await sql`update public.ai_jobs set depends_on_job_id = ${old} where id = ${dependent.id}`;
+    });
+    const aMonthAgo = new Date(Date.now() - 30 * 86_400_000).toISOString();
+    assertEquals(await remove(db, { before: aMonthAgo }), 0);
+    assertEquals(await idsOf(db), new Set([old, dependent.id]));
+    assertEquals(await remove(db, { user: needed.user_id }), 1);
+    assertEquals(await remove(db, { user: needed.user_id }), 1);
+  });
+});
+
 Deno.test("delete_ended_ai_jobs: by time, only jobs that ended before it", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;

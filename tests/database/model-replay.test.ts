@@ -334,6 +334,10 @@ class Walk {
 
   async #pass(id: string, what: string): Promise<void> {
     const { sql } = this.#db;
+    if (what === "maximum age exceeded") {
+      await sql`
+        update public.ai_provider_calls set sent_at = sent_at - interval '100 days' where job_id = ${id}`;
+    }
     const { count } = what === "due"
       ? await sql`
         update public.ai_jobs set scheduled_at = clock_timestamp() where id = ${id} and status = 'pending'`

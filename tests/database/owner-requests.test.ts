@@ -9,6 +9,7 @@ import {
   insertCompletedJob,
   insertJob,
   readJob,
+  setAttempts,
   withQueue,
 } from "./_support/factories.ts";
 import type { ClaimedJob } from "./_support/queue.ts";
@@ -124,9 +125,16 @@ Deno.test("cancel: a job whose worker dies after the request is cancelled by the
   });
 });
 
-Deno.test("cancel: however a running job is requeued after the request, it ends as cancelled", async (t) => {
+Deno.test("cancel: however a running job ends after the request, without a result, it is cancelled", async (t) => {
   const ways = {
     retried: (bench: Bench, job: ClaimedJob) => bench.queue.fail(job),
+    "failed for good": (bench: Bench, job: ClaimedJob) =>
+      bench.queue.fail(job, { isRetryable: false }),
+    "rescued from its last attempt": async (bench: Bench, job: ClaimedJob) => {
+      await setAttempts(bench.db, job.id, { attempt: 5 });
+      await expireLease(bench.db, job.id);
+      await bench.queue.rescue();
+    },
     snoozed: (bench: Bench, job: ClaimedJob) => bench.queue.snooze(job),
     released: (bench: Bench, job: ClaimedJob) => bench.queue.release(job),
     rescued: async (bench: Bench, job: ClaimedJob) => {

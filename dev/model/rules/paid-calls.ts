@@ -99,6 +99,7 @@ export function begin(
       call: "sent",
       isResolved: false,
       isReconcileOver: false,
+      isCallRecent: model.configuration.ages,
       spend: row.spend === "none" ? "unknown" : row.spend,
     }, "sending");
   }

@@ -1,5 +1,6 @@
 /** The functions of the queue: claim, heartbeat, the ends of an attempt, and the sweep. */
 import {
+  type Call,
   endWorker,
   IDLE,
   isInCall,
@@ -218,8 +219,8 @@ export function end(
 }
 
 /**
- * Consequences of leaving `processing`: the lease ends, a call without a response gets an unknown outcome, and a
- * cancelled or expired job ends instead of waiting.
+ * Consequences of leaving `processing`: the lease ends, a call without a response gets an unknown outcome, a cancelled or
+ * expired job ends instead of waiting, and a cancelled one does not fail.
  */
 export function leaveProcessing(
   model: Model,
@@ -231,10 +232,15 @@ export function leaveProcessing(
   const row = jobOf(state, job);
   const isUnsettled = row.call === "sent" &&
     !model.is("the end of a run leaves its call as sent");
-  const isCancelled = changes.status === "pending" && row.isCancelRequested &&
-    !model.is("requeueing ignores a cancellation");
+  const isCancelled = row.isCancelRequested &&
+    (changes.status === "pending" &&
+        !model.is("requeueing ignores a cancellation") ||
+      changes.status === "failed" &&
+        !model.is("failing ignores a cancellation"));
+  // What was paid for late, after an outage or a pause, still gets its time.
   const isTooOld = changes.status === "pending" && row.isExpired &&
-    !isCancelled && !model.is("requeueing ignores the maximum age");
+    !(row.isCallRecent && mayHaveMade(row.call)) && !isCancelled &&
+    !model.is("requeueing ignores the maximum age");
   const next = withJob(state, job, {
     isLeaseExpired: false,
     ...changes,
@@ -254,6 +260,11 @@ export function leaveProcessing(
     event: isCancelled ? "cancelled" : isTooOld ? "failed" : event,
     how: isCancelled ? "cancelled" : isTooOld ? "too old" : event,
   };
+}
+
+/** Whether the call has, or may have, created something. */
+function mayHaveMade(call: Call): boolean {
+  return isOpen(call) || call === "succeeded" || call === "adopted";
 }
 
 /** The steps of `rescue_stalled_ai_jobs`. */

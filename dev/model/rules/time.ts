@@ -42,8 +42,14 @@ export function pass(
   }
   const isStarted = row.status === "pending" && row.attempt > 0 ||
     row.status === "processing";
-  if (model.configuration.ages && isStarted && !row.isExpired) {
-    emitTime("time: maximum age exceeded", "time", { isExpired: true });
+  if (
+    model.configuration.ages && isStarted &&
+    (!row.isExpired || row.isCallRecent)
+  ) {
+    emitTime("time: maximum age exceeded", "time", {
+      isExpired: true,
+      isCallRecent: false,
+    });
   }
   if (row.abandonedRequests > 0) {
     emitTime("provider: handles an abandoned request", "provider", {

@@ -56,7 +56,7 @@ begin
           select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome in ('sent', 'unknown')
         )
         and not exists (
-          select 1 from public.ai_jobs as d where d.depends_on_job_id = j.id and d.status in ('pending', 'processing')
+          select 1 from public.ai_jobs as d where d.depends_on_job_id = j.id and d.status in ('pending', 'processing', 'failed')
         )
       order by j.created_at, j.id
       limit p_limit
@@ -74,7 +74,7 @@ begin
           select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome in ('sent', 'unknown')
         )
         and not exists (
-          select 1 from public.ai_jobs as d where d.depends_on_job_id = j.id and d.status in ('pending', 'processing')
+          select 1 from public.ai_jobs as d where d.depends_on_job_id = j.id and d.status in ('pending', 'processing', 'failed')
         )
       order by j.id
       limit p_limit
@@ -92,7 +92,7 @@ comment on function public.delete_ended_ai_jobs(uuid, timestamptz, integer) is
   'Deletes up to p_limit ended jobs, the oldest first, and returns how many: those of a user (AJ075 if there is none), those '
   'that ended before a time, or both. Their timelines and journals are deleted with them, and the janitor removes the files '
   'and provider objects that no other row refers to. A job with a paid call of unknown outcome stays, and so does one that a '
-  'waiting or running job depends on. For the operator; security definer because it reads accounts.';
+  'job depends on which waits, runs, or has failed and may be retried. For the operator; security definer because it reads accounts.';
 revoke execute on function public.delete_ended_ai_jobs(uuid, timestamptz, integer) from public, anon, authenticated;
 grant execute on function public.delete_ended_ai_jobs(uuid, timestamptz, integer) to service_role;
 

@@ -1,5 +1,23 @@
 -- The removal of files from Storage.
 
+create function private.is_input_kept(p_job public.ai_jobs)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select p_job.completed_at > clock_timestamp() - make_interval(
+      secs => (select s.failed_grace_seconds from private.janitor_settings as s)
+    )
+    or exists (
+      select 1 from public.ai_provider_calls as c where c.job_id = p_job.id and c.outcome in ('sent', 'unknown')
+    );
+$$;
+comment on function private.is_input_kept(public.ai_jobs) is
+  'Whether a file that its owner has deleted is kept for a failed job that reads it: while the grace period of failed jobs '
+  'lasts (janitor_settings.failed_grace_seconds), and while the job is parked.';
+
 create function private.is_object_referenced(p_removal private.storage_removals)
 returns boolean
 language sql
@@ -22,14 +40,16 @@ as $$
       where j.user_id = p_removal.user_id and j.status in ('pending', 'processing')
         and p_removal.object_path in (j.input_url, j.metadata ->> 'audio_url')
     )
-    -- A failed job may be retried.
+    -- A failed job may be retried; later it fails without cost, because its input is gone.
     or exists (
       select 1 from public.ai_jobs as j
       where j.status = 'failed' and j.input_url = p_removal.object_path and j.user_id = p_removal.user_id
+        and private.is_input_kept(j)
     )
     or exists (
       select 1 from public.ai_jobs as j
       where j.status = 'failed' and j.metadata ->> 'audio_url' = p_removal.object_path and j.user_id = p_removal.user_id
+        and private.is_input_kept(j)
     )
     -- Jobs answered from the cache share an output.
     or (

@@ -239,7 +239,7 @@ begin
 end;
 $$;
 comment on function private.finish_instead_of_requeue() is
-  'Row trigger: a running job that is released, snoozed, retried or rescued ends instead of waiting again if its owner '
-  'has cancelled it, or if it is older than its type allows, counted from its start and from its last paid call. So no '
+  'Row trigger: a running job that fails is cancelled if its owner has requested that: nobody may run it again. One that is '
+  'released, snoozed, retried or rescued ends instead of waiting again if its owner has cancelled it, or if it is older than its type allows, counted from its start and from its last paid call. So no '
   'job is requeued forever. Security definer because '
   'it reads the type''s policy for every role that requeues a job.';

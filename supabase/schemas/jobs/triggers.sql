@@ -39,7 +39,10 @@ for each row execute function private.apply_owner_request();
 create trigger ai_jobs_finish_instead_of_requeue
 before update on public.ai_jobs
 for each row
-when (old.status = 'processing' and new.status = 'pending')
+when (
+  old.status = 'processing'
+  and (new.status = 'pending' or (new.status = 'failed' and new.cancel_requested_at is not null))
+)
 execute function private.finish_instead_of_requeue();
 
 create trigger ai_jobs_fix_dependency

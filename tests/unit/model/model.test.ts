@@ -35,6 +35,7 @@ const DETECTED_BY: Record<Mutation, RegExp> = {
   "rescue takes a valid lease": /first attempt/,
   "cancelling a waiting job leaves it waiting": /does not wait/,
   "requeueing ignores a cancellation": /does not wait/,
+  "failing ignores a cancellation": /does not fail/,
   "requeueing ignores the maximum age": /forever/,
   "retry ignores the journal": ONE_CREATION,
   "cancelling a running job writes no event": /one event/,

@@ -66,6 +66,7 @@ function storage(perPart: number, settledSecondsAgo = 0) {
           settled_at: at.toISOString(),
         }]);
       }
+      if (path === "/rest/v1/voices") return Response.json([]);
       const name = path.slice(path.lastIndexOf("/") + 1);
       if (request.method === "POST") {
         let size = 0;
@@ -252,6 +253,14 @@ Deno.test("text to speech: a joined speech whose completion was lost is used, wi
   assertEquals([...at.stored.keys()], ["speech.mp3"]);
   context.job.spend = "incurred";
   assertEquals(await processor.run(context), lost);
+  // The owner may have deleted the voice by now.
+  const voiceId = crypto.randomUUID();
+  context.job.metadata["voice_id"] = voiceId;
+  assertEquals(await processor.run(context), {
+    ...lost,
+    resultData: { ...lost.resultData, voice_id: voiceId },
+  });
+  context.job.metadata["voice_id"] = "pNInz6obpgDQGcFmaJgB";
   // The isolate may also end before it removes the parts.
   at.stored.set("part-1.mp3", 1);
   assertEquals(await processor.run(context), lost);

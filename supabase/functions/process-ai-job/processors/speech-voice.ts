@@ -22,12 +22,14 @@ const voiceSchema = z.object({
  * The provider's id and the settings of the voice, and the id that the owner knows. Ownership is checked again here,
  * because it may have changed since the job was created.
  *
+ * @param options.mayBeDeleted returns only the id that the owner knows, without settings, when the voice is gone.
  * @throws {JobFailure} `voice_not_found` (final); {AppError} when the database cannot be read.
  */
 export async function findVoice(
   supabase: SupabaseClient<Database>,
   { job, dependency }: JobContext,
   metadata: TextToSpeechMetadata,
+  { mayBeDeleted = false }: { mayBeDeleted?: boolean } = {},
 ): Promise<
   & Pick<SpeechRequest, "providerVoiceId" | "voiceSettings">
   & { voiceId: string }
@@ -41,13 +43,17 @@ export async function findVoice(
       voiceSettings: metadata.settings,
     };
   }
+  const id = metadata.voice_id ?? clonedVoice(await dependency());
   const { data, error } = await supabase.from("voices")
     .select("id,provider_voice_id,stability,similarity_boost")
     .eq("user_id", job.user_id).eq("provider", "elevenlabs")
-    .eq("id", metadata.voice_id ?? clonedVoice(await dependency()))
+    .eq("id", id)
     .maybeSingle();
   if (error) throw fromDatabaseError(error);
   if (data === null) {
+    if (mayBeDeleted) {
+      return { voiceId: id, providerVoiceId: "", voiceSettings: {} };
+    }
     throw JobFailure.final("voice_not_found");
   }
   const voice = voiceSchema.parse(data);

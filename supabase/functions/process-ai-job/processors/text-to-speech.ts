@@ -55,15 +55,17 @@ export function createTextToSpeechProcessor(deps: PartDeps): Processor {
           MAX_PART_CHARACTERS,
         ),
       );
-      const { voiceId, ...voice } = await findVoice(
-        deps.supabase,
-        context,
-        metadata,
-      );
       const speech = speechFile(job, FILE_NAME, signal);
       // An earlier attempt may have removed the parts, and its completion was lost.
       const isJoined = job.spend === "incurred" &&
         await hasOutput(deps.supabase, speech);
+      const { voiceId, ...voice } = await findVoice(
+        deps.supabase,
+        context,
+        metadata,
+        // A speech that is finished needs no voice any more.
+        { mayBeDeleted: isJoined },
+      );
       const files = texts.map((_, index) => partFile(index));
       for (const [index, text] of isJoined ? [] : texts.entries()) {
         if (index > 0 && context.remainingMs() < PART_MS) {
