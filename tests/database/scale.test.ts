@@ -415,7 +415,8 @@ function queueCases({ jobId }: Sample): Case[] {
       name: "rescue_stalled_ai_jobs",
       caller: SERVICE,
       statement: "select * from public.rescue_stalled_ai_jobs()",
-      pages: 1000,
+      // With the session's first reads of the catalogue, among them one of each index of the table.
+      pages: 1500,
     },
     {
       name: "sweep_ai_jobs",

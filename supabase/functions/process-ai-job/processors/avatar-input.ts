@@ -58,7 +58,8 @@ export interface PreparedInput {
 }
 
 /**
- * Uploads photo and recording to the provider, which costs nothing; the provider deletes them by itself.
+ * Uploads photo and recording to the provider, which costs nothing. D-ID deletes them by itself within two days; HeyGen
+ * keeps them (docs/operations.md).
  *
  * @throws {JobFailure} (final) when a file is missing, too large, of a type that the provider does not accept, or not the
  *   owner's.
