@@ -1,6 +1,12 @@
 "use client";
 /** Hooks for React 18 and newer: `edge-ai-jobs/react`. */
-import { useCallback, useMemo, useState, useSyncExternalStore } from "react";
+import {
+  useCallback,
+  useMemo,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
 import type { AiJobs, CreatedJob } from "./ai-jobs.ts";
 import { CreateStore, NOT_CREATING } from "./create-store.ts";
 import {
@@ -94,6 +100,13 @@ function hasType<T extends JobType>(
   return "job_type" in request;
 }
 
+/** The last user who was known: while a refresh fails, the session has no token although nobody has signed out. */
+function useUserId(jobs: AiJobs): string | undefined {
+  const last = useRef(jobs.userId);
+  last.current = jobs.userId ?? last.current;
+  return last.current;
+}
+
 /**
  * Follows a job, live where Realtime is available. `null` follows nothing. Components that show the same job share one
  * watch, and all of one client share one channel.
@@ -102,9 +115,10 @@ export function useAiJob<T extends JobType = JobType>(
   jobs: AiJobs,
   id: string | null,
 ): UseAiJob<T> {
+  const userId = useUserId(jobs);
   const source = useMemo(
     () => id === null ? NOTHING : jobStores.source(jobs, id),
-    [jobs, jobs.userId, id],
+    [jobs, userId, id],
   );
   const state: object = useSyncExternalStore(
     source.subscribe,
@@ -155,9 +169,10 @@ export function useAiJobs<T extends JobType = JobType>(
   wanted: ListedJobs<T> = {},
 ): UseAiJobs<T> {
   const { status, job_type, limit } = wanted;
+  const userId = useUserId(jobs);
   const source = useMemo(
     () => listStores.source(jobs, { status, job_type, limit }),
-    [jobs, jobs.userId, status, job_type, limit],
+    [jobs, userId, status, job_type, limit],
   );
   const state: object = useSyncExternalStore(
     source.subscribe,

@@ -3,7 +3,7 @@
  * mounted.
  */
 import { pause } from "./abort.ts";
-import type { AiJobs } from "./ai-jobs.ts";
+import { type AiJobs, drawKey } from "./ai-jobs.ts";
 import { isAiJobsError } from "./errors.ts";
 import { isFinal, type Job, type JobEvent, type JobType } from "./job-types.ts";
 import type { Connection } from "./watch.ts";
@@ -190,12 +190,12 @@ export class Stores<K, S extends Following, M extends Store<S>> {
   }
 
   /**
-   * All sources of equal keys that one user created share one store. Creating a source costs nothing: the store starts
-   * with the first subscriber.
+   * All sources of equal keys that one user created share one store; those of an unknown user share none. Creating a
+   * source costs nothing: the store starts with the first subscriber.
    */
   source(jobs: AiJobs, key: K): Source<S, M> {
     // When another user signs in, the store of the one before may still be active.
-    const name = JSON.stringify([jobs.userId, key]);
+    const name = JSON.stringify([jobs.userId ?? drawKey(), key]);
     const find = () => this.#atWork.get(jobs)?.get(name);
     return {
       find,

@@ -3,6 +3,7 @@
 declare module "react" {
   export function useCallback<F>(callback: F, deps: readonly unknown[]): F;
   export function useMemo<T>(make: () => T, deps: readonly unknown[]): T;
+  export function useRef<T>(initial: T): { current: T };
   export function useState<T>(make: () => T): [T, (next: T) => void];
   export function useSyncExternalStore<S>(
     subscribe: (listener: () => void) => () => void,

@@ -1,12 +1,23 @@
 /**
  * The functions and the timeline as a client sees them, in memory, to test what a component does with each response.
  */
-import { createClient } from "@supabase/supabase-js";
+import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { type AiJobs, createAiJobs, type Job } from "../../client/mod.ts";
 
 interface Row {
   job: Job & { result_data: unknown };
   events: Record<string, unknown>[];
+}
+
+/** A token of a user, as far as a client reads it. */
+export function tokenOf(user: string): string {
+  const part = (value: object) =>
+    btoa(JSON.stringify(value)).replaceAll("=", "");
+  return [
+    part({ alg: "none" }),
+    part({ sub: user, exp: 9_999_999_999 }),
+    "x",
+  ].join(".");
 }
 
 /** A project with one user and no network. */
@@ -20,17 +31,25 @@ export class FakeProject {
     path: string,
   ) => Response | Promise<Response> | undefined = () => undefined;
   readonly jobs: AiJobs;
+  readonly #supabase: SupabaseClient;
+  #token = tokenOf("ann");
   readonly #rows = new Map<string, Row>();
   #now: number;
 
   /** `aheadMs` is how far the clock of the project is ahead of this machine's. */
   constructor({ pollMs = 5, aheadMs = 0 } = {}) {
     this.#now = Date.now() + aheadMs;
-    const supabase = createClient("http://project.test", "sb_publishable_x", {
-      accessToken: () => Promise.resolve("token"),
+    this.#supabase = createClient("http://project.test", "sb_publishable_x", {
+      accessToken: () => Promise.resolve(this.#token),
       global: { fetch: (input, init) => this.#fetch(input, init) },
     });
-    this.jobs = createAiJobs(supabase, { live: false, pollMs });
+    this.jobs = createAiJobs(this.#supabase, { live: false, pollMs });
+  }
+
+  /** Changes the token, as a refresh of the session does. A failed refresh leaves the API key. */
+  async refresh(token: string): Promise<void> {
+    this.#token = token;
+    await this.#supabase.realtime.setAuth();
   }
 
   /** Requests whose path contains the text. */

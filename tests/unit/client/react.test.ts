@@ -20,7 +20,7 @@ import {
   useCreateAiJob,
 } from "../../../client/react.ts";
 import { jobStores } from "../../../client/job-store.ts";
-import { FakeProject } from "../../_support/fake-project.ts";
+import { FakeProject, tokenOf } from "../../_support/fake-project.ts";
 import { becomeVisible, showPage } from "../../_support/react-page.ts";
 
 /** React's scheduler keeps a port open, and a store stays for a second after its last component: no leak sanitizers. */
@@ -313,6 +313,10 @@ pageTest(
     const { length } = project.requests;
     answered.resolve(Response.json({ status: "pending", spend: "none" }));
     await retried;
+    // A request would be sent in one of the next turns of the event loop.
+    for (let turn = 0; turn < 5; turn++) {
+      await new Promise((resolve) => setTimeout(resolve));
+    }
     assertEquals(project.requests.length, length);
   },
 );
@@ -380,6 +384,9 @@ function createView(project: FakeProject) {
     },
   };
 }
+
+/** The token of a session whose refresh has failed. */
+const API_KEY = "sb_publishable_x";
 
 const input = { input_url: "uploads/a", metadata: { voice_name: "Grandma" } };
 
@@ -466,6 +473,69 @@ function listView(project: FakeProject) {
     ids: () => last?.jobs.map(({ id }) => id) ?? [],
   };
 }
+
+pageTest(
+  "useAiJob, useAiJobs: a refresh of the session that fails changes nothing of what is shown",
+  async () => {
+    const project = new FakeProject();
+    const ids = [project.add(), project.add()].reverse();
+    // Too long ago to be reported as a change.
+    project.set(ids[1] ?? "", { updated_at: "2026-01-01T00:00:00Z" });
+    const [list, job] = [listView(project), jobView(project)];
+    const both = (limit: number) =>
+      createElement("div", null, list.of({ limit }), job.of(ids[0] ?? ""));
+    await using page = await showPage(both(1));
+    await page.until("the job", () => job.now().job !== null);
+    await page.until("the first page", () => list.ids().length === 1);
+    await list.now().loadMore();
+    await page.until("both pages", () => list.ids().length === 2);
+    for (const token of [API_KEY, tokenOf("ann")]) {
+      await project.refresh(token);
+      assertEquals(project.jobs.userId, token === API_KEY ? undefined : "ann");
+      await page.show(both(1));
+      assertEquals([list.ids(), list.now().isLoading], [ids, false]);
+      assertEquals(job.now().job?.id, ids[0]);
+    }
+    assertEquals(project.count("list-ai-jobs"), 2);
+  },
+);
+
+pageTest(
+  "useAiJobs: the next user's list begins empty, also when neither user is known at first",
+  async () => {
+    for (
+      const [anns, bobs] of [
+        [tokenOf("ann"), tokenOf("bob")],
+        [API_KEY, API_KEY],
+      ] as const
+    ) {
+      const project = new FakeProject();
+      await project.refresh(anns);
+      project.add();
+      const seen: string[] = [];
+      let list: UseAiJobs | undefined;
+      function View({ user }: { user: string }): ReactNode {
+        list = useAiJobs(project.jobs);
+        seen.push(`${user} ${list.jobs.length}`);
+        return null;
+      }
+      const pageOf = (user: string) =>
+        createElement(View, { user, ...{ key: user } });
+      await using page = await showPage(pageOf("ann"));
+      await page.until("Ann's job", () => seen.includes("ann 1"));
+      await project.refresh(bobs);
+      project.intercept = (path) =>
+        path.includes("list-ai-jobs")
+          ? Response.json({ jobs: [], next_cursor: null })
+          : path.includes("/rest/v1/")
+          ? Response.json([])
+          : undefined;
+      await page.show(pageOf("bob"));
+      await page.until("Bob's list", () => list?.isLoading === false);
+      assertEquals(seen.filter((one) => /^bob [^0]/.test(one)), []);
+    }
+  },
+);
 
 pageTest(
   "useAiJobs: new jobs appear at the top, and each shows its progress and result",
@@ -577,12 +647,12 @@ pageTest(
   },
 );
 
-/** Holds the next response to a read of the list. It has the state of the moment at which it was read. */
-function holdList(project: FakeProject) {
+/** Holds the next response of a function. It has the state of the moment at which it was read. */
+function hold(project: FakeProject, name: string) {
   const read = Promise.withResolvers<void>();
   const released = Promise.withResolvers<void>();
   project.intercept = (path) => {
-    if (!path.includes("list-ai-jobs")) return undefined;
+    if (!path.includes(name)) return undefined;
     project.intercept = () => undefined;
     return (async () => {
       const response = await project.send(path);
@@ -604,7 +674,7 @@ pageTest(
     const view = listView(project);
     await using page = await showPage(view.of({}));
     await page.until("the list", () => view.ids().length === 2);
-    const { read, release } = holdList(project);
+    const { read, release } = hold(project, "list-ai-jobs");
     becomeVisible();
     await read;
     project.complete(ending);
@@ -635,7 +705,7 @@ pageTest(
     const view = listView(project);
     await using page = await showPage(view.of({ limit: 1 }));
     await page.until("the first page", () => view.ids().join() === newest);
-    const { read, release } = holdList(project);
+    const { read, release } = hold(project, "list-ai-jobs");
     const loading = view.now().loadMore();
     await read;
     project.complete(old);
@@ -666,5 +736,26 @@ pageTest(
     project.complete(ids[1] ?? "");
     await page.until("one less", () => view.ids().length === 4);
     assertEquals(view.ids(), ids.filter((_, index) => index !== 1));
+  },
+);
+
+pageTest(
+  "useAiJobs: a row that changes while it is read is read again, also when the job has not ended",
+  async () => {
+    const project = new FakeProject();
+    const id = project.add();
+    project.set(id, { spend: "unknown" });
+    const view = listView(project);
+    await using page = await showPage(view.of({}));
+    await page.until("the list", () => view.ids().join() === id);
+    const { read, release } = hold(project, "get-ai-job");
+    project.write(id, "unblocked", { status: "pending" });
+    await read;
+    // That it was not paid for is only in the row.
+    project.settle(id, "rejected");
+    const job = () => view.now().jobs[0];
+    await page.until("the event", () => job()?.status === "processing");
+    release();
+    await page.until("the row", () => job()?.spend === "none");
   },
 );
