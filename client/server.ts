@@ -103,7 +103,7 @@ export function noResponse(cause?: unknown): NetworkError {
   });
 }
 
-/** Converts an error of functions-js. */
+/** Converts an error of functions-js, or of the Data API in its shape. */
 async function toFailure(error: unknown): Promise<AiJobsError> {
   const context = isFields(error) ? error["context"] : undefined;
   if (!(context instanceof Response)) {
@@ -233,9 +233,10 @@ export async function readRows(
   const { data, error, status } = await query.abortSignal(limit.signal);
   limit.clear();
   throwIfAborted(signal);
-  if (error === null) return listOf(data);
+  // A 2xx that is not a list comes from a proxy, such as the sign-in page of a network, and ends with it.
+  if (Array.isArray(data)) return data;
   throw await toFailure(
-    status
+    status > 399
       ? { context: new Response(JSON.stringify(error), { status }) }
       : error,
   );

@@ -248,13 +248,20 @@ Deno.test("wait: a read that the tables refuse only for now is repeated", async 
   const project = new FakeProject();
   const id = project.add();
   project.complete(id);
-  const refusals = [408, 429, 500, 503];
-  project.intercept = (path) => {
-    const status = path.includes("ai_job_events") ? refusals.pop() : undefined;
-    return status === undefined
-      ? undefined
-      : Response.json({ message: "Later." }, { status });
-  };
+  const later = (status: number) =>
+    Response.json({ message: "Later." }, { status });
+  const html = { headers: { "content-type": "text/html" } };
+  const refusals = [
+    ...[408, 429, 500, 504].map(later),
+    // Postgrest-js itself repeats a request three times after 503.
+    ...[503, 503, 503, 503].map(later),
+    // The sign-in page of a network, and other answers that are not from the Data API.
+    new Response("<html>Sign in to the Wi-Fi</html>", html),
+    Response.json({ login: true }),
+    new Response(null, { status: 204 }),
+  ];
+  project.intercept = (path) =>
+    path.includes("ai_job_events") ? refusals.shift() : undefined;
   const job = await time.passUntil(project.jobs.job(id).wait());
   assertEquals([job.status, refusals], ["completed", []]);
 });
