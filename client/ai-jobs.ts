@@ -137,8 +137,9 @@ export class JobHandle<T extends JobType = JobType> {
   /**
    * Resolves once the job is completed.
    *
-   * @throws {JobFailed} with the job's own code, {@link JobCancelled}, {@link WaitTimeout}, {@link NotFound}; the
-   *   signal's reason once it is aborted, and an AbortError once the client is closed. Neither cancels the job.
+   * @throws {JobFailed} with the job's own code, {@link JobCancelled}, {@link WaitTimeout}; {@link NotFound},
+   *   {@link NotSignedIn} or {@link RequestInvalid} when a read is refused for good; the signal's reason once it is
+   *   aborted, and an AbortError once the client is closed. None of these cancels the job.
    */
   async wait(options: WaitForOptions = {}): Promise<CompletedJob<T>> {
     const { timeoutMs, onProgress } = options;
@@ -396,10 +397,9 @@ export class AiJobs {
       `list-ai-jobs?${query}`,
       { signal },
     );
-    const rows = answer["jobs"];
     const next = answer["next_cursor"];
     return {
-      jobs: listOf(rows).map((row) => readJob<T>(row)),
+      jobs: listOf(answer["jobs"]).map((row) => readJob<T>(row)),
       next: typeof next === "string" ? next : null,
     };
   }
@@ -479,7 +479,7 @@ export class AiJobs {
   }
 
   /**
-   * The user who is signed in; undefined while nobody is. With the option `accessToken` of `createClient`, the user at
+   * The user who is signed in; undefined while nobody is, or while a refresh of the session fails. With the option `accessToken` of `createClient`, the user at
    * the last time that the channel was opened.
    */
   get userId(): string | undefined {

@@ -4,7 +4,7 @@
  */
 import type { RealtimeChannel, SupabaseClient } from "@supabase/supabase-js";
 import type { JobEvent } from "./job-types.ts";
-import { type Fields, readEvent } from "./server.ts";
+import { readEvent } from "./server.ts";
 
 /**
  * Receives the events of the channel, those of one job in order; null when it may have been joined or lost, so that
@@ -45,19 +45,18 @@ export class Live {
 
   /** The user of the socket's token; undefined while there is none. */
   get userId(): string | undefined {
-    const [, part = ""] =
-      this.#supabase.realtime.accessTokenValue?.split(".") ?? [];
+    const part = this.#supabase.realtime.accessTokenValue?.split(".")[1] ?? "";
     try {
-      const { sub }: Fields = JSON.parse(
+      const { sub }: { sub?: string } = JSON.parse(
         atob(part.replaceAll("-", "+").replaceAll("_", "/")),
       );
-      return typeof sub === "string" ? sub : undefined;
+      return sub;
     } catch {
       return undefined;
     }
   }
 
-  /** Opens the channel of the current user, if it is not open, and keeps it open until the returned function is called. */
+  /** Opens the channel of the current user, unless it is open. Keeps it open until the returned function is called. */
   listen(listener: LiveListener): () => void {
     this.#listeners.add(listener);
     clearTimeout(this.#timer);
@@ -65,7 +64,7 @@ export class Live {
     return () => {
       if (!this.#listeners.delete(listener) || this.#listeners.size > 0) return;
       clearTimeout(this.#timer);
-      if (this.#channel === undefined) return;
+      if (!this.#channel) return;
       this.#timer = setTimeout(() => void this.#leave(), LINGER_MS);
     };
   }
@@ -88,7 +87,9 @@ export class Live {
     clearTimeout(this.#timer);
     const channel = this.#channel;
     this.#channel = undefined;
-    if (channel !== undefined) await this.#supabase.removeChannel(channel);
+    if (!channel) return;
+    this.#notify(null);
+    await this.#supabase.removeChannel(channel);
   }
 
   async #open(): Promise<void> {
@@ -99,11 +100,11 @@ export class Live {
       await this.#supabase.realtime.setAuth();
       const { userId } = this;
       if (
-        this.#isClosed || this.#listeners.size === 0 ||
+        this.#isClosed || !this.#listeners.size ||
         this.#channel?.subTopic === `ai_jobs:${userId}`
       ) return;
-      if (userId === undefined) this.#reopenLater();
-      else this.#join(userId);
+      if (userId) this.#join(userId);
+      else this.#reopenLater();
     } catch {
       this.#reopenLater();
     } finally {
@@ -137,7 +138,7 @@ export class Live {
 
   #reopenLater(): void {
     void this.#leave();
-    if (this.#listeners.size === 0) return;
+    if (!this.#listeners.size) return;
     this.#timer = setTimeout(() => void this.#open(), this.#reopenMs);
     this.#reopenMs = Math.min(this.#reopenMs * 2, MAX_REOPEN_MS);
   }

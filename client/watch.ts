@@ -58,6 +58,9 @@ class Follower {
 
   /** Adds events, or null for a read of the tables. */
   readonly add = (batch: readonly JobEvent[] | null): void => {
+    const { live } = this.#deps;
+    // A failed join does not shorten the delay before the next try of a read.
+    if (this.#failures && !live.isJoined && !live.isClosed) return;
     if (batch === null) {
       // Reading the tables covers everything before.
       this.#batches.length = 0;
@@ -117,7 +120,7 @@ class Follower {
         ? ++this.#refusals > REFUSALS_TOLERATED
         : !error.retryable;
       if (isLost) throw error;
-      this.#failures += 1;
+      this.#failures++;
       this.#reportConnection();
       return undefined;
     }
@@ -128,7 +131,8 @@ class Follower {
  * The events of one job after `after`, each once and in order. Ends after the event that ends the job.
  *
  * @param readJob called when the first read finds nothing: the job has ended, or it throws when there is no such job.
- * @throws the signal's reason once it is aborted; {@link NotSignedIn} when the session has ended.
+ * @throws the signal's reason once it is aborted; {@link NotSignedIn} when the session has ended, `RequestInvalid` or
+ *   `NotFound` when a read is refused for good.
  */
 export async function* watchJob(
   deps: WatchDeps,
@@ -159,12 +163,12 @@ export async function* watchJob(
         isKnown = true;
         batch = read;
       }
-      for (const [index, event] of batch.entries()) {
+      for (const event of batch) {
         if (event.seq <= after) continue;
         after = event.seq;
         yield event;
         // A failed job that was retried continues after the event that ended it.
-        if (index === batch.length - 1 && isFinal(event.event)) return;
+        if (event === batch.at(-1) && isFinal(event.event)) return;
       }
     }
   } finally {
@@ -244,8 +248,8 @@ function changesOf(
       }
     } while (rows.length === ROWS_PER_READ && oldest >= floor);
     const events = await Promise.all(changed.map((id) => {
-      const known = seen.get(id);
-      return readEvents(supabase, id, known ?? 0, signal, known ? 0 : floor);
+      const known = seen.get(id) ?? 0;
+      return readEvents(supabase, id, known, signal, known ? 0 : floor);
     }));
     // By the server's clock, since the device's may be wrong.
     since = since === undefined

@@ -1,14 +1,15 @@
 /** The channel and the socket of the client, with a Realtime server in this process. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import { createAiJobs } from "../../../client/mod.ts";
+import { tokenOf } from "../../_support/fake-project.ts";
 import { liveTest } from "../../_support/live-test.ts";
 
 /**
- * A server that accepts every message of every channel. `closed` resolves when a socket was closed. `events` are those of
- * the channels, and “read” for each read of a table.
+ * A server that accepts every message of every channel, or refuses all joins and reads. `closed` resolves when a socket
+ * was closed. `events` are those of the channels, and “read” for each read of a table.
  */
-function serveRealtime() {
+function serveRealtime({ isRefusing = false } = {}) {
   const closed = Promise.withResolvers<void>();
   const events: string[] = [];
   const joined: string[] = [];
@@ -22,13 +23,14 @@ function serveRealtime() {
   const server = Deno.serve({ port: 0, onListen() {} }, (request) => {
     if (request.headers.get("upgrade") !== "websocket") {
       happen("read");
-      return Response.json([]);
+      return Response.json([], { status: isRefusing ? 500 : 200 });
     }
     const { socket, response } = Deno.upgradeWebSocket(request);
     last = socket;
     socket.onmessage = ({ data }) => {
       const [joinRef, ref, topic, event] = JSON.parse(data);
-      const payload = { status: "ok", response: { postgres_changes: [] } };
+      const status = isRefusing && event === "phx_join" ? "error" : "ok";
+      const payload = { status, response: { postgres_changes: [] } };
       socket.send(JSON.stringify([joinRef, ref, topic, "phx_reply", payload]));
       if (event === "phx_join") joined.push(topic);
       happen(event);
@@ -54,19 +56,11 @@ function serveRealtime() {
   };
 }
 
-function tokenOf(user: string): string {
-  const part = (value: object) =>
-    btoa(JSON.stringify(value)).replaceAll("=", "");
-  return [
-    part({ alg: "none" }),
-    part({ sub: user, exp: 9_999_999_999 }),
-    "x",
-  ].join(".");
-}
+const API_KEY = "sb_publishable_x";
 
-function signedIn(url: string, userOf = () => "ann") {
-  return createClient(url, "sb_publishable_x", {
-    accessToken: () => Promise.resolve(tokenOf(userOf())),
+function signedIn(url: string, current = () => tokenOf("ann")) {
+  return createClient(url, API_KEY, {
+    accessToken: () => Promise.resolve(current()),
   });
 }
 
@@ -147,7 +141,7 @@ liveTest(
   async () => {
     await using server = serveRealtime();
     let user = "ann";
-    const supabase = signedIn(server.url, () => user);
+    const supabase = signedIn(server.url, () => tokenOf(user));
     const jobs = createAiJobs(supabase);
     const anns = jobs.watchAll().next();
     await server.until("phx_join", 1);
@@ -164,6 +158,49 @@ liveTest(
     jobs.close();
     assertEquals((await anns).done, true);
     assertEquals((await bobs).done, true);
+    await server.closed;
+  },
+);
+
+liveTest(
+  "watch: when a failed refresh ends the channel, the watches of before read the tables at once",
+  async () => {
+    await using server = serveRealtime();
+    let token = tokenOf("ann");
+    const jobs = createAiJobs(signedIn(server.url, () => token), {
+      pollMs: 60_000,
+    });
+    const live = Promise.withResolvers<void>();
+    let shown = "";
+    const before = jobs.watchAll({
+      onConnection: (connection) => {
+        shown = connection;
+        if (connection === "live") live.resolve();
+      },
+    }).next();
+    await live.promise;
+    token = API_KEY;
+    const after = jobs.watchAll().next();
+    await server.until("phx_leave", 1);
+    assertEquals(shown, "polling");
+    jobs.close();
+    assertEquals((await before).done, true);
+    assertEquals((await after).done, true);
+    await server.closed;
+  },
+);
+
+liveTest(
+  "watch: while reads fail, a failed join does not repeat them before their delay",
+  async () => {
+    await using server = serveRealtime({ isRefusing: true });
+    const jobs = createAiJobs(signedIn(server.url), { pollMs: 60_000 });
+    const next = jobs.watchAll().next();
+    await server.until("phx_join", 3);
+    const reads = server.events.filter((event) => event === "read");
+    assert(reads.length < 3, `${reads.length} reads`);
+    jobs.close();
+    assertEquals((await next).done, true);
     await server.closed;
   },
 );
