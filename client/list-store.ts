@@ -2,7 +2,6 @@
 import { pause } from "./abort.ts";
 import type { AiJobs } from "./ai-jobs.ts";
 import {
-  isFinal,
   type Job,
   type JobEvent,
   type JobStatus,
@@ -198,8 +197,8 @@ export class ListStore extends Store<AiJobsState> {
         );
         last = this.#reading.get(id) ?? known;
         this.#rows.set(id, withEvent(job, last));
-        // It may have ended after it was read.
-      } while (last !== known && isFinal(last.event));
+        // What only the row has may have changed after it was read.
+      } while (last !== known && isInRow(last));
     } catch (error) {
       if (!isGone(error)) throw error;
       this.#rows.delete(id);
