@@ -33,16 +33,19 @@ import { draftAgain, hasForm } from "./drafts.ts";
 import { Result } from "./results.tsx";
 import { useStudio } from "./studio.ts";
 
-function Timeline({ id, isOver }: { id: string; isOver: boolean }) {
+function Timeline({ job: { id, status, attempt } }: { job: Job }) {
   const { backend } = useStudio();
   const [{ events, error }, source] = useSource(
     () => jobStores.source(backend.jobs, id),
     [id],
   );
-  // A timeline that has ended with its job does not begin again by itself.
+  const isOver = isFinal(status);
+  const wasOver = useRef(false);
+  // A timeline that has ended with its job does not begin again by itself. The job may fail again before it is seen.
   useEffect(() => {
-    if (!isOver) source.find()?.restart();
-  }, [isOver]);
+    if (wasOver.current) source.find()?.restart();
+    wasOver.current = isOver;
+  }, [isOver, attempt]);
   if (error !== null && events.length === 0) {
     return <p class="hint">It cannot be read now.</p>;
   }
@@ -249,7 +252,7 @@ export function JobCard({ job }: { job: Job }) {
           )}
         </div>
       </div>
-      {hasTimeline.value && <Timeline id={id} isOver={isOver} />}
+      {hasTimeline.value && <Timeline job={job} />}
     </li>
   );
 }
