@@ -23,7 +23,9 @@ function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;
 }
 
-/** Calls `place` with a draft that has the whole text, on the disk; afterwards there is no draft, except after a kill. */
+/**
+ * Calls `place` with a draft that has the whole text, on the disk; afterwards there is no draft, except after a kill.
+ */
 async function withDraft(
   path: string,
   text: string,

@@ -47,8 +47,9 @@ async function installedPaths(dir: string): Promise<string[]> {
 export class NotAProject extends Error {}
 
 /**
- * Reads a project: the paths below `supabase/` but the drafts of a killed run, and the texts of config.toml, the manifest, all SQL of `migrations`
- * and `schemas`, the files that the template or the manifest has, and what an upgrade wrote next to them.
+ * Reads a project: the paths below `supabase/` but the drafts of a killed run, and the texts of config.toml, the
+ * manifest, all SQL of `migrations` and `schemas`, the files that the template or the manifest has, and what an upgrade
+ * wrote next to them.
  *
  * @throws {NotAProject} when there is no supabase/config.toml.
  */
