@@ -49,6 +49,8 @@ export class FakeProject {
   /** Changes the token, as a refresh of the session does. A failed refresh leaves the API key. */
   async refresh(token: string): Promise<void> {
     this.#token = token;
+    // A new client sets its first token a moment later.
+    await new Promise((resolve) => setTimeout(resolve));
     await this.#supabase.realtime.setAuth();
   }
 

@@ -511,14 +511,15 @@ pageTest(
     ) {
       const project = new FakeProject();
       await project.refresh(anns);
+      assertEquals(project.jobs.userId, anns === API_KEY ? undefined : "ann");
       project.add();
       const seen: string[] = [];
       let list: UseAiJobs | undefined;
-      function View({ user }: { user: string }): ReactNode {
+      const View = ({ user }: { user: string }): ReactNode => {
         list = useAiJobs(project.jobs);
         seen.push(`${user} ${list.jobs.length}`);
         return null;
-      }
+      };
       const pageOf = (user: string) =>
         createElement(View, { user, ...{ key: user } });
       await using page = await showPage(pageOf("ann"));
