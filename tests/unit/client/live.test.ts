@@ -163,7 +163,7 @@ liveTest(
 );
 
 liveTest(
-  "watch: when a failed refresh ends the channel, the watches of before read the tables at once",
+  "watch: when a failed refresh ends the channel, the watches of before read the tables immediately",
   async () => {
     await using server = serveRealtime();
     let token = tokenOf("ann");
