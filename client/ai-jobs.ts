@@ -479,8 +479,8 @@ export class AiJobs {
   }
 
   /**
-   * The user who is signed in; undefined while nobody is, or while a refresh of the session fails. With the option `accessToken` of `createClient`, the user at
-   * the last time that the channel was opened.
+   * The user who is signed in; undefined while nobody is, or while a refresh of the session fails. With the option
+   * `accessToken` of `createClient`, the user at the last time that the channel was opened.
    */
   get userId(): string | undefined {
     return this.#deps.live.userId;
