@@ -2,13 +2,17 @@
 
 /** Reached only when a test fails. It is long, because a busy machine may need a while. */
 const TIMEOUT_MS = 240_000;
+/**
+ * A server that has responded may neither read more nor end the connection: Deno's does that once in some hundred times.
+ */
+const STALL_MS = 60_000;
 const encoder = new TextEncoder();
 
 /** A connection with one request. */
 export interface RawClient extends Disposable {
   /**
    * Sends further bytes of the body. Resolves with true when they are sent, or with false when the connection is
-   * closed.
+   * closed, or accepts nothing for a minute.
    */
   send(bytes: string | Uint8Array<ArrayBuffer>): Promise<boolean>;
   /** Reads only the status of the response. Fails when none comes within 240 s. */
@@ -25,14 +29,18 @@ export async function sendHead(
   const connection = await Deno.connect({ hostname, port: Number(port) });
   const send = async (bytes: string | Uint8Array<ArrayBuffer>) => {
     const all = typeof bytes === "string" ? encoder.encode(bytes) : bytes;
-    try {
-      for (let at = 0; at < all.byteLength;) {
-        at += await connection.write(all.subarray(at));
-      }
-      return true;
-    } catch {
-      return false;
+    for (let at = 0; at < all.byteLength;) {
+      const stalled = Promise.withResolvers<number>();
+      const limit = setTimeout(() => stalled.resolve(0), STALL_MS);
+      const written = await Promise.race([
+        connection.write(all.subarray(at)).catch(() => 0),
+        stalled.promise,
+      ]);
+      clearTimeout(limit);
+      if (written === 0) return false;
+      at += written;
     }
+    return true;
   };
   const lines = Object.entries({ host: `${hostname}:${port}`, ...headers })
     .map(([name, value]) => `${name}: ${value}\r\n`);
